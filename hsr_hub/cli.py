@@ -1,0 +1,202 @@
+"""The `hsr-hub` command: upscale, evaluate, push."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from hsr_hub import HSRNet, __version__, image_io
+from hsr_hub.files import write_whole
+
+DEFAULT_MODEL = "hsr-lite-x4"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code: 0 done, 1 something failed, 2 wrong usage."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError) as error:
+        # Everything that a wrong argument, file, model or server can cause, said in one line.
+        print(f"hsr-hub: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hsr-hub", description="Hierarchical super-resolution.")
+    parser.add_argument("--version", action="version", version=f"hsr-hub {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    up = command("upscale", _upscale, "Enlarge pictures.")
+    up.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="picture files or folders")
+    up.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="a file for one picture, or a folder (made if needed) that gets NAME-4x.png",
+    )
+    _add_model(up)
+    up.add_argument("--detail-model", metavar="M2", help="detail twin to mix in by --strength")
+    up.add_argument("--strength", type=float, help="0 faithful ... 1 most detail (default 0.5)")
+    target = up.add_mutually_exclusive_group()
+    target.add_argument("--scale", type=float, help="factor; default: the model's")
+    target.add_argument("--size", type=_size, metavar="WxH", help="exact size in pixels")
+    up.add_argument("--tile-size", type=int, help="input pixels; default: by free memory")
+    up.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
+
+    ev = command("evaluate", _evaluate, "Measure a model on a test set with HR/ and LRx4/ folders.")
+    _add_model(ev)
+    ev.add_argument("--data", type=Path, required=True, help="folder of the test set")
+    ev.add_argument("--scale", type=int, help="level to measure; default: the model's last")
+    ev.add_argument("--metric-weights", type=Path, help="folder of LPIPS weights")
+    ev.add_argument("--json", type=Path, help="write the figures here too")
+
+    push = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
+    push.add_argument("folder", type=Path, metavar="DIR")
+    push.add_argument("repo_id", metavar="org/name")
+    push.add_argument("--private", action="store_true", default=None)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="Hub id, folder or shipped set (default: %(default)s)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps, ...; default: the best there is")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, like 1920x1080") from None
+    return width, height
+
+
+def best_device() -> str:
+    """cuda, mps, xpu or cpu: the first that is there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    if torch.xpu.is_available():
+        return "xpu"
+    return "cpu"
+
+
+def _load(args: argparse.Namespace) -> HSRNet:
+    model = HSRNet.from_pretrained(args.model, map_location=args.device or best_device())
+    if getattr(args, "detail_model", None):
+        strength = 0.5 if args.strength is None else args.strength
+        model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
+    return model
+
+
+def _upscale(args: argparse.Namespace) -> int:
+    if args.strength is not None and not args.detail_model:
+        raise ValueError("--strength mixes two models: name the other with --detail-model")
+    jobs = _jobs(args.inputs, args.output, args.scale)
+    if not jobs:
+        raise ValueError("no picture found in " + ", ".join(str(p) for p in args.inputs))
+    model = _load(args)
+    failures = 0
+    with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
+        for source, target in jobs:
+            bar.set_description(source.name)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with tqdm(desc="tiles", leave=False, disable=None, position=1) as tiles:
+
+                    def show(done: int, total: int, tiles: tqdm = tiles) -> None:
+                        tiles.total = total
+                        tiles.update(done - tiles.n)
+
+                    result = model.upscale(
+                        source,
+                        scale=args.scale,
+                        size=args.size,
+                        tile_size=args.tile_size,
+                        dtype=args.dtype,
+                        progress=show,
+                    )
+                image_io.save_image(result, target)
+            except (OSError, image_io.ImageError) as error:
+                failures += 1
+                tqdm.write(f"hsr-hub: skipped: {error}", file=sys.stderr)
+            else:
+                tqdm.write(f"{target} {result.width}x{result.height}")
+            bar.update()
+    if failures:
+        print(f"hsr-hub: {failures} of {len(jobs)} pictures failed", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _jobs(inputs: list[Path], output: Path, scale: float | None) -> list[tuple[Path, Path]]:
+    """Each source with the file that its result goes to."""
+    to_file = len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir()
+    if to_file:
+        image_io.check_output(output)
+        return [(inputs[0], output)]
+    if output.is_file():
+        raise ValueError(f"{output} is a file; several pictures need a folder")
+    suffix = f"-{scale:g}x.png" if scale else "-hsr.png"
+    jobs = []
+    for entry in inputs:
+        if entry.is_dir():
+            found = sorted(
+                p for p in entry.rglob("*") if p.suffix.lower() in image_io.READ_SUFFIXES
+            )
+            # The folder's tree is kept, so that pictures of one name do not meet.
+            jobs += [(p, output / p.relative_to(entry).with_name(p.stem + suffix)) for p in found]
+        else:
+            jobs.append((entry, output / (entry.stem + suffix)))
+    targets = [target for _, target in jobs]
+    for source, target in jobs:
+        if targets.count(target) > 1:
+            raise ValueError(f"two pictures would both become {target}: {source} is one; rename it")
+    return jobs
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from hsr_hub.evaluation import evaluate, table
+
+    figures = evaluate(
+        _load(args), args.data, scale=args.scale, metric_weights=args.metric_weights
+    )
+    print(table([figures]))
+    if args.json:
+        with write_whole(args.json) as partial:
+            partial.write_text(json.dumps({"model": args.model, **asdict(figures)}, indent=2) + "\n")
+    return 0
+
+
+def _push(args: argparse.Namespace) -> int:
+    from huggingface_hub import HfApi
+
+    HSRNet.from_pretrained(args.folder)  # nothing that does not load is published
+    api = HfApi()
+    repo_id = api.create_repo(args.repo_id, private=args.private, exist_ok=True).repo_id
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        folder_path=args.folder,
+        allow_patterns=["config.json", "model.safetensors", "README.md", "*.png"],
+        commit_message="Publish an HSRNet",
+    )
+    print(commit.commit_url)
+    return 0

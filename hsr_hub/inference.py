@@ -1,0 +1,317 @@
+"""The engine behind `HSRNet.upscale`: exact tiles, grey and alpha, any size.
+
+The network is convolutions only, so a pixel of the result depends on a known neighbourhood of the
+input. Every tile is computed with a margin of that size and cropped: the joined result is the whole
+picture's, up to rounding of the arithmetic, and there is nothing to blend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from hsr_hub import image_io
+
+if TYPE_CHECKING:
+    from hsr_hub.modeling import HSRNet
+
+Progress = Callable[[int, int], None]
+"""Called with tiles done and tiles in all; whatever it raises stops the work."""
+
+BYTES_PER_PIXEL = 6000
+"""Memory that the network takes for an input pixel of a tile, rounded up; see `default_tile_size`."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@overload
+def upscale(model: HSRNet, image: np.ndarray, **options: Any) -> np.ndarray: ...
+@overload
+def upscale(model: HSRNet, image: str | Path | Image.Image, **options: Any) -> Image.Image: ...
+def upscale(
+    model: HSRNet,
+    image: str | Path | Image.Image | np.ndarray,
+    *,
+    scale: float | None = None,
+    size: tuple[int, int] | None = None,
+    tile_size: int | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    progress: Progress | None = None,
+) -> Image.Image | np.ndarray:
+    """One picture, enlarged.
+
+    The smallest level of the network at or above the wanted size is computed, and Lanczos takes it
+    there; beyond the last level Lanczos goes on from it.
+
+    Args:
+        image: A path or a PIL image, or an array (H,W) or (H,W,C) with C = 1 (grey), 2 (grey and
+            alpha), 3 (RGB) or 4 (RGB and alpha); uint8, uint16, or float in [0, 1].
+        scale: Factor, by default the network's own; any positive number.
+        size: (width, height) in pixels instead; another aspect ratio stretches.
+        tile_size: Side of a tile in input pixels; by default what fits in free memory.
+        device: Where to compute; the model moves there. By default where it is.
+        dtype: "float32", "bfloat16" or "float16" for the convolutions; by default float32. The skip
+            and the sum are always float32.
+        progress: Called after every tile with (tiles done, tiles in all).
+
+    Returns:
+        An image of the same mode (palette becomes RGB or RGBA) for a path or an image; an array of
+        the same dtype and number of dimensions for an array.
+
+    Raises:
+        ImageError: The file cannot be read.
+        TypeError, ValueError: An argument is of the wrong kind or out of range.
+    """
+    if isinstance(image, np.ndarray):
+        array, picture = image, None
+    elif isinstance(image, (str, Path)):
+        picture = image_io.read_image(image)
+        array = image_io.to_array(picture)
+    elif isinstance(image, Image.Image):
+        picture = image
+        array = image_io.to_array(image)
+    else:
+        raise TypeError(f"image must be a path, a PIL image or an array, not {type(image).__name__}")
+    _check_array(array)
+    height, width = array.shape[:2]
+    target = target_size((width, height), scale=scale, size=size, default=model.scale)
+    level = choose_level(model.levels, (width, height), target)
+
+    if tile_size is not None and tile_size < 1:
+        raise ValueError(f"tile_size must be at least 1, not {tile_size}")
+    if device is not None:
+        model.to(device)
+    engine = _Engine(model, level, _resolve_dtype(dtype), tile_size, progress)
+    result = resize_lanczos(engine.run(array), target)
+
+    if picture is None:
+        return result
+    enlarged = image_io.from_array(result)
+    if profile := picture.info.get("icc_profile"):
+        enlarged.info["icc_profile"] = profile
+    return enlarged
+
+
+def _check_array(array: np.ndarray) -> None:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
+        raise ValueError(f"an array must be (H,W) or (H,W,C) with C from 1 to 4, not {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"the picture has no pixels: {array.shape}")
+    if array.dtype not in (np.uint8, np.uint16) and not np.issubdtype(array.dtype, np.floating):
+        raise TypeError(f"an array must be uint8, uint16 or float in [0, 1], not {array.dtype}")
+
+
+def _resolve_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if resolved not in DTYPES.values():
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    return resolved
+
+
+def target_size(
+    source: tuple[int, int],
+    *,
+    scale: float | None = None,
+    size: tuple[int, int] | None = None,
+    default: float = 1,
+) -> tuple[int, int]:
+    """(width, height) of the result for a source of (width, height).
+
+    Raises:
+        ValueError: Both a scale and a size, or one that is not positive.
+    """
+    if scale is not None and size is not None:
+        raise ValueError("give either scale or size, not both")
+    if size is not None:
+        if len(size) != 2 or any(s != int(s) or s < 1 for s in size):
+            raise ValueError(f"size must be two positive whole numbers, not {size!r}")
+        return int(size[0]), int(size[1])
+    factor = default if scale is None else scale
+    if not (math.isfinite(factor) and factor > 0):
+        raise ValueError(f"scale must be a positive number, not {scale!r}")
+    return max(1, round(source[0] * factor)), max(1, round(source[1] * factor))
+
+
+def choose_level(levels: list[int], source: tuple[int, int], target: tuple[int, int]) -> int:
+    """The smallest level whose result is at least as large as the target, or the last."""
+    for level in levels:
+        if all(s * level >= t for s, t in zip(source, target, strict=True)):
+            return level
+    return levels[-1]
+
+
+def default_tile_size(device: torch.device, halo: int) -> int:
+    """Side of a tile that takes at most a quarter of the free memory; 64 to 512."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        free = psutil.virtual_memory().available
+    return int(min(512, max(64, math.sqrt(free / 4 / BYTES_PER_PIXEL) - 2 * halo)))
+
+
+class _Engine:
+    """One level of one network over one picture, tile by tile."""
+
+    def __init__(
+        self,
+        model: HSRNet,
+        level: int,
+        dtype: torch.dtype,
+        tile_size: int | None,
+        progress: Progress | None,
+    ) -> None:
+        # A layout of the weights only: the fast one for convolutions on CPUs and GPUs alike.
+        self.model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.level = level
+        self.dtype = dtype
+        self.device = next(model.parameters()).device
+        self.halo = model.receptive_field
+        self.tile_size = tile_size or default_tile_size(self.device, self.halo)
+        self.progress = progress
+        self.done = self.total = 0
+
+    def run(self, array: np.ndarray) -> np.ndarray:
+        """The array enlarged by the level, with the same dtype and number of dimensions."""
+        planes = array if array.ndim == 3 else array[:, :, None]
+        channels = planes.shape[2]
+        has_alpha = channels in (2, 4)
+        alpha = planes[:, :, channels - 1 :] if has_alpha else None
+        colour = planes[:, :, : channels - 1] if has_alpha else planes
+        if alpha is not None and (alpha == alpha[0, 0]).all():
+            # An even alpha stays what it is; nothing to compute, and opaque stays opaque.
+            value, alpha = alpha[0, 0, 0], None
+        else:
+            value = None
+        tiles = math.prod(math.ceil(side / self.tile_size) for side in planes.shape[:2])
+        self.total = tiles * (1 if alpha is None else 2)
+        if alpha is not None:
+            colour = fill_transparent(colour, alpha)
+
+        parts = [self._enlarge(colour)]
+        if alpha is not None:
+            parts.append(self._enlarge(alpha, within_neighbours=True))
+        elif value is not None:
+            parts.append(np.full((*parts[0].shape[:2], 1), value, dtype=array.dtype))
+        result = np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
+        return result if array.ndim == 3 else result[:, :, 0]
+
+    @torch.inference_mode()
+    def _enlarge(self, planes: np.ndarray, within_neighbours: bool = False) -> np.ndarray:
+        height, width, channels = planes.shape
+        s, halo, side = self.level, self.halo, self.tile_size
+        result = np.empty((height * s, width * s, channels), dtype=planes.dtype)
+        for top in range(0, height, side):
+            for left in range(0, width, side):
+                bottom, right = min(top + side, height), min(left + side, width)
+                y0, x0 = max(0, top - halo), max(0, left - halo)
+                y1, x1 = min(height, bottom + halo), min(width, right + halo)
+                sr = self._tile(_to_tensor(planes[y0:y1, x0:x1]).to(self.device), within_neighbours)
+                sr = sr[:, :, (top - y0) * s : (bottom - y0) * s, (left - x0) * s : (right - x0) * s]
+                tile = _to_array(sr, planes.dtype)
+                result[top * s : bottom * s, left * s : right * s] = tile
+                self.done += 1
+                if self.progress is not None:
+                    self.progress(self.done, self.total)
+        return result
+
+    def _tile(self, lq: Tensor, within_neighbours: bool) -> Tensor:
+        """(1,C,h,w) to (1,C,h*s,w*s), C = 1 or 3, in [0, 1]."""
+        rgb = lq.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        half = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=half):
+            sr = self.model.super_resolve(rgb, self.level).float()
+        if half and not torch.isfinite(sr).all():
+            sr = self.model.super_resolve(rgb, self.level)  # out of the short type's range: again
+        if lq.shape[1] == 1:
+            sr = sr.mean(dim=1, keepdim=True)
+        if within_neighbours:
+            # Alpha must not ring: flat stays flat, opaque opaque. Each new pixel keeps to the range
+            # of the 3x3 input pixels around it.
+            size = sr.shape[-2:]
+            high = F.interpolate(F.max_pool2d(lq, 3, 1, 1), size)
+            low = F.interpolate(-F.max_pool2d(-lq, 3, 1, 1), size)
+            sr = sr.clamp(low, high)
+        return sr.clamp(0, 1)
+
+
+def _to_tensor(planes: np.ndarray) -> Tensor:
+    """(h,w,C) of any supported dtype to (1,C,h,w) float in [0, 1]."""
+    if planes.dtype in (np.uint8, np.uint16):
+        values = planes.astype(np.float32) / np.iinfo(planes.dtype).max
+    else:
+        values = planes.astype(np.float32)
+    return torch.from_numpy(values).permute(2, 0, 1)[None]
+
+
+def _to_array(tensor: Tensor, dtype: np.dtype) -> np.ndarray:
+    """(1,C,h,w) in [0, 1] to (h,w,C) of a dtype, rounded for whole numbers."""
+    values = tensor[0].permute(1, 2, 0).float().cpu().numpy()
+    if dtype in (np.uint8, np.uint16):
+        values = (values * np.iinfo(dtype).max).round()
+    return values.astype(dtype)
+
+
+def fill_transparent(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours, with those of fully transparent pixels replaced by their visible neighbours'.
+
+    What stands under zero alpha is arbitrary, often black, and would bleed into the visible edge.
+
+    Args:
+        colour: (H,W,C).
+        alpha: (H,W,1) of the same dtype.
+    """
+    visible = alpha > 0
+    if visible.all() or not visible.any():
+        return colour
+    # Down a pyramid of averages of the visible pixels, then back up into the holes.
+    values = torch.from_numpy((colour * visible).astype(np.float32)).permute(2, 0, 1)[None]
+    weights = torch.from_numpy(visible.astype(np.float32)).permute(2, 0, 1)[None]
+    pyramid = [(values, weights)]
+    while max(weights.shape[-2:]) > 1:
+        values, weights = (
+            F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (values, weights)
+        )
+        pyramid.append((values, weights))
+    filled = values / weights
+    for values, weights in reversed(pyramid[:-1]):
+        coarse = F.interpolate(filled, values.shape[-2:])
+        filled = torch.where(weights > 0, values / weights.clamp(min=1e-12), coarse)
+    spread = filled[0].permute(1, 2, 0).numpy()
+    if np.issubdtype(colour.dtype, np.integer):
+        spread = spread.round()
+    return np.where(visible, colour, spread.astype(colour.dtype))
+
+
+def resize_lanczos(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An array (H,W) or (H,W,C) at (width, height), by Pillow's Lanczos."""
+    if (array.shape[1], array.shape[0]) == tuple(size):
+        return array
+    if array.dtype == np.uint8 and not (array.ndim == 3 and array.shape[2] == 1):
+        return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
+    planes = array if array.ndim == 3 else array[:, :, None]
+    top = np.iinfo(array.dtype).max if np.issubdtype(array.dtype, np.integer) else 1.0
+    resized = [
+        np.asarray(
+            Image.fromarray(planes[:, :, c].astype(np.float32)).resize(
+                size, Image.Resampling.LANCZOS
+            )
+        )
+        for c in range(planes.shape[2])
+    ]
+    result = np.stack(resized, axis=2).clip(0, top)
+    if np.issubdtype(array.dtype, np.integer):
+        result = result.round()
+    result = result.astype(array.dtype)
+    return result if array.ndim == 3 else result[:, :, 0]

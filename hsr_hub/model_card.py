@@ -1,0 +1,117 @@
+"""The card (README.md) of a set of weights: what it is, measures, was trained on and is bad at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+if TYPE_CHECKING:
+    from hsr_hub.evaluation import Figures
+    from hsr_hub.modeling import HSRNet
+
+TEMPLATE = """---
+{{ card_data }}
+---
+
+# {{ name }}
+
+Super-resolution by HSRNet: hierarchical feature extraction (kernels {{ kernels }}), a fusion block, and
+a reconstruction supervised at every level. {{ parameters }} parameters, levels {{ levels }}.
+
+## Use
+
+```python
+from hsr_hub import HSRNet
+
+model = HSRNet.from_pretrained("{{ name }}")
+sharp = model.upscale("photo.jpg")
+sharp.save("photo-{{ scale }}x.png")
+```
+
+Any size of input; `scale=1` to `scale={{ scale }}` and beyond, or `size=(width, height)`.
+
+## Figures
+
+{{ figures }}
+
+## Training
+
+{{ training }}
+
+## Limits
+
+Trained for pictures that were made small cleanly (antialiased bicubic). It does not remove JPEG
+blocks, noise or motion blur, and may sharpen them. Detail in the result is the most likely one, not
+the real one: do not use it for forensic, medical or other work in which an invented line matters.
+
+The method is described in the patent publication CN 111369440 (granted as CN111369440B); check what
+that means for you.
+"""
+
+NO_FIGURES = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
+NO_TRAINING = "Not recorded."
+
+
+def model_card(
+    model: HSRNet,
+    *,
+    name: str = "org/hsr",
+    figures: Sequence[Figures] = (),
+    training: str = NO_TRAINING,
+) -> ModelCard:
+    """A card with metadata for the Hub.
+
+    Args:
+        model: The network.
+        name: The Hub id or shipped name that the snippet loads.
+        figures: From `hsr_hub.evaluation.evaluate`; they become the table and the `model-index`.
+        training: Markdown: data, recipe, hardware.
+    """
+    results = [
+        EvalResult(
+            task_type="image-to-image",
+            task_name=f"x{f.scale} super-resolution",
+            dataset_type=f.dataset.lower(),
+            dataset_name=f.dataset,
+            metric_type=metric,
+            metric_name=f"{label} (Y, border {f.scale})",
+            metric_value=round(value, digits),
+        )
+        for f in figures
+        for metric, label, value, digits in (
+            ("psnr", "PSNR", f.psnr_y, 2),
+            ("ssim", "SSIM", f.ssim_y, 4),
+        )
+    ]
+    data = ModelCardData(
+        library_name="hsr_hub",
+        pipeline_tag="image-to-image",
+        license="apache-2.0",
+        tags=["super-resolution", "image-restoration", "pytorch_model_hub_mixin"],
+        metrics=["psnr", "ssim"],
+        model_name=name,
+        eval_results=results or None,
+    )
+    return ModelCard.from_template(
+        data,
+        template_str=TEMPLATE,
+        name=name,
+        kernels=", ".join(str(k) for k in model.config["kernel_sizes"]),
+        parameters=f"{sum(p.numel() for p in model.parameters()):,}",
+        levels=", ".join(f"x{level}" for level in model.levels),
+        scale=model.scale,
+        figures=_figures_text(figures) if figures else NO_FIGURES,
+        training=training,
+    )
+
+
+def _figures_text(figures: Sequence[Figures]) -> str:
+    from hsr_hub.evaluation import table
+
+    return (
+        "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
+        "parentheses bicubic.\n\n"
+        f"{table(list(figures))}\n\nMade by `hsr-hub evaluate`; times and memory on {figures[0].device}."
+    )

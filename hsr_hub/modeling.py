@@ -1,0 +1,402 @@
+"""HSRNet: hierarchical features, their fusion, and a reconstruction that gives an image per level.
+
+```
+          ┌ branch, small kernel ─┐                ┌─ conv ──────────────────────► image x1
+lq ───────┼ branch                ┼─ concat ─ fusion ┤
+  │       └ branch, large kernel ─┘                └─ up ─┬─ conv ───────────────► image x2
+  │                                                       └─ up ── conv ─────────► image x4
+  └── bicubic up-sampling, added to every image
+```
+
+The structure is the source's (CN 111369440 A): every branch is four convolutions, three dilated ones
+and one more, with one kernel size throughout [0076]; the fusion is a block of kernels 1, 3, 3 whose
+first and third outputs are summed [0080]; the first reconstruction branch is convolution only, every
+later one up-samples the features that the one before it up-sampled [0063-0065]. What the source leaves
+open was chosen as follows; `recipes/hsr-lite-x4/README.md` has the comparisons behind it.
+
+* **Residuals inside a branch.** The first convolution makes features, the next six are three residual
+  pairs, the eighth closes a skip over all of them.
+* **A skip from the up-sampled input.** The network adds what bicubic lacks, so colours and flat areas
+  are right from the first step on, and the residual is small enough for half precision.
+* **Widths.** At equal width a 7x7 branch costs five times a 3x3 one. A branch gets
+  `40 * (k_min / k) ** 2` channels, in multiples of four: most of the capacity goes to the smallest
+  kernel, and every wider one costs less than the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from hsr_hub import checkpoint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from huggingface_hub import ModelCard
+    from PIL import Image
+
+UP_FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}
+"""Up-sampling factors by scale, low to high; levels are their running products, from 1."""
+
+BICUBIC_RADIUS = 2
+"""Input pixels on each side that bicubic interpolation reads."""
+
+
+def default_widths(kernel_sizes: Sequence[int]) -> list[int]:
+    """Channels per branch when none are given: capacity falls with the square of the kernel size."""
+    smallest = min(kernel_sizes)
+    return [max(8, round(40 * (smallest / k) ** 2 / 4) * 4) for k in kernel_sizes]
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Conv2d:
+    """A convolution that keeps the size of its input (zeros outside the picture)."""
+    padding = dilation * (kernel_size // 2)
+    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation)
+
+
+def _activation(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1)
+
+
+class Branch(nn.Module):
+    """One branch of the extraction: 4 convolutions, 3 dilated, 1 convolution, one kernel size."""
+
+    def __init__(self, kernel_size: int, width: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        layers = [_conv(3, width, kernel_size)]
+        layers += [_conv(width, width, kernel_size) for _ in range(3)]
+        layers += [_conv(width, width, kernel_size, dilation) for dilation in dilations]
+        layers += [_conv(width, width, kernel_size)]
+        self.convs = nn.ModuleList(layers)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(B,3,H,W) to (B,width,H,W)."""
+        first = features = self.convs[0](lq)
+        for i in (1, 3, 5):
+            features = features + self.convs[i + 1](_activation(self.convs[i](features)))
+        return _activation(first + self.convs[7](features))
+
+
+class HierarchicalFeatureExtraction(nn.Module):
+    """Parallel branches on the same input, each with a kernel size of its own (HFEM, [0073-0077])."""
+
+    def __init__(
+        self, kernel_sizes: Sequence[int], widths: Sequence[int], dilations: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            Branch(k, width, dilations) for k, width in zip(kernel_sizes, widths, strict=True)
+        )
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(B,3,H,W) to (B,sum(widths),H,W)."""
+        return torch.cat([branch(lq) for branch in self.branches], dim=1)
+
+
+class FeatureFusion(nn.Module):
+    """The block where the branches meet: kernels 1, 3, 3, first plus third output ([0079-0080])."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, width, 1)
+        self.conv2 = _conv(width, width, 3)
+        self.conv3 = _conv(width, width, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B,in_channels,H,W) to (B,width,H,W)."""
+        first = self.conv1(features)
+        return first + self.conv3(_activation(self.conv2(first)))
+
+
+class Upsampler(nn.Module):
+    """A convolution and a pixel shuffle: features at `factor` times the resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
+        super().__init__()
+        self.conv = _conv(in_channels, out_channels * factor**2, 3)
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B,in_channels,H,W) to (B,out_channels,H*factor,W*factor)."""
+        return F.pixel_shuffle(_activation(self.conv(features)), self.factor)
+
+
+class HierarchicalGuidedReconstruction(nn.Module):
+    """A branch per resolution, each up-sampling what the one before it up-sampled (HGRM, [0082-0086])."""
+
+    def __init__(self, in_channels: int, widths: Sequence[int], factors: Sequence[int]) -> None:
+        super().__init__()
+        channels = [in_channels, *widths]
+        self.upsamplers = nn.ModuleList(
+            Upsampler(c_in, c_out, factor)
+            for c_in, c_out, factor in zip(channels, widths, factors, strict=False)
+        )
+        self.heads = nn.ModuleList(_conv(c, 3, 3) for c in channels)
+
+    def forward(self, features: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Residual images of the levels whose indices are `wanted` (ascending); no more is computed."""
+        images = []
+        for i in range(wanted[-1] + 1):
+            if i > 0:
+                features = self.upsamplers[i - 1](features)
+            if i in wanted:
+                images.append(self.heads[i](features))
+        return images
+
+
+class HSRNet(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="hsr_hub",
+    pipeline_tag="image-to-image",
+    license="apache-2.0",
+    tags=["super-resolution", "image-restoration"],
+):
+    """Hierarchical super-resolution network.
+
+    Args:
+        scale: Factor of the last level: 2, 3, 4 or 8.
+        kernel_sizes: Odd kernel size of every branch; any number of branches.
+        widths: Channels of every branch; by default `default_widths(kernel_sizes)`.
+        dilations: Dilations of the three dilated convolutions in every branch.
+        fusion_width: Channels of the fused features.
+        reconstruction_widths: Channels of the up-sampled features of every level above x1, low to
+            high; by default 24 at the first and half as many, but at least 12, at each later one.
+
+    Raises:
+        ValueError: An argument is out of its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        kernel_sizes: Sequence[int] = (3, 5, 7),
+        widths: Sequence[int] | None = None,
+        dilations: Sequence[int] = (2, 2, 2),
+        fusion_width: int = 40,
+        reconstruction_widths: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if scale not in UP_FACTORS:
+            raise ValueError(f"scale must be one of {list(UP_FACTORS)}, not {scale!r}")
+        factors = UP_FACTORS[scale]
+        if not kernel_sizes or any(k < 1 or k % 2 == 0 for k in kernel_sizes):
+            raise ValueError(f"kernel_sizes must be odd and positive, not {list(kernel_sizes)}")
+        if widths is None:
+            widths = default_widths(kernel_sizes)
+        if reconstruction_widths is None:
+            reconstruction_widths = [max(12, 24 >> i) for i in range(len(factors))]
+        if len(widths) != len(kernel_sizes):
+            raise ValueError(
+                f"widths must have one entry per kernel size: {list(widths)} for {list(kernel_sizes)}"
+            )
+        if len(dilations) != 3:
+            raise ValueError(f"dilations must have three entries, not {list(dilations)}")
+        if len(reconstruction_widths) != len(factors):
+            raise ValueError(
+                f"reconstruction_widths must have {len(factors)} entries for scale {scale}, "
+                f"not {list(reconstruction_widths)}"
+            )
+        if min(*widths, *dilations, fusion_width, *reconstruction_widths) < 1:
+            raise ValueError("widths and dilations must be positive")
+
+        self.config: dict[str, Any] = {
+            "scale": scale,
+            "kernel_sizes": list(kernel_sizes),
+            "widths": list(widths),
+            "dilations": list(dilations),
+            "fusion_width": fusion_width,
+            "reconstruction_widths": list(reconstruction_widths),
+        }
+        self.scale = scale
+        self.levels = [1]
+        for factor in factors:
+            self.levels.append(self.levels[-1] * factor)
+
+        self.extraction = HierarchicalFeatureExtraction(kernel_sizes, widths, dilations)
+        self.fusion = FeatureFusion(sum(widths), fusion_width)
+        self.reconstruction = HierarchicalGuidedReconstruction(
+            fusion_width, reconstruction_widths, factors
+        )
+        for head in self.reconstruction.heads:
+            # Start close to the bicubic skip: large random residuals would have to be unlearnt first.
+            assert isinstance(head, nn.Conv2d) and head.bias is not None
+            with torch.no_grad():
+                head.weight.mul_(0.1)
+                head.bias.zero_()
+
+    def forward(self, lq: Tensor) -> list[Tensor]:
+        """All levels of a batch.
+
+        Args:
+            lq: (B,3,H,W), RGB, float in [0, 1]; any H and W from 1 up.
+
+        Returns:
+            One (B,3,H*s,W*s) image for every s in `levels`, low to high, unclamped.
+        """
+        return self._reconstruct(lq, range(len(self.levels)))
+
+    def super_resolve(self, lq: Tensor, scale: int) -> Tensor:
+        """One level alone: what the others need and this one does not is never computed.
+
+        Args:
+            lq: (B,3,H,W), RGB, float in [0, 1].
+            scale: One of `levels`.
+
+        Returns:
+            (B,3,H*scale,W*scale), unclamped; equal to `forward(lq)[levels.index(scale)]`.
+        """
+        return self._reconstruct(lq, [self.levels.index(scale)])[0]
+
+    def _reconstruct(self, lq: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        residuals = self.reconstruction(self.fusion(self.extraction(lq)), wanted)
+        images = []
+        for index, residual in zip(wanted, residuals, strict=True):
+            scale = self.levels[index]
+            skip = lq
+            if scale > 1:
+                skip = F.interpolate(lq, scale_factor=scale, mode="bicubic", align_corners=False)
+            images.append(skip + residual)
+        return images
+
+    @property
+    def receptive_field(self) -> int:
+        """Radius, in input pixels, of what the last level's output depends on; exact.
+
+        A pixel of the last level that lies inside input pixel (y, x) depends on input pixels
+        y - radius to y + radius and x - radius to x + radius, and on nothing else.
+        """
+        branches = [
+            sum(_radius(conv) for conv in branch.convs)  # pyright: ignore
+            for branch in self.extraction.branches
+        ]
+        features = max(branches) + _radius(self.fusion.conv2) + _radius(self.fusion.conv3)
+
+        # From the last image down to the fused features, as an interval of pixels: the pixels of the
+        # last level in one input pixel, then what each convolution and pixel shuffle before reads.
+        reconstruction = self.reconstruction
+        low, high = 0, self.scale - 1
+        head = _radius(reconstruction.heads[-1])
+        low, high = low - head, high + head
+        for upsampler in reversed(reconstruction.upsamplers):
+            assert isinstance(upsampler, Upsampler)
+            radius = _radius(upsampler.conv)
+            low, high = low // upsampler.factor - radius, high // upsampler.factor + radius
+        return max(features + max(-low, high), BICUBIC_RADIUS)
+
+    def upscale(
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        *,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        tile_size: int | None = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Any:
+        """One picture, enlarged. See `hsr_hub.inference.upscale`, which does the work."""
+        from hsr_hub.inference import upscale
+
+        return upscale(
+            self,
+            image,
+            scale=scale,
+            size=size,
+            tile_size=tile_size,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+        )
+
+    @classmethod
+    def interpolate(cls, fidelity: HSRNet, detail: HSRNet, strength: float) -> HSRNet:
+        """A network whose weights lie between those of two of the same shape.
+
+        Args:
+            fidelity: What strength 0 gives.
+            detail: What strength 1 gives.
+            strength: In [0, 1].
+
+        Raises:
+            ValueError: The shapes differ, or the strength is out of range.
+        """
+        if fidelity.config != detail.config:
+            differing = [k for k in fidelity.config if fidelity.config[k] != detail.config.get(k)]
+            raise ValueError(f"the two networks differ in {differing}: their weights cannot be mixed")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength must be between 0 and 1, not {strength!r}")
+        mixed = cls(**fidelity.config).eval()
+        theirs = detail.state_dict()
+        mixed.load_state_dict(
+            {k: torch.lerp(v, theirs[k].to(v), strength) for k, v in fidelity.state_dict().items()}
+        )
+        return mixed.to(next(fidelity.parameters()).device)
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        map_location: str | torch.device = "cpu",
+    ) -> HSRNet:
+        """Load weights, strictly, in eval mode.
+
+        Args:
+            pretrained_model_name_or_path: A Hub id ("org/hsr"), a local folder, or the name of a set
+                shipped in this package ("hsr-lite-x4"), which needs no network.
+            force_download: Download again what is cached.
+            token: Token for private repositories; by default HF_TOKEN or that of `hf auth login`.
+            cache_dir: Where downloads are kept; by default the Hub library's cache.
+            local_files_only: Use what is cached, or fail.
+            revision: Branch, tag or commit on the Hub.
+            map_location: Device for the weights.
+
+        Raises:
+            FileNotFoundError: There is no such model, or it lacks config.json or model.safetensors.
+            ValueError: One of the two is broken, or they do not belong together.
+            huggingface_hub.errors.HfHubHTTPError: The Hub refused; see its message.
+        """
+        config_path, weights_path = checkpoint.locate(
+            pretrained_model_name_or_path,
+            force_download=force_download,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            revision=revision,
+        )
+        config = checkpoint.read_config(config_path, known=cls._hub_mixin_init_parameters)
+        try:
+            model = cls(**config)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{config_path} describes no network: {error}") from error
+        state = checkpoint.read_weights(weights_path, model.state_dict())
+        model.load_state_dict(state)
+        return model.to(map_location).eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        checkpoint.write(save_directory, self.config, self.state_dict())
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The card that `save_pretrained` and `push_to_hub` write; see `hsr_hub.model_card`."""
+        from hsr_hub.model_card import model_card
+
+        return model_card(self, *args, **kwargs)
+
+
+def _radius(conv: nn.Module) -> int:
+    """Pixels on each side that a convolution reads."""
+    assert isinstance(conv, nn.Conv2d)
+    return conv.dilation[0] * (conv.kernel_size[0] // 2)
