@@ -40,19 +40,6 @@ model = HSRNet.from_pretrained(
 )
 
 
-class Photo(gr.Image):
-    """An image input that hands over the uploaded file unopened.
-
-    `gr.Image` opens the file before our code is asked, so that a broken one becomes an error without
-    a word about what is wrong. Here `image_io` reads it, and says.
-    """
-
-    is_template = True  # rendered by gr.Image's own front end
-
-    def preprocess(self, payload) -> str | None:
-        return payload.path if payload else None
-
-
 def read_upload(path: str | None) -> Image.Image:
     """The uploaded picture, or a message that the page can show."""
     if not path:
@@ -64,8 +51,8 @@ def read_upload(path: str | None) -> Image.Image:
     megapixels = picture.width * picture.height / 1e6
     if megapixels > MAX_INPUT_MEGAPIXELS:
         raise gr.Error(
-            f"{picture.width}x{picture.height} is {megapixels:.1f} megapixels; this page takes up to "
-            f"{MAX_INPUT_MEGAPIXELS}. Cut it, or use `hsr-hub upscale` on your own machine.",
+            f"{picture.width}x{picture.height} is {megapixels:.1f} megapixels; this page takes "
+            f"up to {MAX_INPUT_MEGAPIXELS}. Cut it, or use `hsr-hub upscale` on your own machine.",
             title="Too large",
             print_exception=False,
         )
@@ -81,12 +68,17 @@ def result_path(upload: str, scale: float) -> Path:
     return folder / f"{Path(upload).stem}-{scale:g}x.png"
 
 
-def upscale(image: str, scale: float = 4, progress=gr.Progress()) -> str:  # noqa: B008
+def upscale(
+    image: str,
+    scale: float = 4,
+    progress=gr.Progress(),  # noqa: B008
+) -> str:
     """Enlarge a photo and make it sharper.
 
     Args:
         image: The photo: PNG, JPEG, WebP, AVIF, TIFF or BMP, up to 4 megapixels.
         scale: Factor between 0.25 and 8; 1 cleans up at the original size.
+        progress: Filled in by Gradio.
 
     Returns:
         The enlarged photo, a lossless PNG.
@@ -96,7 +88,9 @@ def upscale(image: str, scale: float = 4, progress=gr.Progress()) -> str:  # noq
         raise gr.Error(f"scale must be between 0.25 and 8, not {scale:g}.", print_exception=False)
     progress(0, desc="Sharpening")
     result = model.upscale(
-        picture, scale=scale, progress=lambda done, total: progress((done, total), desc="Sharpening")
+        picture,
+        scale=scale,
+        progress=lambda done, total: progress((done, total), desc="Sharpening"),
     )
     path = result_path(image, scale)
     image_io.save_image(result, path)
@@ -130,7 +124,7 @@ def build() -> gr.Blocks:
         gr.Markdown(INTRO)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300):
-                photo = Photo(
+                photo = gr.Image(
                     label="Your photo",
                     type="filepath",
                     image_mode=None,
@@ -139,6 +133,9 @@ def build() -> gr.Blocks:
                     height=320,
                     elem_id="photo",
                 )
+                # The component would open the file before our code is asked, and a broken one would
+                # become an error without a word about what is wrong. `image_io` reads it, and says.
+                photo.preprocess = lambda payload: payload.path if payload else None
                 scale = gr.Radio(SCALES, value=4, label="Enlarge", elem_id="scale")
                 button = gr.Button("Make it sharp", variant="primary", elem_id="go")
             with gr.Column(scale=2, min_width=300):
@@ -175,4 +172,4 @@ def build() -> gr.Blocks:
 demo = build()
 
 if __name__ == "__main__":
-    demo.launch(max_file_size=MAX_UPLOAD, theme=gr.themes.Soft(), show_error=True)
+    demo.launch(max_file_size=MAX_UPLOAD, theme="soft", show_error=True)

@@ -1,16 +1,16 @@
-"""Train HSRNet on your own photographs.
+r"""Train HSRNet on your own photographs.
 
     # one machine, whatever it has
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir out
 
     # two GPUs, bfloat16, a folder with HR/ and LRx4/ to watch, going on where it was stopped
-    accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \\
-        --train_data_dir photos more_photos --output_dir out \\
+    accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
+        --train_data_dir photos more_photos --output_dir out \
         --validation_data_dir Set5 --resume_from_checkpoint latest
 
-One folder of photographs is enough: the low-resolution images and the labels of every level are made
-from them. At the end `--output_dir` holds config.json, model.safetensors (the averaged weights) and
-README.md: a folder that `HSRNet.from_pretrained` takes.
+One folder of photographs is enough: the low-resolution images and the labels of every level are
+made from them. At the end `--output_dir` holds config.json, model.safetensors (the averaged
+weights) and README.md: a folder that `HSRNet.from_pretrained` takes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -33,7 +34,7 @@ from tqdm.auto import tqdm
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
 from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
-from hsr_hub.training.ema import ModelEma
+from hsr_hub.training.ema import averaged_copy
 from hsr_hub.training.losses import pixel_loss
 
 logger = logging.getLogger("train")
@@ -88,7 +89,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     watching.add_argument("--checkpointing_steps", type=int, default=500)
     watching.add_argument("--checkpoints_total_limit", type=int, default=2)
     watching.add_argument("--resume_from_checkpoint", help="a checkpoint folder, or 'latest'")
-    watching.add_argument("--report_to", help="a tracker that Accelerate knows: tensorboard, wandb, ...")
+    watching.add_argument(
+        "--report_to", help="a tracker that Accelerate knows: tensorboard, wandb, ..."
+    )
     args = parser.parse_args(argv)
     if args.crop_size % args.scale:
         parser.error(f"--crop_size {args.crop_size} is not a multiple of --scale {args.scale}")
@@ -205,7 +208,8 @@ def main(argv: list[str] | None = None) -> None:
     if not (accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"):
         net_g = net_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     net_g = net_g.to(accelerator.device)
-    ema = ModelEma(net_g, args.ema_decay)
+    ema = averaged_copy(net_g, args.ema_decay)
+    averaged = cast(HSRNet, ema.module)
     optimizer = torch.optim.AdamW(
         net_g.parameters(),
         lr=args.learning_rate,
@@ -235,7 +239,7 @@ def main(argv: list[str] | None = None) -> None:
     loader = accelerator.prepare(loader)
 
     pairs = {folder: len(find_pairs(folder, args.scale)) for folder in args.validation_data_dir}
-    parameters = sum(p.numel() for p in ema.averaged.parameters())
+    parameters = sum(p.numel() for p in averaged.parameters())
     logger.info("***** Running training *****")
     logger.info("  parameters %d, levels %s", parameters, levels)
     logger.info("  photos %d, validation pairs %s", len(dataset.paths), sum(pairs.values()))
@@ -250,7 +254,10 @@ def main(argv: list[str] | None = None) -> None:
             logger.info("step %d  %s", step, "  ".join(f"{k} {v:.5g}" for k, v in values.items()))
 
     if args.report_to:
-        flags = {k: v if isinstance(v, (int, float, str, bool)) else str(v) for k, v in vars(args).items()}
+        flags = {
+            k: v if isinstance(v, (int, float, str, bool)) else str(v)
+            for k, v in vars(args).items()
+        }
         accelerator.init_trackers("hsr-hub", config=flags)
 
     # ---- train
@@ -279,7 +286,7 @@ def main(argv: list[str] | None = None) -> None:
         norm = accelerator.clip_grad_norm_(net_g.parameters(), args.max_grad_norm)
         if norm is None or torch.isfinite(norm):
             optimizer.step()
-            ema.update(accelerator.unwrap_model(net_g))
+            ema.update_parameters(accelerator.unwrap_model(net_g))
             bad_steps = 0
         else:
             bad_steps += 1
@@ -312,19 +319,19 @@ def main(argv: list[str] | None = None) -> None:
         if args.validation_data_dir and (global_step % args.validation_steps == 0 or last):
             started = time.perf_counter()
             if accelerator.is_main_process:
-                log(validate(ema.averaged, args.validation_data_dir, accelerator.device), global_step)
+                log(
+                    validate(averaged, args.validation_data_dir, accelerator.device),
+                    global_step,
+                )
             accelerator.wait_for_everyone()
             window_start += time.perf_counter() - started
         if global_step % args.checkpointing_steps == 0 or last:
-            save_checkpoint(
-                accelerator, args.output_dir, global_step, args.checkpoints_total_limit
-            )
+            save_checkpoint(accelerator, args.output_dir, global_step, args.checkpoints_total_limit)
         batch_wanted = time.perf_counter()
     progress.close()
 
     # ---- keep
     if accelerator.is_main_process:
-        averaged = ema.averaged.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
         averaged.save_pretrained(args.output_dir)
         logger.info("done: %s", args.output_dir)
     accelerator.end_training()

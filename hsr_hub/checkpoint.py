@@ -69,7 +69,7 @@ def locate(
 
 def _missing(file_name: str, where: str) -> str:
     if file_name == WEIGHTS_NAME:
-        return f"{where} has no {WEIGHTS_NAME}; weights in any other format, pickles above all, are not opened"
+        return f"{where} has no {WEIGHTS_NAME}; other formats, pickles above all, are not opened"
     return f"{where} has no {CONFIG_NAME}, so the network's shape is unknown"
 
 
@@ -103,8 +103,8 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
         expected: The network's own state: names and shapes that the file must have.
 
     Raises:
-        ValueError: Not a safetensors file, or its names or shapes are not the network's; the message
-            names the file and the first few of them.
+        ValueError: Not a safetensors file, or its names or shapes are not the network's; the
+            message names the file and the first few of them.
     """
     try:
         state = load_file(path)
@@ -118,7 +118,9 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
         if key in state and state[key].shape != expected[key].shape
     ]
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if problems[5:] else "")
+        shown = "; ".join(problems[:5]) + (
+            f"; and {len(problems) - 5} more" if problems[5:] else ""
+        )
         raise ValueError(f"{path} does not fit its {CONFIG_NAME}: {shown}")
     return state
 

@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="Hub id, folder or shipped set (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        help="Hub id, folder or shipped set (default: %(default)s)",
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ...; default: the best there is")
 
@@ -111,10 +113,12 @@ def _load(args: argparse.Namespace) -> HSRNet:
 def _upscale(args: argparse.Namespace) -> int:
     if args.strength is not None and not args.detail_model:
         raise ValueError("--strength mixes two models: name the other with --detail-model")
-    jobs = _jobs(args.inputs, args.output, args.scale)
+    model = _load(args)
+    size = args.size and f"{args.size[0]}x{args.size[1]}"
+    label = size or f"{args.scale or model.scale:g}x"
+    jobs = _jobs(args.inputs, args.output, label)
     if not jobs:
         raise ValueError("no picture found in " + ", ".join(str(p) for p in args.inputs))
-    model = _load(args)
     failures = 0
     with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
         for source, target in jobs:
@@ -136,7 +140,7 @@ def _upscale(args: argparse.Namespace) -> int:
                         progress=show,
                     )
                 image_io.save_image(result, target)
-            except (OSError, image_io.ImageError) as error:
+            except (OSError, ValueError, RuntimeError, MemoryError) as error:
                 failures += 1
                 tqdm.write(f"hsr-hub: skipped: {error}", file=sys.stderr)
             else:
@@ -147,15 +151,15 @@ def _upscale(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _jobs(inputs: list[Path], output: Path, scale: float | None) -> list[tuple[Path, Path]]:
-    """Each source with the file that its result goes to."""
+def _jobs(inputs: list[Path], output: Path, label: str) -> list[tuple[Path, Path]]:
+    """Each source with the file that its result goes to: `output`, or NAME-{label}.png in it."""
     to_file = len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir()
     if to_file:
         image_io.check_output(output)
         return [(inputs[0], output)]
     if output.is_file():
         raise ValueError(f"{output} is a file; several pictures need a folder")
-    suffix = f"-{scale:g}x.png" if scale else "-hsr.png"
+    suffix = f"-{label}.png"
     jobs = []
     for entry in inputs:
         if entry.is_dir():
@@ -176,13 +180,13 @@ def _jobs(inputs: list[Path], output: Path, scale: float | None) -> list[tuple[P
 def _evaluate(args: argparse.Namespace) -> int:
     from hsr_hub.evaluation import evaluate, table
 
-    figures = evaluate(
-        _load(args), args.data, scale=args.scale, metric_weights=args.metric_weights
-    )
+    figures = evaluate(_load(args), args.data, scale=args.scale, metric_weights=args.metric_weights)
     print(table([figures]))
     if args.json:
         with write_whole(args.json) as partial:
-            partial.write_text(json.dumps({"model": args.model, **asdict(figures)}, indent=2) + "\n")
+            partial.write_text(
+                json.dumps({"model": args.model, **asdict(figures)}, indent=2) + "\n"
+            )
     return 0
 
 

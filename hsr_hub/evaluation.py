@@ -1,7 +1,7 @@
 """Metrics by the field's protocol, and the runner over test sets.
 
-Protocol: PSNR and SSIM on the Y channel (BT.601, 16-235) of 8-bit images, a border of `scale` pixels
-cropped; SSIM with an 11x11 Gaussian window of sigma 1.5. Grey pictures are measured as RGB.
+Protocol: PSNR and SSIM on the Y channel (BT.601, 16-235) of 8-bit images, a border of `scale`
+pixels cropped; SSIM with an 11x11 Gaussian window of sigma 1.5. Grey pictures are measured as RGB.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import psutil
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def find_pairs(folder: Path, scale: int) -> list[tuple[Path | None, Path]]:
     """Low-resolution and ground-truth files of a test set, by name.
 
-    `folder` holds `HR/` and `LRx{scale}/`; `HRx{scale}/` is preferred to `HR/` where both are there.
-    Without an LR folder the first of each pair is None: `read_pair` then makes it.
+    `folder` holds `HR/` and `LRx{scale}/`; `HRx{scale}/` is preferred to `HR/` where both are
+    there. Without an LR folder the first of each pair is None: `read_pair` then makes it.
 
     Raises:
         FileNotFoundError: No ground truth, or one without its low-resolution picture.
@@ -35,7 +35,9 @@ def find_pairs(folder: Path, scale: int) -> list[tuple[Path | None, Path]]:
     gt_folder = next((d for d in (folder / f"HRx{scale}", folder / "HR") if d.is_dir()), None)
     if gt_folder is None:
         raise FileNotFoundError(f"{folder} holds no HR/ (nor HRx{scale}/) folder of originals")
-    gt_paths = sorted(p for p in gt_folder.iterdir() if p.suffix.lower() in {".png", ".bmp", ".tif"})
+    gt_paths = sorted(
+        p for p in gt_folder.iterdir() if p.suffix.lower() in {".png", ".bmp", ".tif"}
+    )
     if not gt_paths:
         raise FileNotFoundError(f"{gt_folder} holds no .png, .bmp or .tif picture")
     lq_folder = folder / f"LRx{scale}"
@@ -91,16 +93,15 @@ def ssim_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
 
     inner = slice(border, -border or None)
     # truncate=3.5 (scikit-image's own) times sigma 1.5 gives the 11x11 window of the original.
-    return float(
-        structural_similarity(
-            luma(sr)[inner, inner],
-            luma(gt)[inner, inner],
-            data_range=255,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
+    similarity = structural_similarity(
+        luma(sr)[inner, inner],
+        luma(gt)[inner, inner],
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
     )
+    return cast(float, similarity)
 
 
 @dataclass
@@ -193,7 +194,8 @@ def peak_memory_mib() -> float:
 def table(figures: list[Figures]) -> str:
     """The figures as a Markdown table, bicubic beside each."""
     lines = [
-        "| test set | scale | PSNR-Y (bicubic) | SSIM-Y (bicubic) | LPIPS (bicubic) | s/MP | peak MiB |",
+        "| test set | scale | PSNR-Y (bicubic) | SSIM-Y (bicubic) | LPIPS (bicubic) "
+        "| s/MP | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for f in figures:

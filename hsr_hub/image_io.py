@@ -63,7 +63,8 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
         raise ImageError(too_large) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{name} is not a picture that can be read: give a PNG, JPEG, WebP, AVIF, TIFF or BMP file"
+            f"{name} is not a picture that can be read: "
+            "give a PNG, JPEG, WebP, AVIF, TIFF or BMP file"
         ) from error
     except Exception as error:  # decoders raise whatever a broken header makes them trip over
         raise ImageError(f"{name} cannot be opened as a picture: {error}") from error

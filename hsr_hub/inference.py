@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -24,19 +24,15 @@ from hsr_hub import image_io
 if TYPE_CHECKING:
     from hsr_hub.modeling import HSRNet
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], object]
 """Called with tiles done and tiles in all; whatever it raises stops the work."""
 
 BYTES_PER_PIXEL = 6000
-"""Memory that the network takes for an input pixel of a tile, rounded up; see `default_tile_size`."""
+"""Memory that the network takes for an input pixel of a tile, rounded up."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@overload
-def upscale(model: HSRNet, image: np.ndarray, **options: Any) -> np.ndarray: ...
-@overload
-def upscale(model: HSRNet, image: str | Path | Image.Image, **options: Any) -> Image.Image: ...
 def upscale(
     model: HSRNet,
     image: str | Path | Image.Image | np.ndarray,
@@ -54,6 +50,7 @@ def upscale(
     there; beyond the last level Lanczos goes on from it.
 
     Args:
+        model: The network.
         image: A path or a PIL image, or an array (H,W) or (H,W,C) with C = 1 (grey), 2 (grey and
             alpha), 3 (RGB) or 4 (RGB and alpha); uint8, uint16, or float in [0, 1].
         scale: Factor, by default the network's own; any positive number.
@@ -81,7 +78,9 @@ def upscale(
         picture = image
         array = image_io.to_array(image)
     else:
-        raise TypeError(f"image must be a path, a PIL image or an array, not {type(image).__name__}")
+        raise TypeError(
+            f"image must be a path, a PIL image or an array, not {type(image).__name__}"
+        )
     _check_array(array)
     height, width = array.shape[:2]
     target = target_size((width, height), scale=scale, size=size, default=model.scale)
@@ -114,10 +113,10 @@ def _check_array(array: np.ndarray) -> None:
 def _resolve_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32
-    resolved = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if resolved not in DTYPES.values():
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
-    return resolved
+    for name, known in DTYPES.items():
+        if dtype in (name, known):
+            return known
+    raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
 
 
 def target_size(
@@ -218,7 +217,9 @@ class _Engine:
                 y0, x0 = max(0, top - halo), max(0, left - halo)
                 y1, x1 = min(height, bottom + halo), min(width, right + halo)
                 sr = self._tile(_to_tensor(planes[y0:y1, x0:x1]).to(self.device), within_neighbours)
-                sr = sr[:, :, (top - y0) * s : (bottom - y0) * s, (left - x0) * s : (right - x0) * s]
+                sr = sr[
+                    :, :, (top - y0) * s : (bottom - y0) * s, (left - x0) * s : (right - x0) * s
+                ]
                 tile = _to_array(sr, planes.dtype)
                 result[top * s : bottom * s, left * s : right * s] = tile
                 self.done += 1

@@ -1,7 +1,8 @@
 """LPIPS 0.1 on SqueezeNet 1.1, from safetensors.
 
-The `lpips` package cannot be used here: it opens pickles and downloads its backbone. The distance is
-that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018).
+The `lpips` package cannot be used here: it opens pickles and downloads its backbone. The distance
+is that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric"
+(2018).
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard
 
 if TYPE_CHECKING:
     from hsr_hub.evaluation import Figures
@@ -17,8 +18,8 @@ TEMPLATE = """---
 
 # {{ name }}
 
-Super-resolution by HSRNet: hierarchical feature extraction (kernels {{ kernels }}), a fusion block, and
-a reconstruction supervised at every level. {{ parameters }} parameters, levels {{ levels }}.
+Super-resolution by HSRNet: hierarchical feature extraction (kernels {{ kernels }}), a fusion block,
+and a reconstruction supervised at every level. {{ parameters }} parameters, levels {{ levels }}.
 
 ## Use
 
@@ -85,15 +86,10 @@ def model_card(
             ("ssim", "SSIM", f.ssim_y, 4),
         )
     ]
-    data = ModelCardData(
-        library_name="hsr_hub",
-        pipeline_tag="image-to-image",
-        license="apache-2.0",
-        tags=["super-resolution", "image-restoration", "pytorch_model_hub_mixin"],
-        metrics=["psnr", "ssim"],
-        model_name=name,
-        eval_results=results or None,
-    )
+    data = copy.deepcopy(model._hub_mixin_info.model_card_data)  # the class's own metadata
+    data.metrics = ["psnr", "ssim"]
+    data.model_name = name
+    data.eval_results = results or None
     return ModelCard.from_template(
         data,
         template_str=TEMPLATE,
@@ -113,5 +109,6 @@ def _figures_text(figures: Sequence[Figures]) -> str:
     return (
         "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
         "parentheses bicubic.\n\n"
-        f"{table(list(figures))}\n\nMade by `hsr-hub evaluate`; times and memory on {figures[0].device}."
+        f"{table(list(figures))}\n\n"
+        f"Made by `hsr-hub evaluate`; times and memory on {figures[0].device}."
     )

@@ -26,8 +26,8 @@ IMAGE_SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".w
 LQ_MARGIN = 4
 """Pixels of the low-resolution image around a crop that its resizing kernel may read.
 
-Antialiased bicubic reads two low-resolution pixels on each side. With the margin a crop's labels are
-those of the whole photo cut out, instead of those of a photo that ends at the crop.
+Antialiased bicubic reads two low-resolution pixels on each side. With the margin a crop's labels
+are those of the whole photo cut out, instead of those of a photo that ends at the crop.
 """
 
 
@@ -54,8 +54,8 @@ def read_rgb(path: Path) -> np.ndarray:
 class PhotoCrops(Dataset[Tensor]):
     """Random crops of photographs, flipped and turned, with a margin for the label pyramid.
 
-    Item `i` is (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`. Photos are visited
-    once per epoch in an order of that epoch's own.
+    Item `i` is (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`. Photos are
+    visited once per epoch in an order of that epoch's own.
 
     Args:
         folders: Folders of photographs, searched recursively; every format that Pillow reads.

@@ -1,46 +1,26 @@
-"""An exponential moving average of weights."""
+"""The averaged weights that are validated, saved and published."""
 
 from __future__ import annotations
 
-import copy
-
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-class ModelEma:
-    """Averaged weights of a network; what is validated, saved and published.
+def averaged_copy(module: nn.Module, decay: float = 0.999) -> AveragedModel:
+    """An exponential moving average of a network, as torch's `AveragedModel`.
 
-    The decay warms up as `(1 + step) / (10 + step)`, so that the first hundred steps, random weights,
-    do not linger. Kept on every rank: the same gradients make the same averages, and every rank can
-    write and read its checkpoint.
+    The decay warms up as `(1 + n) / (10 + n)` over the n updates done, so that the first hundred
+    steps, almost random weights, do not linger. Kept on every rank: the same gradients make the
+    same averages, and every rank can write and read its checkpoint.
 
     Args:
-        module: The unwrapped network; `averaged` is a copy of it in eval mode.
-        decay: Largest weight of the past in one step.
+        module: The unwrapped network; the copy is `.module`, in eval mode.
+        decay: Largest weight of the past in one `update_parameters(module)`.
     """
 
-    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
-        self.averaged = copy.deepcopy(module).eval().requires_grad_(False)
-        self.decay = decay
-        self.step = 0
+    def update(averaged, current, num_averaged) -> None:
+        done = int(num_averaged)
+        get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, num_averaged)
 
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Move the averages towards `module`'s present weights."""
-        self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))
-        ours, theirs = list(self.averaged.parameters()), list(module.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
-        for buffer, current in zip(self.averaged.buffers(), module.buffers(), strict=True):
-            buffer.copy_(current)
-
-    def state_dict(self) -> dict[str, Tensor | int]:
-        """Weights and step count, for a checkpoint."""
-        return {"step": self.step, **self.averaged.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        """Take up a state that `state_dict` gave."""
-        weights = dict(state)
-        self.step = int(weights.pop("step"))
-        self.averaged.load_state_dict(weights)
+    average = AveragedModel(module, multi_avg_fn=update, use_buffers=True)
+    return average.eval().requires_grad_(False)

@@ -2,8 +2,8 @@
 
     python recipes/hsr-lite-x4/compare.py NAME --steps 700 --out DIR
 
-prints the validation figures of variant NAME (see VARIANTS) on Set5 and Set14 under HSR_DATA. README.md
-beside this file has the table.
+prints the validation figures of variant NAME (see VARIANTS) on Set5 and Set14 under HSR_DATA.
+README.md beside this file has the table.
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ def main() -> None:
     data = data_root()
     steps = str(args.steps)
     train_accelerate.main(
-        ["--train_data_dir", str(data / "train" / "photos-1"), "--output_dir", str(args.out)]
-        + ["--validation_data_dir", str(data / "test" / "Set5"), str(data / "test" / "Set14")]
-        + ["--cache_images", "--max_train_steps", steps, "--validation_steps", steps]
-        + ["--checkpointing_steps", steps, "--lr_warmup_steps", "50", "--ema_decay", "0.99", *flags]
+        [
+            *("--train_data_dir", str(data / "train" / "photos-1"), "--output_dir", str(args.out)),
+            *("--validation_data_dir", str(data / "test" / "Set5"), str(data / "test" / "Set14")),
+            *("--cache_images", "--max_train_steps", steps, "--validation_steps", steps),
+            *("--checkpointing_steps", steps, "--lr_warmup_steps", "50", "--ema_decay", "0.99"),
+            *flags,
+        ]
     )
 
 
