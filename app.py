@@ -83,9 +83,9 @@ def upscale(
     Returns:
         The enlarged photo, a lossless PNG.
     """
-    picture = read_upload(image)
     if not 0.25 <= scale <= 8:
         raise gr.Error(f"scale must be between 0.25 and 8, not {scale:g}.", print_exception=False)
+    picture = read_upload(image)
     progress(0, desc="Sharpening")
     result = model.upscale(
         picture,

@@ -71,7 +71,7 @@ def read_pair(lq_path: Path | None, gt_path: Path, scale: int) -> tuple[np.ndarr
                 f"{gt_path} of {gt.width}x{gt.height}"
             )
         gt = gt.crop((0, 0, width, height))
-    return np.asarray(lq), np.asarray(gt)
+    return np.array(lq), np.array(gt)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:

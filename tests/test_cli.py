@@ -1,0 +1,114 @@
+"""The command line, as its own process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hsr_hub import HSRNet, __version__
+from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
+from tests.test_image_io import hostile  # noqa: F401  (a fixture)
+from tests.util import hsr_hub
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model_folder(model: HSRNet, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_version_and_usage():
+    assert hsr_hub("--version").stdout.strip() == f"hsr-hub {__version__}"
+    assert hsr_hub().returncode == 2
+
+
+def test_one_file_with_the_shipped_weights(cat: Path, tmp_path: Path):
+    target = tmp_path / "new" / "sharp.png"
+    done = hsr_hub("upscale", cat, "-o", target)
+    assert done.returncode == 0, done.stderr
+    with Image.open(target) as image:
+        expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(cat)
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_folder_with_bad_files(hostile, cat: Path, model_folder: Path, tmp_path: Path):  # noqa: F811
+    folder, out = tmp_path, tmp_path.parent / f"{tmp_path.name}-out"
+    (folder / "deeper").mkdir()
+    with Image.open(cat) as image:
+        image.crop((0, 0, 20, 15)).save(folder / "good.png")
+        image.crop((0, 0, 10, 15)).convert("L").save(folder / "deeper" / "good.png")
+    done = hsr_hub("upscale", folder, "-o", out, "--model", model_folder, "--scale", "2")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for name in hostile:
+        assert sum(name in line for line in done.stderr.splitlines()) == 1, done.stderr
+    written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert written == ["deeper/good-2x.png", "good-2x.png"]
+    with Image.open(out / "good-2x.png") as image:
+        assert image.size == (40, 30)
+    with Image.open(out / "deeper" / "good-2x.png") as image:
+        assert (image.mode, image.size) == ("L", (20, 30))
+
+
+def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
+    done = hsr_hub(
+        *("upscale", cat, "-o", tmp_path / "out.jpg", "--size", "301x200"),
+        *("--model", model_folder, "--detail-model", model_folder, "--strength", "0.3"),
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (301, 200))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["{cat}", "-o", "out.xyz"], "xyz"),
+        (["{cat}", "-o", "out.png", "--model", "nothing-here"], "nothing-here"),
+        (["gone.png", "-o", "out.png"], "gone.png"),
+        (["{cat}", "-o", "out.png", "--strength", "0.5"], "--detail-model"),
+        (["{cat}", "-o", "out.png", "--size", "12"], "WIDTHxHEIGHT"),
+        (["{cat}", "{cat}", "-o", "folder"], "both become"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(cat: Path, tmp_path: Path, arguments, named: str):
+    filled = [a.format(cat=cat) for a in arguments]
+    filled[filled.index("-o") + 1] = str(tmp_path / filled[filled.index("-o") + 1])
+    done = hsr_hub("upscale", *filled)
+    assert done.returncode in (1, 2)
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_prints_and_writes_the_figures(test_set: Path, model_folder: Path, tmp_path: Path):
+    done = hsr_hub(
+        *("evaluate", "--model", model_folder, "--data", test_set),
+        *("--json", tmp_path / "figures.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    # The runner agrees with the definition, done by hand.
+    model = HSRNet.from_pretrained(model_folder)
+    by_hand = []
+    for lq_path, gt_path in find_pairs(test_set, 4):
+        lq, gt = read_pair(lq_path, gt_path, 4)
+        by_hand.append(psnr_y(model.upscale(lq), gt, border=4))
+    assert figures["psnr_y"] == pytest.approx(np.mean(by_hand))
+    assert f"{figures['psnr_y']:.2f}" in done.stdout
+    assert figures["images"] == 3
+    assert figures["peak_memory_mib"] > 50
+
+
+def test_evaluate_says_what_is_missing(model_folder: Path, tmp_path: Path):
+    done = hsr_hub("evaluate", "--model", model_folder, "--data", tmp_path)
+    assert done.returncode == 1
+    assert "HR/" in done.stderr
+    assert "Traceback" not in done.stderr

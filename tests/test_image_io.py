@@ -1,0 +1,138 @@
+"""Files: hostile ones refused in one sentence, orientation and modes right, writes whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hsr_hub.image_io import ImageError, read_image, save_image, to_array
+
+
+def lying_png(width: int, height: int) -> bytes:
+    """A PNG whose header promises more pixels than anyone wants to unpack."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + data + chunk(b"IEND", b"")
+
+
+def truncated_jpeg(photo: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG")
+    return buffer.getvalue()[: buffer.tell() // 2]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
+    contents = {
+        "text.png": b"this is not a picture",
+        "empty.jpg": b"",
+        "cut.jpg": truncated_jpeg(small_photo),
+        "bomb.png": lying_png(50_000, 50_000),
+        "large.png": lying_png(10_000, 10_000),
+        "nodata.png": lying_png(100, 100),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return {name: tmp_path / name for name in contents}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text.png", "not a picture"),
+        ("empty.jpg", "empty"),
+        ("cut.jpg", "damaged or cut off"),
+        ("bomb.png", "megapixels"),
+        ("large.png", "megapixels"),
+        ("nodata.png", "damaged or cut off"),
+    ],
+)
+def test_hostile_files_get_one_clear_sentence(hostile, name: str, reason: str, recwarn):
+    with pytest.raises(ImageError) as error:
+        read_image(hostile[name])
+    message = str(error.value)
+    assert name in message
+    assert reason in message
+    assert "\n" not in message
+    assert not recwarn.list
+
+
+def test_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        read_image(tmp_path / "gone.png")
+
+
+def test_orientation_is_applied(tmp_path: Path, small_photo: Image.Image):
+    exif = Image.Exif()
+    exif[274] = 6  # turned by 90 degrees
+    small_photo.save(tmp_path / "turned.png", exif=exif)
+    upright = read_image(tmp_path / "turned.png")
+    assert upright.size == (small_photo.height, small_photo.width)
+    assert np.array_equal(np.asarray(upright), np.rot90(np.asarray(small_photo), -1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "plain"),
+    [("1", "L"), ("L", "L"), ("LA", "LA"), ("P", "RGB"), ("RGB", "RGB"), ("RGBA", "RGBA")],
+)
+def test_modes(tmp_path: Path, small_photo: Image.Image, mode: str, plain: str):
+    small_photo.convert(mode).save(tmp_path / "picture.png")
+    assert read_image(tmp_path / "picture.png").mode == plain
+
+
+def test_transparent_palette_becomes_rgba(tmp_path: Path, small_photo: Image.Image):
+    small_photo.convert("P").save(tmp_path / "palette.png", transparency=3)
+    assert read_image(tmp_path / "palette.png").mode == "RGBA"
+
+
+def test_cmyk_and_sixteen_bit_grey(tmp_path: Path, small_photo: Image.Image):
+    small_photo.convert("CMYK").save(tmp_path / "print.jpg")
+    assert read_image(tmp_path / "print.jpg").mode == "RGB"
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    assert np.array_equal(to_array(read_image(tmp_path / "deep.png")), grey)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp"])
+def test_lossless_formats_lose_nothing(tmp_path: Path, small_photo: Image.Image, suffix: str):
+    save_image(small_photo, tmp_path / f"out{suffix}")
+    assert np.array_equal(
+        np.asarray(read_image(tmp_path / f"out{suffix}")), np.asarray(small_photo)
+    )
+
+
+def test_jpeg_lays_transparency_on_white(tmp_path: Path):
+    save_image(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), tmp_path / "out.jpg")
+    assert np.asarray(read_image(tmp_path / "out.jpg")).min() > 250
+
+
+def test_unknown_suffix_is_refused(tmp_path: Path, small_photo: Image.Image):
+    with pytest.raises(ImageError, match="xyz"):
+        save_image(small_photo, tmp_path / "out.xyz")
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path, small_photo, monkeypatch):
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+
+    def fail(self, file, **_):
+        Path(file).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(ImageError, match="disk full"):
+        save_image(small_photo, path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,208 @@
+"""`upscale`: exact tiles, every shape, dtype and size, grey and alpha right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hsr_hub import HSRNet
+from hsr_hub.inference import choose_level, fill_transparent, target_size
+from tests.conftest import random_model
+
+SMALL = {
+    "kernel_sizes": [3, 5],
+    "widths": [4, 4],
+    "fusion_width": 4,
+    "reconstruction_widths": [4, 4],
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> HSRNet:
+    return HSRNet.from_pretrained("hsr-lite-x4")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    tile_size=st.integers(3, 80),
+    level=st.sampled_from([1, 2, 4]),
+)
+def test_tiled_equals_untiled(height, width, tile_size, level):
+    model = random_model(**SMALL)
+    image = np.random.default_rng(height).random((height, width, 3), dtype=np.float32)
+    with torch.no_grad():
+        whole = model.super_resolve(torch.from_numpy(image).permute(2, 0, 1)[None], level)
+    expected = whole[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    tiled = model.upscale(image, scale=level, tile_size=tile_size, dtype="float32")
+    assert tiled.shape == (height * level, width * level, 3)
+    assert np.abs(tiled - expected).max() <= 1e-5
+
+
+def test_tiles_are_really_tiles(model: HSRNet):
+    """Fewer margin pixels than the receptive field would be seen: the test above can fail."""
+    image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
+    seen: list[tuple[int, int]] = []
+    whole = model.upscale(image, tile_size=100)
+    assert np.array_equal(
+        whole, model.upscale(image, tile_size=100, progress=lambda *a: seen.append(a))
+    )
+    assert seen == [(1, 1)]
+    seen.clear()
+    model.upscale(image, tile_size=16, progress=lambda *a: seen.append(a))
+    assert seen == [(i, 9) for i in range(1, 10)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 1), (3, 1, 2), (1, 5, 3), (7, 4, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+def test_arrays_of_every_shape_and_dtype(model: HSRNet, shape, dtype, rng):
+    top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    image = (rng.random(shape) * top).astype(dtype)
+    cases: list[tuple[dict[str, Any], tuple[int, int]]] = [
+        ({}, (4 * shape[0], 4 * shape[1])),
+        ({"scale": 1.7}, (round(1.7 * shape[0]), round(1.7 * shape[1]))),
+        ({"size": (9, 13)}, (13, 9)),
+        ({"scale": 6}, (6 * shape[0], 6 * shape[1])),
+        ({"scale": 0.5}, (max(1, round(shape[0] / 2)), max(1, round(shape[1] / 2)))),
+    ]
+    for options, size in cases:
+        result = model.upscale(image, **options)
+        assert result.shape == (*size, *shape[2:])
+        assert result.dtype == dtype
+        assert result.min() >= 0
+        assert result.max() <= top
+
+
+def test_sixteen_bits_are_kept(shipped: HSRNet, small_photo: Image.Image):
+    eight = np.asarray(small_photo)
+    fine = shipped.upscale(eight.astype(np.uint16) * 257).astype(np.float64) / 257
+    assert len(np.unique(np.round(fine % 1, 3))) > 50  # not eight bits spread out
+    assert np.abs(fine - shipped.upscale(eight)).max() <= 0.5 + 2e-3
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_types_stay_within_a_step(shipped: HSRNet, small_photo: Image.Image, dtype):
+    exact = np.asarray(shipped.upscale(small_photo, dtype="float32")).astype(int)
+    short = np.asarray(shipped.upscale(small_photo, dtype=dtype)).astype(int)
+    assert np.abs(short - exact).mean() < 0.2
+    tiled = np.asarray(shipped.upscale(small_photo, dtype=dtype, tile_size=20)).astype(int)
+    assert np.abs(short - tiled).max() <= 1
+
+
+def test_pil_modes(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
+    for mode, expected in (
+        ("RGB", "RGB"),
+        ("L", "L"),
+        ("LA", "LA"),
+        ("RGBA", "RGBA"),
+        ("1", "L"),
+        ("P", "RGB"),
+        ("CMYK", "RGB"),
+    ):
+        result = model.upscale(small_photo.convert(mode))
+        assert result.mode == expected, mode
+        assert result.size == (small_photo.width * 4, small_photo.height * 4)
+    small_photo.save(tmp_path / "photo.png")
+    from_path = model.upscale(str(tmp_path / "photo.png"))
+    assert np.array_equal(np.asarray(from_path), model.upscale(np.asarray(small_photo)))
+
+
+def test_grey_is_the_same_as_grey_rgb(shipped: HSRNet, small_photo: Image.Image):
+    grey = np.asarray(small_photo.convert("L"))
+    as_rgb = shipped.upscale(np.repeat(grey[:, :, None], 3, axis=2))
+    difference = shipped.upscale(grey).astype(float) - as_rgb.mean(axis=2)
+    assert np.abs(difference).max() <= 1
+
+
+def test_opaque_alpha_changes_nothing(shipped: HSRNet, small_photo: Image.Image):
+    opaque = shipped.upscale(small_photo.convert("RGBA"))
+    assert np.array_equal(np.asarray(opaque)[:, :, :3], np.asarray(shipped.upscale(small_photo)))
+    assert (np.asarray(opaque)[:, :, 3] == 255).all()
+
+
+def test_colours_under_transparency_do_not_bleed(shipped: HSRNet):
+    """A red disc cut out of black: every visible pixel of the result stays red."""
+    y, x = np.mgrid[:40, :40]
+    inside = (y - 20) ** 2 + (x - 20) ** 2 < 200
+    image = np.zeros((40, 40, 4), np.uint8)
+    image[inside] = (220, 30, 30, 255)
+    result = shipped.upscale(image).astype(int)
+    visible = result[result[:, :, 3] > 0]
+    assert np.abs(visible[:, :3] - (220, 30, 30)).max() <= 3
+    # Alpha does not ring: far from the edge it is exactly what it was.
+    assert set(np.unique(result[76:84, 76:84, 3])) == {255}
+    assert set(np.unique(result[:20, :20, 3])) == {0}
+
+
+def test_fill_transparent_leaves_the_visible_alone(rng):
+    colour = rng.integers(0, 256, (17, 9, 3), dtype=np.uint8)
+    alpha = (rng.random((17, 9, 1)) > 0.5).astype(np.uint8) * 255
+    filled = fill_transparent(colour, alpha)
+    assert filled.dtype == np.uint8
+    assert np.array_equal(filled[alpha[:, :, 0] > 0], colour[alpha[:, :, 0] > 0])
+
+
+def test_progress_can_stop_the_work(model: HSRNet, small_photo: Image.Image):
+    calls: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.upscale(small_photo, tile_size=16, progress=stop)
+    assert calls == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error", "named"),
+    [
+        (np.zeros((4, 4, 5), np.uint8), {}, ValueError, r"\(4, 4, 5\)"),
+        (np.zeros((0, 4), np.uint8), {}, ValueError, "no pixels"),
+        (np.zeros((4, 4), np.int32), {}, TypeError, "int32"),
+        (42, {}, TypeError, "int"),
+        (np.zeros((4, 4), np.uint8), {"scale": 2, "size": (8, 8)}, ValueError, "either"),
+        (np.zeros((4, 4), np.uint8), {"scale": 0}, ValueError, "scale"),
+        (np.zeros((4, 4), np.uint8), {"scale": float("nan")}, ValueError, "scale"),
+        (np.zeros((4, 4), np.uint8), {"size": (8, 0)}, ValueError, "size"),
+        (np.zeros((4, 4), np.uint8), {"tile_size": 0}, ValueError, "tile_size"),
+        (np.zeros((4, 4), np.uint8), {"dtype": "int8"}, ValueError, "int8"),
+    ],
+)
+def test_wrong_arguments_are_named(model: HSRNet, image, options, error, named):
+    with pytest.raises(error, match=named):
+        model.upscale(image, **options)
+
+
+def test_levels_and_sizes():
+    assert target_size((10, 7), scale=1.7) == (17, 12)
+    assert target_size((1, 1), scale=0.1) == (1, 1)
+    assert [choose_level([1, 2, 4], (10, 10), (s, s)) for s in (5, 10, 11, 20, 21, 90)] == [
+        *(1, 1, 2, 2, 4, 4)
+    ]
+
+
+def test_a_level_asked_for_is_that_level(model: HSRNet, small_photo: Image.Image):
+    lq = torch.from_numpy(np.asarray(small_photo).copy()).permute(2, 0, 1)[None] / 255
+    for index, level in enumerate(model.levels):
+        with torch.no_grad():
+            expected = (model(lq)[index][0].clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
+        result = np.asarray(model.upscale(small_photo, scale=level)).astype(int)
+        assert np.abs(result - expected).max() <= 1
+
+
+def test_colour_profile_is_kept(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    small_photo.save(tmp_path / "photo.png", icc_profile=profile)
+    assert model.upscale(tmp_path / "photo.png").info["icc_profile"] == profile
