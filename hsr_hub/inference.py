@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], object]
 """Called with tiles done and tiles in all; whatever it raises stops the work."""
 
-BYTES_PER_PIXEL = 6000
+BYTES_PER_PIXEL = 3000
 """Memory that the network takes for an input pixel of a tile, rounded up."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -1,0 +1,53 @@
+"""Measure a shipped set and rewrite what prints its figures: python recipes/measure.py hsr-lite-x4
+
+Needs the test sets and metric weights under HSR_DATA. Writes `recipes/NAME/figures.json`, the set's
+card `hsr_hub/weights/NAME/README.md` (its training text is `recipes/NAME/training.md`), and the table
+in the repository's README.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from hsr_hub import HSRNet
+from hsr_hub.checkpoint import SHIPPED
+from hsr_hub.evaluation import evaluate, table
+from hsr_hub.model_card import model_card
+from hsr_hub.paths import data_root
+
+SETS = [("Set5", 4), ("Set14", 4), ("BSD100", 4), ("Set5", 2)]
+
+
+def main(name: str) -> None:
+    """Measure, then write the three places."""
+    data = data_root()
+    model = HSRNet.from_pretrained(name)
+    figures = [
+        evaluate(model, data / "test" / folder, scale=scale, metric_weights=data / "weights")
+        for folder, scale in SETS
+    ]
+    recipe = ROOT / "recipes" / name
+    text = json.dumps([asdict(f) for f in figures], indent=2)
+    (recipe / "figures.json").write_text(text + "\n")
+    training = (recipe / "training.md").read_text().strip()
+    card = model_card(model, name=name, figures=figures, training=training)
+    card.save(SHIPPED / name / "README.md")
+
+    readme = ROOT / "README.md"
+    block = f"<!-- {name} -->\n{table(figures)}\n<!-- /{name} -->"
+    pattern = rf"<!-- {name} -->.*<!-- /{name} -->"
+    before = readme.read_text()
+    if not re.search(pattern, before, flags=re.DOTALL):
+        raise SystemExit(f"README.md has no place for {name}: add <!-- {name} --><!-- /{name} -->")
+    readme.write_text(re.sub(pattern, lambda _: block, before, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
