@@ -1,12 +1,17 @@
-r"""Train HSRNet on your own photographs.
+r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial losses, on any machine.
 
-    # one machine, whatever it has
-    accelerate launch train_accelerate.py --train_data_dir photos --output_dir out
+    # fidelity: the pixel loss alone, on whatever this machine has
+    accelerate launch train_accelerate.py --train_data_dir photos --output_dir fidelity
 
-    # two GPUs, bfloat16, a folder with HR/ and LRx4/ to watch, going on where it was stopped
+    # detail: all three losses, from those weights
+    accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
+        --pretrained_model fidelity --learning_rate 1e-4 --perceptual_weight 0.1 \
+        --adversarial_weight 0.005
+
+    # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
-        --train_data_dir photos more_photos --output_dir out \
-        --validation_data_dir Set5 --resume_from_checkpoint latest
+        --train_data_dir photos more_photos --output_dir fidelity --validation_data_dir Set5 \
+        --report_to tensorboard --resume_from_checkpoint latest
 
 One folder of photographs is enough: the low-resolution images and the labels of every level are
 made from them. At the end `--output_dir` holds config.json, model.safetensors (the averaged
@@ -19,23 +24,45 @@ import argparse
 import json
 import logging
 import math
-import shutil
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
+from hsr_hub.evaluation import evaluate, find_pairs
+from hsr_hub.files import write_whole
+from hsr_hub.lpips import LpipsSqueeze
+from hsr_hub.model_card import model_card
+from hsr_hub.publish import publish
+from hsr_hub.training.arguments import parse_args
+from hsr_hub.training.checkpoints import (
+    RunState,
+    StopRequest,
+    find_resume_folder,
+    save_checkpoint,
+)
 from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
+from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import averaged_copy
-from hsr_hub.training.losses import pixel_loss
+from hsr_hub.training.losses import (
+    PerceptualLoss,
+    adversarial_loss,
+    discriminator_loss,
+    pixel_loss,
+    real_over_fake,
+)
+from hsr_hub.training.validation import validate
 
 logger = logging.getLogger("train")
 
@@ -43,159 +70,37 @@ MAX_BAD_STEPS = 20
 """Steps in a row whose gradient is not finite before the run gives up."""
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line, checked as far as that is possible without reading a picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--train_data_dir", nargs="+", type=Path, required=True, help="folders of photographs")
-    add("--output_dir", type=Path, required=True)
-    add("--seed", type=int, default=0)
-
-    network = parser.add_argument_group("network (see HSRNet)")
-    network.add_argument("--scale", type=int, default=4)
-    network.add_argument("--kernel_sizes", nargs="+", type=int, default=[3, 5, 7])
-    network.add_argument("--widths", nargs="+", type=int, help="one per kernel size")
-    network.add_argument("--dilations", nargs=3, type=int, default=[2, 2, 2])
-    network.add_argument("--fusion_width", type=int, default=48)
-    network.add_argument("--reconstruction_widths", nargs="+", type=int)
-    network.add_argument(
-        "--pretrained_model",
-        help="weights to start from (Hub id, folder or shipped name); brings its own shape",
-    )
-
-    data = parser.add_argument_group("data")
-    data.add_argument("--crop_size", type=int, default=128, help="ground-truth pixels")
-    data.add_argument("--train_batch_size", type=int, default=16, help="per process")
-    data.add_argument("--dataloader_num_workers", type=int, default=0)
-    data.add_argument("--cache_images", action="store_true", help="keep decoded photos in memory")
-
-    optimisation = parser.add_argument_group("optimisation")
-    optimisation.add_argument("--max_train_steps", type=int, default=10_000)
-    optimisation.add_argument("--learning_rate", type=float, default=2.5e-3)
-    optimisation.add_argument("--lr_warmup_steps", type=int, default=100)
-    optimisation.add_argument("--adam_beta1", type=float, default=0.9)
-    optimisation.add_argument("--adam_beta2", type=float, default=0.99)
-    optimisation.add_argument("--weight_decay", type=float, default=0.0)
-    optimisation.add_argument("--max_grad_norm", type=float, default=0.5)
-    optimisation.add_argument("--ema_decay", type=float, default=0.999)
-    optimisation.add_argument("--pixel_weight", type=float, default=1.0)
-
-    watching = parser.add_argument_group("watching and keeping")
-    watching.add_argument("--validation_data_dir", nargs="+", type=Path, default=[])
-    watching.add_argument("--validation_steps", type=int, default=500)
-    watching.add_argument("--logging_steps", type=int, default=50)
-    watching.add_argument("--checkpointing_steps", type=int, default=500)
-    watching.add_argument("--checkpoints_total_limit", type=int, default=2)
-    watching.add_argument("--resume_from_checkpoint", help="a checkpoint folder, or 'latest'")
-    watching.add_argument(
-        "--report_to", help="a tracker that Accelerate knows: tensorboard, wandb, ..."
-    )
-    args = parser.parse_args(argv)
-    if args.crop_size % args.scale:
-        parser.error(f"--crop_size {args.crop_size} is not a multiple of --scale {args.scale}")
-    for name in ("train_batch_size", "max_train_steps", "validation_steps", "checkpointing_steps"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    return args
-
-
-def learning_rate_at(step: int, args: argparse.Namespace) -> float:
-    """Linear warm-up, then a cosine to a thousandth of the peak; `step` counts from 0."""
+def learning_rate_at(step: int, peak: float, args: argparse.Namespace) -> float:
+    """Linear warm-up to the peak, then a cosine to a thousandth of it; `step` counts from 0."""
     if step < args.lr_warmup_steps:
-        return args.learning_rate * (step + 1) / args.lr_warmup_steps
+        return peak * (step + 1) / args.lr_warmup_steps
     span = max(1, args.max_train_steps - args.lr_warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - args.lr_warmup_steps) / span)))
-    return args.learning_rate * (0.001 + 0.999 * cosine)
+    return peak * (0.001 + 0.999 * cosine)
 
 
-def checkpoints(output_dir: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
-    found = [p for p in output_dir.glob("checkpoint-*") if p.name.split("-")[1].isdigit()]
-    return sorted(found, key=lambda p: int(p.name.split("-")[1]))
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Turn what a flag's value caused into one line that names the flag."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{flag}: {error}") from error
 
 
-def save_checkpoint(
-    accelerator: Accelerator, output_dir: Path, global_step: int, total_limit: int
-) -> None:
-    """Write `checkpoint-{step}` aside and rename it, so that one that is there is whole."""
-    partial = output_dir / f"checkpoint-{global_step}.partial"
-    if accelerator.is_main_process and partial.exists():
-        shutil.rmtree(partial)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))  # on every rank: each has random states of its own
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        whole = output_dir / f"checkpoint-{global_step}"
-        if whole.exists():
-            shutil.rmtree(whole)
-        partial.rename(whole)
-        for old in checkpoints(output_dir)[:-total_limit]:
-            shutil.rmtree(old)
-
-
-def resume(accelerator: Accelerator, args: argparse.Namespace) -> int:
-    """Load the asked checkpoint, if there is one; the global step it was written at."""
-    if not args.resume_from_checkpoint:
-        return 0
-    if args.resume_from_checkpoint == "latest":
-        found = checkpoints(args.output_dir)
-        if not found:
-            logger.info("no checkpoint in %s yet: starting anew", args.output_dir)
-            return 0
-        folder = found[-1]
-    else:
-        folder = Path(args.resume_from_checkpoint)
-        if not folder.is_dir():
-            raise SystemExit(f"--resume_from_checkpoint: there is no folder {folder}")
-    accelerator.load_state(str(folder))
-    step = int(folder.name.split("-")[1])
-    logger.info("resumed from %s at step %d", folder, step)
-    return step
-
-
-@torch.no_grad()
-def validate(net: HSRNet, folders: list[Path], device: torch.device) -> dict[str, float]:
-    """PSNR-Y of the last level on every validation folder, by the field's protocol."""
-    figures = {}
-    for folder in folders:
-        values = []
-        for lq_path, gt_path in find_pairs(folder, net.scale):
-            lq, gt = read_pair(lq_path, gt_path, net.scale)
-            image = torch.from_numpy(lq).to(device).permute(2, 0, 1)[None].float() / 255
-            sr = quantise(net.super_resolve(image, net.scale)) * 255
-            array = sr[0].permute(1, 2, 0).round().byte().cpu().numpy()
-            values.append(psnr_y(array, gt, border=net.scale))
-        figures[f"val/psnr/{folder.name}"] = sum(values) / len(values)
-    if figures:
-        figures["val/psnr"] = sum(figures.values()) / len(figures)
-    return figures
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Train until `--max_train_steps`, then save the averaged weights."""
-    args = parse_args(argv)
-    accelerator = Accelerator(log_with=args.report_to, project_dir=str(args.output_dir))
-    logging.basicConfig(
-        level=logging.INFO if accelerator.is_main_process else logging.ERROR,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stdout,
-    )
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    set_seed(args.seed)  # the same initial weights everywhere; data has its own keyed randomness
-
-    # ---- build: network, average, optimizer
+def build_generator(args: argparse.Namespace) -> HSRNet:
+    """A new network, or the one to start from."""
     if args.pretrained_model:
-        net_g = HSRNet.from_pretrained(args.pretrained_model).train()
-        if net_g.scale != args.scale:
+        with naming("--pretrained_model"):
+            net = HSRNet.from_pretrained(args.pretrained_model).train()
+        if net.scale != args.scale:
             raise SystemExit(
-                f"--pretrained_model {args.pretrained_model} has scale {net_g.scale}, "
+                f"--pretrained_model {args.pretrained_model} has scale {net.scale}, "
                 f"--scale says {args.scale}"
             )
-    else:
-        net_g = HSRNet(
+        return net
+    with naming("network"):  # the message itself names the argument
+        return HSRNet(
             scale=args.scale,
             kernel_sizes=args.kernel_sizes,
             widths=args.widths,
@@ -203,138 +108,360 @@ def main(argv: list[str] | None = None) -> None:
             fusion_width=args.fusion_width,
             reconstruction_widths=args.reconstruction_widths,
         )
+
+
+def build_optimizer(net: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
+    """AdamW, or the source's SGD; the loop sets the learning rate."""
+    if args.optimizer == "sgd":
+        return torch.optim.SGD(net.parameters(), 1.0, momentum=0.9, weight_decay=args.weight_decay)
+    betas = (args.adam_beta1, args.adam_beta2)
+    return torch.optim.AdamW(net.parameters(), betas=betas, weight_decay=args.weight_decay)
+
+
+@dataclass
+class Networks:
+    """What the steps below work on; `net_*` as Accelerate prepared them, `raw_*` as built."""
+
+    net_g: nn.Module
+    optimizer_g: torch.optim.Optimizer
+    net_d: nn.Module
+    raw_d: nn.Module
+    optimizer_d: torch.optim.Optimizer | None
+    perceptual: PerceptualLoss | None
+
+
+def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm) -> bool:
+    """Backward, clip, step; False when the gradient was not finite and the step was left out.
+
+    The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
+    the device, once per network and step.
+    """
+    accelerator.backward(loss)
+    finite = True
+    if accelerator.sync_gradients:
+        norm = accelerator.clip_grad_norm_(net.parameters(), max_norm)
+        finite = bool(torch.isfinite(cast(Tensor, norm)))
+    if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler leaves it out by itself
+        optimizer.step()
+    optimizer.zero_grad()
+    return finite
+
+
+def discriminator_step(
+    accelerator: Accelerator, nets: Networks, sr: Tensor, gt: Tensor, max_norm: float
+) -> tuple[dict[str, Tensor], bool]:
+    """One step of D on the target level's labels and images."""
+    # One forward for both: no batch statistics, and DDP wants one forward per backward.
+    real, fake = nets.net_d(torch.cat([gt, sr.detach()])).float().chunk(2)
+    loss = discriminator_loss(real, fake)
+    finite = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
+    values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
+    return values, finite
+
+
+def generator_losses(
+    nets: Networks,
+    args: argparse.Namespace,
+    sr: Sequence[Tensor],
+    gt: Sequence[Tensor],
+    pixel_only: bool = False,
+) -> dict[str, Tensor]:
+    """The weighted terms of L_G: pixel and perceptual over all levels, adversarial on the last."""
+    losses = {"pixel": args.pixel_weight * pixel_loss(sr, gt)}
+    if nets.perceptual is not None and not pixel_only:
+        losses["perceptual"] = args.perceptual_weight * nets.perceptual(sr, gt)
+    if nets.optimizer_d is not None and not pixel_only:
+        # The bare network, frozen: G's step leaves nothing on D and reduces nothing for it.
+        with torch.no_grad():
+            real = nets.raw_d(gt[-1]).float()
+        fake = nets.raw_d(sr[-1]).float()
+        losses["adversarial"] = args.adversarial_weight * adversarial_loss(real, fake)
+    return losses
+
+
+def generator_step(
+    accelerator: Accelerator,
+    nets: Networks,
+    args: argparse.Namespace,
+    sr: Sequence[Tensor],
+    gt: Sequence[Tensor],
+    pixel_only: bool,
+) -> tuple[dict[str, Tensor], bool]:
+    """One step of G; D is frozen meanwhile."""
+    nets.raw_d.requires_grad_(False)
+    losses = generator_losses(nets, args, sr, gt, pixel_only)
+    total = sum(losses.values(), start=sr[0].new_zeros(()))
+    finite = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
+    nets.raw_d.requires_grad_(True)
+    return {f"loss_g/{name}": value for name, value in losses.items()}, finite
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train until `--max_train_steps` or convergence, then save the averaged weights."""
+    args = parse_args(argv, __doc__)
+    accelerator = Accelerator(
+        log_with=args.report_to,
+        project_dir=str(args.output_dir),
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+    )
+    main_process, device = accelerator.is_main_process, accelerator.device
+    logging.basicConfig(
+        level=logging.INFO if main_process else logging.ERROR,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stdout,
+    )
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    resume_folder = find_resume_folder(args.resume_from_checkpoint, args.output_dir)
+    accelerator.wait_for_everyone()  # before anybody writes into a folder that another still checks
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    set_seed(args.seed)  # the same initial weights everywhere; data has its own keyed randomness
+
+    # ---- build: networks, average, losses, optimizers
+    raw_g = build_generator(args)
+    raw_d = Discriminator(args.discriminator_width)
+    levels = raw_g.levels
     # channels_last is the faster layout, but on a CPU its bfloat16 gradients of dilated
     # convolutions are NaN (torch 2.15): there bfloat16 goes without.
-    if not (accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"):
-        net_g = net_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    net_g = net_g.to(accelerator.device)
-    ema = averaged_copy(net_g, args.ema_decay)
+    if not (device.type == "cpu" and accelerator.mixed_precision == "bf16"):
+        raw_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    raw_g.to(device)
+    ema = averaged_copy(raw_g, args.ema_decay)
     averaged = cast(HSRNet, ema.module)
-    optimizer = torch.optim.AdamW(
-        net_g.parameters(),
-        lr=args.learning_rate,
-        betas=(args.adam_beta1, args.adam_beta2),
-        weight_decay=args.weight_decay,
-    )
-    levels = net_g.levels
-    net_g, optimizer = accelerator.prepare(net_g, optimizer)
-    accelerator.register_for_checkpointing(ema)
-    global_step = resume(accelerator, args)
+    perceptual = None
+    if args.perceptual_weight > 0:
+        with naming("--perceptual_weights_path"):
+            perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
+        perceptual.to(device)
+    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
+    net_d, optimizer_d = raw_d, None
+    if args.adversarial_weight > 0:
+        net_d, optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
+    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual)
+    forward_g = torch.compile(net_g) if args.compile else net_g
+    state = RunState()
+    accelerator.register_for_checkpointing(ema, state)
+    if resume_folder:
+        accelerator.load_state(str(resume_folder))
+        logger.info("resumed from %s at step %d", resume_folder, state.global_step)
+    elif args.resume_from_checkpoint:
+        logger.info("no checkpoint in %s yet: starting anew", args.output_dir)
 
     # ---- data: sample i is the same whoever draws it, so a resumed run just begins further on
-    global_batch = args.train_batch_size * accelerator.num_processes
-    dataset = PhotoCrops(
-        args.train_data_dir,
-        crop_size=args.crop_size,
-        scale=args.scale,
-        num_samples=args.max_train_steps * global_batch,
-        seed=args.seed,
-        first_index=global_step * global_batch,
-        cache_images=args.cache_images,
-        progress=accelerator.is_main_process,
+    micro_batch = args.train_batch_size * accelerator.num_processes
+    global_batch = micro_batch * args.gradient_accumulation_steps
+    with naming("--train_data_dir"):
+        dataset = PhotoCrops(
+            args.train_data_dir,
+            crop_size=args.crop_size,
+            scale=args.scale,
+            num_samples=args.max_train_steps * global_batch,
+            seed=args.seed,
+            first_index=state.global_step * global_batch,
+            degradation=args.degradation,
+            cache_on={"memory": "cpu", "device": device}.get(args.cache_images),
+            progress=main_process,
+        )
+    with naming("--validation_data_dir"):
+        pairs = sum(len(find_pairs(folder, args.scale)) for folder in args.validation_data_dir)
+    with naming("--metric_weights"):
+        lpips = LpipsSqueeze(args.metric_weights) if args.metric_weights else None
+    loader = accelerator.prepare(
+        DataLoader(
+            dataset, batch_size=args.train_batch_size, num_workers=args.dataloader_num_workers
+        )
     )
-    loader = DataLoader(
-        dataset, batch_size=args.train_batch_size, num_workers=args.dataloader_num_workers
-    )
-    loader = accelerator.prepare(loader)
 
-    pairs = {folder: len(find_pairs(folder, args.scale)) for folder in args.validation_data_dir}
-    parameters = sum(p.numel() for p in averaged.parameters())
     logger.info("***** Running training *****")
-    logger.info("  parameters %d, levels %s", parameters, levels)
-    logger.info("  photos %d, validation pairs %s", len(dataset.paths), sum(pairs.values()))
+    logger.info("  parameters %d, levels %s", sum(p.numel() for p in raw_g.parameters()), levels)
+    logger.info("  photos %d, validation pairs %d", len(dataset.paths), pairs)
+    logger.info("  processes %d on %s", accelerator.num_processes, device.type)
     logger.info("  batch per process %d, global batch %d", args.train_batch_size, global_batch)
-    logger.info("  steps %d, from step %d", args.max_train_steps, global_step)
+    logger.info("  steps %d, from step %d", args.max_train_steps, state.global_step)
 
-    def log(values: dict[str, float], step: int) -> None:
-        accelerator.log(values, step=step)
-        if accelerator.is_main_process:
+    def log(values: dict[str, float]) -> None:
+        accelerator.log(values, step=state.global_step)
+        if main_process:
             with (args.output_dir / "log.jsonl").open("a") as lines:
-                lines.write(json.dumps({"step": step, **values}) + "\n")
-            logger.info("step %d  %s", step, "  ".join(f"{k} {v:.5g}" for k, v in values.items()))
+                lines.write(json.dumps({"step": state.global_step, **values}) + "\n")
+            shown = "  ".join(f"{key} {value:.5g}" for key, value in values.items())
+            tqdm.write(f"step {state.global_step}  {shown}", file=sys.stdout)
+
+    def checkpoint() -> None:
+        save_checkpoint(
+            accelerator, args.output_dir, state.global_step, args.checkpoints_total_limit
+        )
+
+    def run_validation() -> None:
+        result = validate(
+            averaged,
+            args.validation_data_dir,
+            device,
+            losses=lambda sr, gt: generator_losses(nets, args, sr, gt),
+            lpips=lpips,
+        )
+        log(result.figures)
+        state.note_validation(result.figures["val/loss_g"])
+        if main_process and result.grid:
+            with write_whole(args.output_dir / "sample.png") as partial:
+                result.grid.save(partial)
+            for tracker in accelerator.trackers:
+                if hasattr(tracker, "log_images"):
+                    images = {"LR, bicubic, SR, HR": np.asarray(result.grid)[None]}
+                    tracker.log_images(images, step=state.global_step, dataformats="NHWC")
 
     if args.report_to:
-        flags = {
-            k: v if isinstance(v, (int, float, str, bool)) else str(v)
-            for k, v in vars(args).items()
-        }
-        accelerator.init_trackers("hsr-hub", config=flags)
+        plain = (int, float, str, bool)
+        accelerator.init_trackers(
+            "hsr-hub", {k: v if isinstance(v, plain) else str(v) for k, v in vars(args).items()}
+        )
 
     # ---- train
+    stop = StopRequest()
     progress = tqdm(
         total=args.max_train_steps,
-        initial=global_step,
+        initial=state.global_step,
         desc="steps",
-        disable=not (accelerator.is_main_process and sys.stderr.isatty()),
+        disable=None if main_process else True,  # None: shown on a terminal only
     )
-    bad_steps = 0
-    loss_sum = torch.zeros((), device=accelerator.device)
+    sums: dict[str, Tensor] = {}
+    micro_steps, bad_in_a_row, reason = 0, 0, ""
     data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
-    steps_in_window = 0
     for batch in loader:
         data_time += time.perf_counter() - batch_wanted
 
-        labels = crop_margin(label_pyramid(batch.float() / 255, levels), levels)
-        lq = quantise(labels[0])  # the bicubic protocol: the input is the x1 label in 8 bits
-        rate = learning_rate_at(global_step, args)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
+        # The bicubic protocol: the input is the x1 label in 8 bits.
+        lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
+        rate = learning_rate_at(state.global_step, args.learning_rate, args)
+        set_rate(optimizer_g, rate)
+        pixel_only = state.global_step < args.pixel_steps
 
-        sr = net_g(lq)
-        loss = args.pixel_weight * pixel_loss([image.float() for image in sr], labels)
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(net_g.parameters(), args.max_grad_norm)
-        if norm is None or torch.isfinite(norm):
-            optimizer.step()
+        trained = [net_g] if optimizer_d is None else [net_g, net_d]
+        with accelerator.accumulate(*trained):
+            values, finite = {}, True
+            sr = [image.float() for image in forward_g(lq)]
+            if optimizer_d is not None and not pixel_only:
+                peak = args.discriminator_learning_rate
+                set_rate(optimizer_d, learning_rate_at(state.global_step, peak, args))
+                values, finite = discriminator_step(
+                    accelerator, nets, sr[-1], gt[-1], args.max_grad_norm
+                )
+            g_values, g_finite = generator_step(accelerator, nets, args, sr, gt, pixel_only)
+            finite = finite and g_finite
+        for key, value in {**values, **g_values}.items():
+            sums[key] = sums.get(key, 0) + value.detach()
+        micro_steps += 1
+        if not accelerator.sync_gradients:
+            batch_wanted = time.perf_counter()
+            continue
+
+        state.global_step += 1
+        progress.update()
+        if g_finite:
             ema.update_parameters(accelerator.unwrap_model(net_g))
-            bad_steps = 0
-        else:
-            bad_steps += 1
-            logger.warning("step %d: gradient not finite, step skipped", global_step + 1)
-            if bad_steps == MAX_BAD_STEPS:
+        bad_in_a_row = 0 if finite else bad_in_a_row + 1
+        if not finite:
+            state.skipped_steps += 1
+            names = [key for key, value in {**values, **g_values}.items() if not value.isfinite()]
+            logger.warning(
+                "step %d: gradient not finite, step skipped (not finite: %s; %d skipped so far)",
+                state.global_step,
+                ", ".join(names) or "gradient only",
+                state.skipped_steps,
+            )
+            if bad_in_a_row == MAX_BAD_STEPS:
                 raise SystemExit(
-                    f"{bad_steps} steps in a row had no finite gradient; lower --learning_rate "
+                    f"{MAX_BAD_STEPS} steps in a row had no finite gradient: lower --learning_rate "
                     "or train without mixed precision. The last checkpoint is intact."
                 )
-        optimizer.zero_grad()
-        global_step += 1
-        steps_in_window += 1
-        loss_sum += loss.detach()
-        progress.update()
 
-        if global_step % args.logging_steps == 0:
+        if state.global_step % args.logging_steps == 0:
             seconds = time.perf_counter() - window_start
-            log(
-                {
-                    "loss_g/pixel": loss_sum.item() / steps_in_window,
-                    "lr": rate,
-                    "seconds/step": seconds / steps_in_window,
-                    "seconds/data": data_time / steps_in_window,
-                },
-                global_step,
-            )
-            loss_sum.zero_()
-            data_time, steps_in_window, window_start = 0.0, 0, time.perf_counter()
-        last = global_step == args.max_train_steps
-        if args.validation_data_dir and (global_step % args.validation_steps == 0 or last):
-            started = time.perf_counter()
-            if accelerator.is_main_process:
-                log(
-                    validate(averaged, args.validation_data_dir, accelerator.device),
-                    global_step,
-                )
-            accelerator.wait_for_everyone()
-            window_start += time.perf_counter() - started
-        if global_step % args.checkpointing_steps == 0 or last:
-            save_checkpoint(accelerator, args.output_dir, global_step, args.checkpoints_total_limit)
+            steps = micro_steps / args.gradient_accumulation_steps
+            means = {
+                key: float(cast(Tensor, accelerator.reduce(value / micro_steps, "mean")))
+                for key, value in sums.items()
+            }
+            timing = {"seconds/step": seconds / steps, "seconds/data": data_time / steps}
+            log({**means, "lr": rate, **timing})
+            sums, micro_steps, data_time, window_start = {}, 0, 0.0, time.perf_counter()
+        last = state.global_step == args.max_train_steps
+        paused = time.perf_counter()
+        if args.validation_data_dir and (state.global_step % args.validation_steps == 0 or last):
+            run_validation()
+        converged = args.patience is not None and state.validations_since_best >= args.patience
+        reason = (
+            f"stopped by {stop.signal_name}"
+            if anywhere(accelerator, bool(stop.signal_name))
+            else f"L_G has converged: {args.patience} validations without a lower one"
+            if anywhere(accelerator, converged)
+            else f"reached --max_train_steps {args.max_train_steps}"
+            if last
+            else ""
+        )
+        if reason or state.global_step % args.checkpointing_steps == 0:
+            checkpoint()
+        if reason:
+            break
+        window_start += time.perf_counter() - paused
         batch_wanted = time.perf_counter()
     progress.close()
+    logger.info("step %d: %s", state.global_step, reason or "nothing left to do")
+    if stop.signal_name:
+        logger.info("checkpoint saved; go on with --resume_from_checkpoint latest")
+        accelerator.end_training()
+        raise SystemExit(1)
 
-    # ---- keep
-    if accelerator.is_main_process:
-        averaged.save_pretrained(args.output_dir)
-        logger.info("done: %s", args.output_dir)
+    # ---- keep and publish
+    if main_process:
+        keep(averaged, args, global_batch, state.global_step, device)
     accelerator.end_training()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def anywhere(accelerator: Accelerator, wish: bool) -> bool:
+    """Whether any process wishes it, so that all of them leave the loop at the same step."""
+    if accelerator.num_processes == 1:
+        return wish
+    flag = torch.tensor(float(wish), device=accelerator.device)
+    return float(cast(Tensor, accelerator.reduce(flag, "sum"))) > 0
+
+
+def keep(
+    net: HSRNet, args: argparse.Namespace, global_batch: int, steps: int, device: torch.device
+) -> None:
+    """Weights, config and card into the output folder, and to the Hub when that is asked."""
+    figures = [
+        evaluate(net, folder, metric_weights=args.metric_weights, progress=False)
+        for folder in args.validation_data_dir
+    ]
+    flags = {k: v for k, v in vars(args).items() if v is not None and "dir" not in k}
+    recipe = "\n".join(f"{key}: {value}" for key, value in flags.items())
+    training = (
+        f"{steps} steps of {global_batch} crops by `train_accelerate.py`, torch "
+        f"{torch.__version__} on {device.type}. Settings:\n\n```\n{recipe}\n```"
+    )
+    card = model_card(
+        net, name=args.hub_model_id or args.output_dir.name, figures=figures, training=training
+    )
+    net.save_pretrained(args.output_dir)
+    card.save(args.output_dir / "README.md")
+    logger.info("saved: %s", args.output_dir)
+    if args.push_to_hub:
+        try:
+            logger.info("published: %s", publish(args.output_dir, args.hub_model_id))
+        except Exception as error:  # whatever the network or the Hub does, the folder is whole
+            raise SystemExit(
+                f"publishing failed: {error}\nNothing is lost. To repeat it:\n"
+                f"  hsr-hub push {args.output_dir} {args.hub_model_id}"
+            ) from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
 
-CROPS = [("cat", (75, 35, 185, 115)), ("astronaut", (70, 10, 180, 90)), ("coffee", (120, 60, 230, 140))]
+CROPS = [
+    ("cat", (75, 35, 185, 115)),
+    ("astronaut", (70, 10, 180, 90)),
+    ("coffee", (120, 60, 230, 140)),
+]
 GAP = 8
 
 

@@ -191,16 +191,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _push(args: argparse.Namespace) -> int:
-    from huggingface_hub import HfApi
+    from hsr_hub.publish import publish
 
-    HSRNet.from_pretrained(args.folder)  # nothing that does not load is published
-    api = HfApi()
-    repo_id = api.create_repo(args.repo_id, private=args.private, exist_ok=True).repo_id
-    commit = api.upload_folder(
-        repo_id=repo_id,
-        folder_path=args.folder,
-        allow_patterns=["config.json", "model.safetensors", "README.md", "*.png"],
-        commit_message="Publish an HSRNet",
-    )
-    print(commit.commit_url)
+    print(publish(args.folder, args.repo_id, private=args.private))
     return 0

@@ -1,4 +1,6 @@
-"""Write the list of photographs behind the shipped weights: python recipes/attribution.py
+"""Write the list of photographs behind the shipped weights.
+
+    python recipes/attribution.py
 
 Reads `train/manifest.csv` under HSR_DATA and writes ATTRIBUTION.md beside this file.
 """

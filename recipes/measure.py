@@ -1,8 +1,10 @@
-"""Measure a shipped set and rewrite what prints its figures: python recipes/measure.py hsr-lite-x4
+"""Measure a shipped set and rewrite what prints its figures.
+
+    python recipes/measure.py hsr-lite-x4
 
 Needs the test sets and metric weights under HSR_DATA. Writes `recipes/NAME/figures.json`, the set's
-card `hsr_hub/weights/NAME/README.md` (its training text is `recipes/NAME/training.md`), and the table
-in the repository's README.
+card `hsr_hub/weights/NAME/README.md` (its training text is `recipes/NAME/training.md`), and the
+table in the repository's README.
 """
 
 from __future__ import annotations

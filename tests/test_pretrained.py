@@ -176,7 +176,12 @@ for name in sys.argv[1:]:
 """
     # From another folder, where no file of the repository lies about.
     done = run(
-        sys.executable, "-c", code, *shipped_names(), cwd=tmp_path, HF_ENDPOINT="http://[::1]:9"
+        sys.executable,
+        "-c",
+        code,
+        *shipped_names(),
+        cwd=tmp_path,
+        env={"HF_ENDPOINT": "http://[::1]:9"},
     )
     assert done.returncode == 0, done.stderr
     assert "hsr-lite-x4 4" in done.stdout
@@ -247,7 +252,7 @@ def test_from_a_hub_over_http(hub, saved: Path, tmp_path: Path):
         files[path.name] = path.read_bytes()
     cache = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
 
-    done = run(sys.executable, "-c", LOAD, "revision=v1", "token=hf_secret", **cache)
+    done = run(sys.executable, "-c", LOAD, "revision=v1", "token=hf_secret", env=cache)
     assert done.stdout.strip() == "[8, 4]", done.stderr
     assert any("/resolve/v1/config.json Bearer hf_secret" in r for r in requests)
     assert any("/resolve/v1/model.safetensors Bearer hf_secret" in r for r in requests)
@@ -255,7 +260,7 @@ def test_from_a_hub_over_http(hub, saved: Path, tmp_path: Path):
 
     # The second time nothing is asked for when the user says so.
     requests.clear()
-    done = run(sys.executable, "-c", LOAD, "revision=v1", HF_HUB_OFFLINE="1", **cache)
+    done = run(sys.executable, "-c", LOAD, "revision=v1", env={**cache, "HF_HUB_OFFLINE": "1"})
     assert done.stdout.strip() == "[8, 4]", done.stderr
     assert requests == []
 
@@ -267,7 +272,9 @@ def test_a_hub_without_one_of_the_files(hub, saved: Path, tmp_path: Path, missin
         files[path.name] = path.read_bytes()
     del files[missing]
     files["pytorch_model.bin"] = pickle.dumps(Canary(tmp_path / "sprung"))
-    done = run(sys.executable, "-c", LOAD, HF_ENDPOINT=address, HF_HOME=str(tmp_path / "cache"))
+    done = run(
+        sys.executable, "-c", LOAD, env={"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache")}
+    )
     assert f"FileNotFoundError: Hub repository org/net has no {missing}" in done.stderr
     assert not any("pytorch_model.bin" in request for request in requests)
     assert not (tmp_path / "sprung").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,17 @@ needs_test_sets = pytest.mark.skipif(
 )
 
 
-def run(*command: str | Path, cwd: Path = ROOT, timeout: float = 600, **env: str):
+def run(
+    *command: str | Path,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 600,
+) -> subprocess.CompletedProcess[str]:
     """A finished process, with what it printed."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

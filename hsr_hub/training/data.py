@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from hsr_hub.training.degradations import degrade
+
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -51,11 +53,12 @@ def read_rgb(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-class PhotoCrops(Dataset[Tensor]):
+class PhotoCrops(Dataset[dict[str, Tensor]]):
     """Random crops of photographs, flipped and turned, with a margin for the label pyramid.
 
-    Item `i` is (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`. Photos are
-    visited once per epoch in an order of that epoch's own.
+    Item `i` is a dict: `gt`, (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`;
+    and with the degradation "real" also `lq`, (3,C/scale,C/scale) uint8, without a margin. Photos
+    are visited once per epoch in an order of that epoch's own.
 
     Args:
         folders: Folders of photographs, searched recursively; every format that Pillow reads.
@@ -64,7 +67,10 @@ class PhotoCrops(Dataset[Tensor]):
         num_samples: Length of the run in samples.
         seed: Seed of every random choice.
         first_index: Sample to begin with: where an interrupted run stopped.
-        cache_images: Decode every photo once, at the start, and keep it as uint8 in memory.
+        degradation: "bicubic": the low-resolution image is the x1 label, made on the device with
+            the others. "real": made here, by `degradations.degrade`.
+        cache_on: Keep every decoded photo as uint8 on this device ("cpu" is the main memory).
+        progress: Show a progress bar while the files are checked.
 
     Raises:
         FileNotFoundError: A folder is missing.
@@ -80,7 +86,8 @@ class PhotoCrops(Dataset[Tensor]):
         num_samples: int,
         seed: int = 0,
         first_index: int = 0,
-        cache_images: bool = False,
+        degradation: str = "bicubic",
+        cache_on: str | torch.device | None = None,
         progress: bool = True,
     ) -> None:
         if crop_size % scale:
@@ -90,13 +97,16 @@ class PhotoCrops(Dataset[Tensor]):
         self.num_samples = num_samples
         self.seed = seed
         self.first_index = first_index
+        self.scale = scale
+        self.degradation = degradation
+        self.device = torch.device(cache_on or "cpu")
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
 
         # Every file is decoded once before the first step: a broken one is found now, by name, and
         # not hours later.
         paths = find_images(folders)
         self.paths: list[Path] = []
-        self.images: list[np.ndarray] | None = [] if cache_images else None
+        self.images: list[Tensor] | None = None if cache_on is None else []
         skipped: list[str] = []
         with ThreadPoolExecutor() as pool:
             decoded = pool.map(self._try_read, paths)
@@ -111,7 +121,7 @@ class PhotoCrops(Dataset[Tensor]):
                     continue
                 self.paths.append(path)
                 if self.images is not None:
-                    self.images.append(image)
+                    self.images.append(torch.tensor(image, device=self.device))
         for line in skipped:
             logger.warning("skipped %s", line)
         if not self.paths:
@@ -133,14 +143,17 @@ class PhotoCrops(Dataset[Tensor]):
     def __len__(self) -> int:
         return self.num_samples - self.first_index
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
         index += self.first_index
         epoch, position = divmod(index, len(self.paths))
         if self._order[0] != epoch:
             order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
             self._order = (epoch, order)
         photo = int(self._order[1][position])
-        image = self.images[photo] if self.images is not None else read_rgb(self.paths[photo])
+        if self.images is not None:
+            image = self.images[photo]
+        else:
+            image = torch.from_numpy(read_rgb(self.paths[photo]).copy())
 
         rng = np.random.default_rng((self.seed, 1, index))
         height, width = image.shape[:2]
@@ -148,11 +161,16 @@ class PhotoCrops(Dataset[Tensor]):
         left = int(rng.integers(width - self.crop_size + 1))
         rows = _mirrored(top - self.margin, top + self.crop_size + self.margin, height)
         columns = _mirrored(left - self.margin, left + self.crop_size + self.margin, width)
-        crop = image[rows[:, None], columns]
+        crop = image[rows.to(self.device)[:, None], columns.to(self.device)]
         if rng.integers(2):
-            crop = crop[:, ::-1]
-        crop = np.rot90(crop, int(rng.integers(4)))
-        return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+            crop = crop.flip(1)
+        crop = crop.rot90(int(rng.integers(4)))
+        sample = {"gt": crop.permute(2, 0, 1).contiguous()}
+        if self.degradation == "real":
+            lq = torch.from_numpy(degrade(crop.cpu().numpy(), self.scale, rng).copy())
+            inner = slice(LQ_MARGIN, -LQ_MARGIN)
+            sample["lq"] = lq[inner, inner].permute(2, 0, 1).contiguous()
+        return sample
 
 
 def margin(scale: int) -> int:
@@ -160,10 +178,10 @@ def margin(scale: int) -> int:
     return LQ_MARGIN * scale
 
 
-def _mirrored(start: int, stop: int, length: int) -> np.ndarray:
+def _mirrored(start: int, stop: int, length: int) -> Tensor:
     """Indices from start to stop, folded back at the picture's borders (the edge pixel twice)."""
-    folded = np.arange(start, stop) % (2 * length)
-    return np.minimum(folded, 2 * length - 1 - folded)
+    folded = torch.arange(start, stop) % (2 * length)
+    return torch.minimum(folded, 2 * length - 1 - folded)
 
 
 def resize_antialiased(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,11 +1,22 @@
-"""Losses of the generator."""
+"""Losses of generator and discriminator: pixel, perceptual, relativistic adversarial."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import torch
+import torch.distributed
 import torch.nn.functional as F
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+"""Channels and number of convolutions of each block; a pooling stands between blocks."""
+
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, of 0-255
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def pixel_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
@@ -20,3 +31,149 @@ def pixel_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     """
     losses = [F.l1_loss(image, label) for image, label in zip(sr, gt, strict=True)]
     return sum(losses[1:], start=losses[0])
+
+
+def parse_layers(text: str) -> dict[str, float]:
+    """`"conv1_2:0.1,conv3_4:1"` as a mapping of layer to weight.
+
+    Raises:
+        ValueError: A layer that VGG-19 does not have, or a weight that is no positive number.
+    """
+    known = _vgg19_convolutions()
+    layers = {}
+    for part in text.split(","):
+        name, _, weight = part.strip().partition(":")
+        if name not in known:
+            raise ValueError(f"VGG-19 has no layer {name!r}; it has {', '.join(known)}")
+        try:
+            layers[name] = float(weight or 1)
+        except ValueError:
+            raise ValueError(f"the weight of {name} must be a number, not {weight!r}") from None
+        if not layers[name] > 0:
+            raise ValueError(f"the weight of {name} must be positive, not {weight}")
+    return layers
+
+
+def _vgg19_convolutions() -> dict[str, int]:
+    """Names of the convolutions and their indices in torchvision's `vgg19().features`."""
+    indices, index = {}, 0
+    for block, (_, count) in enumerate(VGG19_BLOCKS, start=1):
+        for number in range(1, count + 1):
+            indices[f"conv{block}_{number}"] = index
+            index += 2  # the convolution and its ReLU
+        index += 1  # the pooling
+    return indices
+
+
+class PerceptualLoss(nn.Module):
+    """L_p [0104-0110]: mean absolute differences of VGG-19 features, summed over layers and levels.
+
+    Features are taken after the activation. The weights are torchvision's, downloaded once, or
+    those of a local file in Caffe's convention (BGR, 0-255, minus the mean), whose features are
+    larger: a smaller weight of the loss goes with them.
+
+    Args:
+        layers: Weight by layer; see `parse_layers`.
+        weights_path: Safetensors file with keys as in torchvision's `vgg19()` (`features.0.weight`
+            and so on), in Caffe's convention, as deep as the deepest layer.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file lacks a layer that is asked for.
+    """
+
+    def __init__(self, layers: Mapping[str, float], weights_path: Path | None = None) -> None:
+        super().__init__()
+        indices = _vgg19_convolutions()
+        self.taps = {indices[name] + 1: weight for name, weight in layers.items()}
+        depth = max(self.taps) + 1
+        self.features = nn.Sequential(*_vgg19_modules()[:depth])
+        self.caffe = weights_path is not None
+        if weights_path is None:
+            from torchvision.models import VGG19_Weights
+
+            state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        elif weights_path.is_file():
+            state = load_file(weights_path)
+        else:
+            raise FileNotFoundError(f"there is no file of VGG-19 weights {weights_path}")
+        wanted = {f"features.{key}": value for key, value in self.features.state_dict().items()}
+        missing = [key for key in wanted if key not in state]
+        if missing:
+            raise ValueError(f"{weights_path} is not deep enough for {[*layers]}: lacks {missing}")
+        self.features.load_state_dict(
+            {key.removeprefix("features."): state[key].float() for key in wanted}
+        )
+        self.requires_grad_(False)
+
+    def forward(self, sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+        """A scalar for images and labels as in `pixel_loss`."""
+        total = sr[0].new_zeros(())
+        for image, label in zip(sr, gt, strict=True):
+            with torch.no_grad():
+                wanted = self._features(label)
+            for index, feature in self._features(image).items():
+                total = total + self.taps[index] * F.l1_loss(feature, wanted[index])
+        return total
+
+    def _features(self, image: Tensor) -> dict[int, Tensor]:
+        if self.caffe:
+            x = image.flip(1) * 255 - image.new_tensor(CAFFE_MEAN)[:, None, None]
+        else:
+            mean, std = (image.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+            x = (image - mean) / std
+        taken = {}
+        for index, module in enumerate(self.features):
+            x = module(x)
+            if index in self.taps:
+                taken[index] = x
+        return taken
+
+
+def _vgg19_modules() -> list[nn.Module]:
+    modules: list[nn.Module] = []
+    channels = 3
+    for width, count in VGG19_BLOCKS:
+        for _ in range(count):
+            modules += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        modules.append(nn.MaxPool2d(2, ceil_mode=True))
+    return modules
+
+
+def adversarial_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """L_a [0111-0124], what the generator minimises: relativistic average.
+
+    -log(1 - D_Ra(real, fake)) - log(D_Ra(fake, real)) with D_Ra(a, b) = sigmoid(C(a) - mean C(b)).
+
+    Args:
+        real: The discriminator's outputs C for labels, any shape.
+        fake: Those for the network's images. The means are taken over the batches of all processes.
+
+    Returns:
+        A scalar, the mean over this process's samples.
+    """
+    real_over_fake = real - global_mean(fake)
+    fake_over_real = fake - global_mean(real)
+    return F.softplus(real_over_fake).mean() + F.softplus(-fake_over_real).mean()
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """The mirror of `adversarial_loss`, what the discriminator minimises."""
+    return adversarial_loss(fake, real)
+
+
+def real_over_fake(real: Tensor, fake: Tensor) -> Tensor:
+    """How often a real image ranks above a fake one, over all pairs; 0.5 = cannot tell [0124]."""
+    difference = real.flatten()[:, None] - fake.flatten()[None, :]
+    return (difference > 0).float().mean() + 0.5 * (difference == 0).float().mean()
+
+
+def global_mean(values: Tensor) -> Tensor:
+    """The mean over the (equal) batches of all processes, with gradients to all of them."""
+    mean = values.mean()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        from torch.distributed.nn.functional import all_reduce
+
+        mean = all_reduce(mean) / torch.distributed.get_world_size()
+    return mean

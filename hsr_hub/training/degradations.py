@@ -1,0 +1,80 @@
+"""What happens to pictures on their way to a user: blur, resizing, noise, JPEG, and again.
+
+After the second-order model of Real-ESRGAN (Wang et al. 2021), with ranges for phone pictures and
+web JPEGs. Everything is drawn from the generator that is handed in.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
+
+
+def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
+    """A low-resolution picture as it might have been sent by somebody.
+
+    Args:
+        gt: (H,W,3) uint8, H and W multiples of `scale`.
+        scale: Factor between the two pictures.
+        rng: Source of every choice.
+
+    Returns:
+        (H/scale,W/scale,3) uint8.
+    """
+    image = Image.fromarray(gt)
+    size = (image.width // scale, image.height // scale)
+
+    image = _blur(image, rng, largest=0.6 * scale)
+    # Anywhere between the two sizes, or a little below the smaller: it is scaled up again later.
+    image = _resize(image, size, rng.uniform(0.8, scale), rng)
+    image = _noise(image, rng, largest=12)
+    image = _jpeg(image, rng, worst=40)
+    if rng.random() < 0.5:
+        image = _blur(image, rng, largest=0.8)
+        image = _resize(image, size, rng.uniform(0.7, 1.3), rng)
+        image = _noise(image, rng, largest=6)
+    image = image.resize(size, FILTERS[rng.integers(len(FILTERS))])
+    image = _jpeg(image, rng, worst=55)
+    return np.asarray(image)
+
+
+def _blur(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
+    if rng.random() < 0.3:
+        return image
+    radii = rng.uniform(0, largest, 2)
+    if rng.random() < 0.5:
+        radii[1] = radii[0]  # isotropic
+    return image.filter(ImageFilter.GaussianBlur((float(radii[0]), float(radii[1]))))
+
+
+def _resize(
+    image: Image.Image, size: tuple[int, int], factor: float, rng: np.random.Generator
+) -> Image.Image:
+    """`factor` times the size."""
+    target = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+    return image.resize(target, FILTERS[rng.integers(len(FILTERS))])
+
+
+def _noise(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
+    """Sensor noise (grows with brightness) or even noise, coloured or grey."""
+    if rng.random() < 0.3:
+        return image
+    values = np.asarray(image, dtype=np.float32)
+    channels = 1 if rng.random() < 0.4 else 3
+    noise = rng.standard_normal((*values.shape[:2], channels), dtype=np.float32)
+    sigma = rng.uniform(0, largest)
+    if rng.random() < 0.5:
+        noise *= np.sqrt(values.mean(axis=2, keepdims=True) / 128)
+    return Image.fromarray((values + sigma * noise).round().clip(0, 255).astype(np.uint8))
+
+
+def _jpeg(image: Image.Image, rng: np.random.Generator, worst: int) -> Image.Image:
+    if rng.random() < 0.2:
+        return image
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=int(rng.integers(worst, 96)))
+    return Image.open(buffer).convert("RGB")

@@ -1,0 +1,109 @@
+"""What a validation measures and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hsr_hub.evaluation import find_pairs, psnr_y, read_pair, ssim_y
+from hsr_hub.lpips import LpipsSqueeze
+from hsr_hub.modeling import HSRNet
+from hsr_hub.training.data import label_pyramid, quantise
+
+GRID_ROWS = 4
+GRID_SIDE = 192
+"""Ground-truth pixels of a square in the picture grid."""
+
+LevelLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
+
+
+@dataclass
+class Validation:
+    """Figures by log key, and a grid of crops: LR, bicubic, SR, HR."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    grid: Image.Image | None = None
+
+
+@torch.no_grad()
+def validate(
+    net: HSRNet,
+    folders: Sequence[Path],
+    device: torch.device,
+    *,
+    losses: LevelLoss,
+    lpips: LpipsSqueeze | None = None,
+) -> Validation:
+    """Measure a network on folders with HR/ and LRx{scale}/.
+
+    Args:
+        net: The network, in eval mode, on the device.
+        folders: As `find_pairs` takes them.
+        device: Where to compute.
+        losses: The generator's weighted losses by name, of all levels of a picture; their sum is
+            L_G.
+        lpips: The metric, where its weights are at hand.
+
+    Returns:
+        `val/psnr`, `val/ssim`, `val/lpips` (means over the folders, and `val/psnr/FOLDER`), and
+        `val/loss_g` with its terms, means over all pictures.
+    """
+    by_folder: dict[str, list[float]] = {}
+    terms: dict[str, list[float]] = {}
+    rows: list[list[Image.Image]] = []
+    for folder in folders:
+        metrics = []
+        for lq_path, gt_path in find_pairs(folder, net.scale):
+            lq, gt = read_pair(lq_path, gt_path, net.scale)
+            sr = net(_tensor(lq, device))
+            image = (quantise(sr[-1])[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+            row = [psnr_y(image, gt, net.scale), ssim_y(image, gt, net.scale)]
+            metrics.append([*row, lpips.distance(image, gt) if lpips else float("nan")])
+            for name, value in losses(sr, label_pyramid(_tensor(gt, device), net.levels)).items():
+                terms.setdefault(name, []).append(float(value))
+            if len(rows) < GRID_ROWS:
+                rows.append(_grid_row(lq, image, gt))
+        by_folder[folder.name] = np.mean(metrics, axis=0).tolist()
+    if not by_folder:
+        return Validation()
+
+    means = np.mean(list(by_folder.values()), axis=0).tolist()
+    figures = {"val/psnr": means[0], "val/ssim": means[1]}
+    if lpips:
+        figures["val/lpips"] = means[2]
+    figures |= {f"val/psnr/{name}": values[0] for name, values in by_folder.items()}
+    loss_terms = {f"val/loss_g/{name}": float(np.mean(v)) for name, v in terms.items()}
+    figures |= {"val/loss_g": sum(loss_terms.values()), **loss_terms}
+    return Validation(figures, _grid(rows))
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def _grid_row(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray) -> list[Image.Image]:
+    height, width = gt.shape[:2]
+    top, left = max(0, (height - GRID_SIDE) // 2), max(0, (width - GRID_SIDE) // 2)
+    box = (left, top, left + GRID_SIDE, top + GRID_SIDE)
+    small = Image.fromarray(lq)
+    pictures = [
+        small.resize((width, height), Image.Resampling.NEAREST),
+        small.resize((width, height), Image.Resampling.BICUBIC),
+        Image.fromarray(sr),
+        Image.fromarray(gt),
+    ]
+    return [picture.crop(box) for picture in pictures]
+
+
+def _grid(rows: list[list[Image.Image]]) -> Image.Image:
+    grid = Image.new("RGB", (4 * GRID_SIDE, len(rows) * GRID_SIDE))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            grid.paste(picture, (x * GRID_SIDE, y * GRID_SIDE))
+    return grid

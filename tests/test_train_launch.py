@@ -1,0 +1,324 @@
+"""`accelerate launch train_accelerate.py`, as its own processes, on small data and networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hsr_hub import HSRNet
+from tests.util import ROOT, run
+
+pytestmark = pytest.mark.slow
+
+NETWORK = [
+    *("--kernel_sizes", "3", "5", "--widths", "8", "4", "--fusion_width", "8"),
+    *("--reconstruction_widths", "8", "4", "--crop_size", "32", "--train_batch_size", "4"),
+    *("--learning_rate", "2e-3", "--lr_warmup_steps", "2", "--logging_steps", "5"),
+]
+
+
+@pytest.fixture(scope="module")
+def all_losses(tmp_path_factory) -> list[str]:
+    """Flags for all three losses, with a small VGG-19 of random weights and a small D."""
+    from torchvision.models import vgg19
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
+    features = list(vgg19(weights=None).features)[:8]
+    save_file(
+        {f"features.{k}": v for k, v in torch.nn.Sequential(*features).state_dict().items()}, path
+    )
+    return [
+        *("--perceptual_weight", "0.01", "--adversarial_weight", "0.01"),
+        *("--perceptual_layers", "conv1_2:0.5,conv2_2", "--perceptual_weights_path", str(path)),
+        *("--discriminator_width", "4"),
+    ]
+
+
+def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[str]:
+    """`accelerate launch train_accelerate.py ...` on CPUs."""
+    # --cpu starts one process whatever --num_processes says (accelerate 1.15).
+    several = ["--multi_gpu"] if processes > 1 else ["--cpu"]
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", *several),
+        *("--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"),
+        *("--dynamo_backend", "no", "--main_process_port", "0", "train_accelerate.py"),
+        *("--train_data_dir", str(photos), "--output_dir", str(out), *NETWORK, *flags),
+    ]
+
+
+ENVIRONMENT = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def launch(photos: Path, out: Path, *flags: str, processes: int = 1):
+    """The command above, finished well."""
+    done = run(*command(photos, out, *flags, processes=processes), env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"processes {processes} on cpu" in done.stdout
+    return done
+
+
+def log(out: Path, key: str) -> dict[int, float]:
+    lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
+    return {line["step"]: line[key] for line in lines if key in line}
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return HSRNet.from_pretrained(out).state_dict()
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: Path):
+    out = tmp_path / "out"
+    done = launch(
+        *(photo_folder, out, "--max_train_steps", "300", "--validation_steps", "150"),
+        *("--validation_data_dir", str(test_set), "--cache_images", "--ema_decay", "0.9"),
+        *("--checkpointing_steps", "100", "--checkpoints_total_limit", "2"),
+        *("--report_to", "tensorboard"),
+    )
+    losses = log(out, "loss_g/pixel")
+    assert losses[300] < losses[5]
+    psnr = log(out, "val/psnr")
+    assert set(psnr) == {150, 300}
+    assert psnr[300] > psnr[150]
+    assert sorted(p.name for p in out.glob("checkpoint-*")) == ["checkpoint-200", "checkpoint-300"]
+    assert "global batch 4" in done.stdout
+    assert "reached --max_train_steps 300" in done.stdout
+    assert (out / "sample.png").is_file()
+    assert list(out.rglob("events.out.tfevents*"))
+    # What is left is what was validated: the averaged weights, as a folder that loads.
+    from hsr_hub.evaluation import evaluate
+
+    figures = evaluate(HSRNet.from_pretrained(out), test_set, progress=False)
+    assert figures.psnr_y == pytest.approx(psnr[300], abs=0.01)
+    assert figures.psnr_y > figures.bicubic_psnr_y
+    assert f"{figures.psnr_y:.2f}" in (out / "README.md").read_text()
+
+
+def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_losses):
+    """The pixel stage, the adversarial stage from it, and the same in one run."""
+    validation = ["--validation_data_dir", str(test_set), "--validation_steps", "10"]
+    flags = ["--max_train_steps", "10", "--logging_steps", "1", *validation]
+    launch(photo_folder, tmp_path / "pixel", *flags)
+    start = ["--pretrained_model", str(tmp_path / "pixel")]
+    launch(photo_folder, tmp_path / "gan", *flags, *start, *all_losses, "--degradation", "real")
+    keys = ["loss_g/pixel", "loss_g/perceptual", "loss_g/adversarial", "loss_d"]
+    for key in [*keys, "d/real_over_fake"]:
+        assert len(log(tmp_path / "gan", key)) == 10, key
+    assert all(0 <= v <= 1 for v in log(tmp_path / "gan", "d/real_over_fake").values())
+    (terms,) = (
+        {name: log(tmp_path / "gan", f"val/loss_g{name}")[10] for name in names}
+        for names in (["", "/pixel", "/perceptual", "/adversarial"],)
+    )
+    total = terms.pop("")
+    assert total == pytest.approx(sum(terms.values()))
+
+    launch(photo_folder, tmp_path / "one-run", *flags, *all_losses, "--pixel_steps", "4")
+    assert set(log(tmp_path / "one-run", "loss_d")) == set(range(5, 11))
+
+
+def test_stops_when_converged(photo_folder, test_set, tmp_path: Path):
+    done = launch(
+        *(photo_folder, tmp_path / "out", "--learning_rate", "0", "--max_train_steps", "1000"),
+        *("--validation_data_dir", str(test_set), "--validation_steps", "2", "--patience", "3"),
+    )
+    assert "L_G has converged: 3 validations without a lower one" in done.stdout
+    assert max(log(tmp_path / "out", "val/loss_g")) == 8  # the first is the best; three follow
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_accumulated_batches_are_one_batch(photo_folder: Path, tmp_path: Path):
+    flags = ["--max_train_steps", "6", "--logging_steps", "1"]
+    launch(photo_folder, tmp_path / "whole", *flags)
+    parts = ["--train_batch_size", "1", "--gradient_accumulation_steps", "4"]
+    done = launch(photo_folder, tmp_path / "parts", *flags, *parts)
+    assert "global batch 4" in done.stdout
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for key in whole:
+        torch.testing.assert_close(whole[key], parts[key], atol=2e-4, rtol=1e-3)
+    assert log(tmp_path / "parts", "lr") == log(tmp_path / "whole", "lr")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_two_processes_do_what_one_does(photo_folder, tmp_path, all_losses, optimizer):
+    """Half the batch on each of two processes: the same samples, so the same losses and weights."""
+    flags = ["--max_train_steps", "6", "--checkpointing_steps", "6", "--logging_steps", "1"]
+    flags += [*all_losses, "--optimizer", optimizer]
+    launch(photo_folder, tmp_path / "one", *flags)
+    halves = ["--train_batch_size", "2"]
+    done = launch(photo_folder, tmp_path / "two", *flags, *halves, processes=2)
+    assert "global batch 4" in done.stdout
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], atol=3e-4, rtol=1e-3)
+    for key in ("loss_g/pixel", "loss_g/perceptual", "loss_g/adversarial", "loss_d", "lr"):
+        ours, theirs = log(tmp_path / "one", key), log(tmp_path / "two", key)
+        assert theirs == pytest.approx(ours, rel=2e-3), key
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_and_resumed_ends_with_the_same_weights(
+    photo_folder, tmp_path, all_losses, processes
+):
+    """SIGKILL to the whole process tree after a checkpoint; then to the bit what it would be."""
+    flags = ["--max_train_steps", "40", "--checkpointing_steps", "8", *all_losses]
+    flags += ["--resume_from_checkpoint", "latest", "--cache_images"]
+    launch(photo_folder, tmp_path / "whole", *flags, processes=processes)
+
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(photo_folder, out, *flags, processes=processes),
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: (out / "checkpoint-16").is_dir(), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "model.safetensors").exists()
+
+    done = launch(photo_folder, out, *flags, processes=processes)
+    steps = [int(line.split()[-1]) for line in done.stdout.splitlines() if "from step" in line]
+    assert steps[0] >= 16
+    assert steps[0] % 8 == 0
+    assert same(weights(tmp_path / "whole"), weights(out))
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
+    for _ in range(int(seconds * 50)):
+        if condition():
+            return
+        assert process.poll() is None, "the training ended before it could be stopped"
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_first(photo_folder: Path, tmp_path: Path, number):
+    out = tmp_path / "out"
+    flags = ["--max_train_steps", "100000", "--checkpointing_steps", "100000", *NETWORK]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "train_accelerate.py", "--train_data_dir", photo_folder),
+            *("--output_dir", out, *flags),
+        ],
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_for((out / "log.jsonl").exists, process)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"stopped by {signal.Signals(number).name}" in printed
+    (checkpoint,) = out.glob("checkpoint-*")
+    assert not checkpoint.name.endswith("partial")
+    more = str(int(checkpoint.name.split("-")[1]) + 3)
+    flags = ["--max_train_steps", more, "--resume_from_checkpoint", "latest"]
+    assert f"from step {checkpoint.name.split('-')[1]}" in launch(photo_folder, out, *flags).stdout
+
+
+def test_diverging_run_gives_up_with_its_checkpoint_intact(photo_folder, tmp_path: Path):
+    out = tmp_path / "out"
+    flags = ["--max_train_steps", "4", "--checkpointing_steps", "4"]
+    launch(photo_folder, out, *flags)
+    # An infinite loss: the gradient is NaN from the first step on.
+    flags = ["--max_train_steps", "100", "--resume_from_checkpoint", "latest"]
+    done = run(*command(photo_folder, out, *flags, "--pixel_weight", "inf"), env=ENVIRONMENT)
+    assert done.returncode != 0
+    assert "gradient not finite, step skipped (not finite: loss_g/pixel" in done.stdout
+    assert "20 steps in a row" in done.stderr
+    assert [p.name for p in out.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert all(value.isfinite().all() for value in weights(out).values())
+
+
+def test_full_disk_is_a_clear_error(photo_folder: Path, tmp_path: Path):
+    """No file may grow beyond a few KiB: a checkpoint cannot be written, the earlier one stays."""
+    out = tmp_path / "out"
+    launch(photo_folder, out, "--max_train_steps", "4", "--checkpointing_steps", "4")
+    before = {p: p.read_bytes() for p in (out / "checkpoint-4").rglob("*") if p.is_file()}
+    flags = ["--max_train_steps", "8", "--resume_from_checkpoint", "latest"]
+    done = run("prlimit", "--fsize=4096", *command(photo_folder, out, *flags), env=ENVIRONMENT)
+    assert done.returncode != 0
+    assert "could not be written" in done.stderr
+    assert "checkpoint-4 is intact" in done.stderr
+    assert {p: p.read_bytes() for p in before} == before
+    assert [p.name for p in out.glob("checkpoint-*")] == ["checkpoint-4"]
+
+
+def test_failed_push_leaves_the_folder_and_says_how_to_repeat(photo_folder, tmp_path: Path):
+    out = tmp_path / "out"
+    flags = ["--max_train_steps", "2", "--push_to_hub", "--hub_model_id", "org/net"]
+    done = run(
+        *command(photo_folder, out, *flags),
+        env={**ENVIRONMENT, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_secret"},
+    )
+    assert done.returncode != 0
+    assert f"hsr-hub push {out} org/net" in done.stderr
+    assert "hf_secret" not in done.stdout + done.stderr + (out / "README.md").read_text()
+    assert HSRNet.from_pretrained(out).scale == 4
+
+
+def test_bfloat16_and_workers(photo_folder: Path, tmp_path: Path):
+    flags = [*command(photo_folder, tmp_path / "out", "--max_train_steps", "5")]
+    flags[flags.index("--mixed_precision") + 1] = "bf16"
+    done = run(*flags, "--dataloader_num_workers", "2", env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert "not finite" not in done.stdout
+
+
+def test_an_earlier_run_is_not_overwritten(photo_folder: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    launch(photo_folder, out, "--max_train_steps", "2")
+    done = run(*command(photo_folder, out, "--max_train_steps", "2"), env=ENVIRONMENT)
+    assert done.returncode != 0
+    assert "--resume_from_checkpoint latest" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--train_data_dir", "{tmp}/none"], "--train_data_dir"),
+        (["--train_data_dir", "{tmp}"], "--train_data_dir: no usable photo"),
+        (["--crop_size", "30"], "--crop_size"),
+        (["--scale", "5"], "--scale"),
+        (["--widths", "8"], "widths"),
+        (["--scale", "2", "--pretrained_model", "hsr-lite-x4"], "--pretrained_model"),
+        (["--pretrained_model", "nothing"], "--pretrained_model"),
+        (["--perceptual_layers", "conv9_9:1"], "--perceptual_layers"),
+        (
+            ["--perceptual_weight", "1", "--perceptual_weights_path", "gone"],
+            "--perceptual_weights_path",
+        ),
+        (["--validation_data_dir", "{tmp}"], "--validation_data_dir"),
+        (["--resume_from_checkpoint", "gone"], "--resume_from_checkpoint"),
+        (["--push_to_hub"], "--hub_model_id"),
+        (["--patience", "3"], "--patience"),
+    ],
+)
+def test_wrong_use_is_refused_before_the_first_step(photo_folder, tmp_path: Path, flags, named):
+    filled = [flag.format(tmp=tmp_path) for flag in flags]
+    done = run(
+        *(sys.executable, "train_accelerate.py", "--train_data_dir", photo_folder),
+        *("--output_dir", tmp_path / "out", *filled),
+        env=ENVIRONMENT,
+    )
+    assert done.returncode != 0
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Running training" not in done.stdout
