@@ -83,8 +83,8 @@ def upscale(
     Returns:
         The enlarged photo, a lossless PNG.
     """
-    if not 0.25 <= scale <= 8:
-        raise gr.Error(f"scale must be between 0.25 and 8, not {scale:g}.", print_exception=False)
+    if not isinstance(scale, (int, float)) or not 0.25 <= scale <= 8:
+        raise gr.Error(f"scale must be between 0.25 and 8, not {scale!r}.", print_exception=False)
     picture = read_upload(image)
     progress(0, desc="Sharpening")
     result = model.upscale(
@@ -135,7 +135,10 @@ def build() -> gr.Blocks:
                 )
                 # The component would open the file before our code is asked, and a broken one would
                 # become an error without a word about what is wrong. `image_io` reads it, and says.
-                photo.preprocess = lambda payload: payload.path if payload else None
+                decode_data_url = photo.preprocess
+                photo.preprocess = lambda payload: (
+                    payload.path if payload and payload.path else decode_data_url(payload)
+                )
                 scale = gr.Radio(SCALES, value=4, label="Enlarge", elem_id="scale")
                 button = gr.Button("Make it sharp", variant="primary", elem_id="go")
             with gr.Column(scale=2, min_width=300):

@@ -1,4 +1,4 @@
-"""config.json and model.safetensors: found, read strictly, written whole.
+"""config.json and model.safetensors: found, read strictly, written.
 
 Only safetensors are ever opened. A pickle can run code when it is read, whoever made it.
 """
@@ -16,8 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hsr_hub.files import write_whole
-
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
@@ -34,7 +32,7 @@ def locate(
     """Paths of config.json and model.safetensors of a folder, a shipped set or a Hub repository.
 
     Args:
-        name: The model. A folder of that name is preferred to a shipped set.
+        name: The model. A folder of that name with a config.json is preferred to a shipped set.
         revision: Branch, tag or commit on the Hub.
         download_options: More arguments for `huggingface_hub.hf_hub_download`.
 
@@ -42,7 +40,7 @@ def locate(
         FileNotFoundError: There is no such model, or it lacks one of the two files.
     """
     folder = Path(name)
-    if not folder.is_dir() and str(name) in shipped_names():
+    if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
         folder = SHIPPED / str(name)
     if folder.is_dir():
         for file_name in (CONFIG_NAME, WEIGHTS_NAME):
@@ -64,6 +62,10 @@ def locate(
             raise  # the Hub cannot be reached and nothing is cached: the library says so
         except EntryNotFoundError as error:
             raise FileNotFoundError(_missing(file_name, f"Hub repository {name}")) from error
+        except (OSError, ValueError):
+            raise  # the Hub's own answers (no such repository, no access) say what is wrong
+        except Exception as error:  # the HTTP library's: cut connections, impossible addresses
+            raise OSError(f"{file_name} of {name} could not be downloaded: {error}") from error
     return paths[0], paths[1]
 
 
@@ -85,7 +87,7 @@ def read_config(path: Path, known: Container[str]) -> dict[str, Any]:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both are
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested beyond reason
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object, not {type(config).__name__}")
@@ -126,8 +128,7 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write both files into an existing folder, each whole or not at all."""
-    with write_whole(folder / WEIGHTS_NAME) as partial:
-        save_file({key: value.contiguous() for key, value in state.items()}, partial)
-    with write_whole(folder / CONFIG_NAME) as partial:
-        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    """Write both files into an existing folder."""
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / WEIGHTS_NAME)
+    text = json.dumps(config, indent=2) + "\n"
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")

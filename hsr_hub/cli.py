@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +20,17 @@ DEFAULT_MODEL = "hsr-lite-x4"
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code: 0 done, 1 something failed, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name must not stop a batch
     args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: no half-written file stays
     try:
         return args.run(args)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         # Everything that a wrong argument, file, model or server can cause, said in one line.
         print(f"hsr-hub: {error}", file=sys.stderr)
         return 1
@@ -124,57 +130,94 @@ def _upscale(args: argparse.Namespace) -> int:
         for source, target in jobs:
             bar.set_description(source.name)
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with tqdm(desc="tiles", leave=False, disable=None, position=1) as tiles:
-
-                    def show(done: int, total: int, tiles: tqdm = tiles) -> None:
-                        tiles.total = total
-                        tiles.update(done - tiles.n)
-
-                    result = model.upscale(
-                        source,
-                        scale=args.scale,
-                        size=args.size,
-                        tile_size=args.tile_size,
-                        dtype=args.dtype,
-                        progress=show,
-                    )
-                image_io.save_image(result, target)
+                size = _upscale_one(model, source, target, args)
             except (OSError, ValueError, RuntimeError, MemoryError) as error:
                 failures += 1
-                tqdm.write(f"hsr-hub: skipped: {error}", file=sys.stderr)
+                reason = str(error) or type(error).__name__
+                named = reason if source.name in reason else f"{source}: {reason}"
+                tqdm.write(f"hsr-hub: skipped: {named}", file=sys.stderr)
             else:
-                tqdm.write(f"{target} {result.width}x{result.height}")
+                tqdm.write(f"{target} {size[0]}x{size[1]}")
             bar.update()
     if failures:
         print(f"hsr-hub: {failures} of {len(jobs)} pictures failed", file=sys.stderr)
     return 1 if failures else 0
 
 
+def _upscale_one(
+    model: HSRNet, source: Path, target: Path, args: argparse.Namespace
+) -> tuple[int, int]:
+    """Read, enlarge, write; the result's (width, height)."""
+    picture = image_io.read_image(source)
+    image_io.prepare_folder(target)
+    with tqdm(desc="tiles", leave=False, disable=None, position=1) as tiles:
+
+        def show(done: int, total: int) -> None:
+            tiles.total = total
+            tiles.update(done - tiles.n)
+
+        result = model.upscale(
+            picture,
+            scale=args.scale,
+            size=args.size,
+            tile_size=args.tile_size,
+            dtype=args.dtype,
+            progress=show,
+        )
+    image_io.save_image(result, target)
+    return result.size
+
+
 def _jobs(inputs: list[Path], output: Path, label: str) -> list[tuple[Path, Path]]:
-    """Each source with the file that its result goes to: `output`, or NAME-{label}.png in it."""
-    to_file = len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir()
-    if to_file:
-        image_io.check_output(output)
+    """Each source with the file that its result goes to: `output`, or NAME-{label}.png in it.
+
+    Raises:
+        ValueError: A result would take a source's place, or the output is no folder and must be.
+    """
+    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
+        image_io.check_suffix(output)
+        if output.resolve() == inputs[0].resolve():
+            raise ValueError(f"{output} would take the place of the picture itself")
         return [(inputs[0], output)]
-    if output.is_file():
-        raise ValueError(f"{output} is a file; several pictures need a folder")
-    suffix = f"-{label}.png"
-    jobs = []
+    if output.is_file() or output.suffix.lower() in image_io.SAVE_OPTIONS:
+        raise ValueError(f"several pictures need a folder; {output} is named as a file")
+    jobs: list[tuple[Path, Path]] = []
+    taken: set[str] = set()
     for entry in inputs:
-        if entry.is_dir():
-            found = sorted(
-                p for p in entry.rglob("*") if p.suffix.lower() in image_io.READ_SUFFIXES
+        if entry.is_dir() and entry.resolve() == output.resolve():
+            raise ValueError(
+                f"results in {output} would mix with the pictures: name another folder"
             )
-            # The folder's tree is kept, so that pictures of one name do not meet.
-            jobs += [(p, output / p.relative_to(entry).with_name(p.stem + suffix)) for p in found]
-        else:
-            jobs.append((entry, output / (entry.stem + suffix)))
-    targets = [target for _, target in jobs]
-    for source, target in jobs:
-        if targets.count(target) > 1:
-            raise ValueError(f"two pictures would both become {target}: {source} is one; rename it")
+        for source in _pictures(entry, output):
+            # The folder's tree is kept. Pictures that differ in nothing but the suffix, or in the
+            # folder they were named with, get names that differ.
+            place = source.relative_to(entry).parent if entry.is_dir() else Path()
+            names = [source.stem, f"{source.stem}-{source.suffix[1:].lower()}"]
+            names += [f"{names[1]}-{number}" for number in range(2, len(taken) + 3)]
+            targets = (output / place / f"{name}-{label}.png" for name in names)
+            target = next(t for t in targets if str(t).casefold() not in taken)
+            taken.add(str(target).casefold())
+            jobs.append((source, target))
+    sources = {source.resolve() for source, _ in jobs}
+    for _, target in jobs:
+        if target.resolve() in sources:
+            raise ValueError(f"{target} would take the place of a picture that is to be enlarged")
     return jobs
+
+
+def _pictures(entry: Path, output: Path) -> list[Path]:
+    """The entry itself, or the pictures below it without hidden ones and earlier results."""
+    if not entry.is_dir():
+        return [entry]
+    earlier = output.resolve()
+    return sorted(
+        path
+        for path in entry.rglob("*")
+        if path.suffix.lower() in image_io.READ_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(entry).parts)
+        and path.is_file()
+        and earlier not in path.resolve().parents
+    )
 
 
 def _evaluate(args: argparse.Namespace) -> int:

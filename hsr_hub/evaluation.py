@@ -6,6 +6,7 @@ pixels cropped; SSIM with an 11x11 Gaussian window of sigma 1.5. Grey pictures a
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import psutil
 from PIL import Image
 from tqdm.auto import tqdm
 
+from hsr_hub.image_io import read_image, to_rgb
 from hsr_hub.lpips import LpipsSqueeze
 
 if TYPE_CHECKING:
@@ -55,15 +57,13 @@ def read_pair(lq_path: Path | None, gt_path: Path, scale: int) -> tuple[np.ndarr
     Raises:
         ValueError: The sizes do not belong together; the message names the file.
     """
-    with Image.open(gt_path) as image:
-        gt = image.convert("RGB")
+    gt = to_rgb(read_image(gt_path))
     if lq_path is None:
         width, height = gt.width // scale, gt.height // scale
         gt = gt.crop((0, 0, width * scale, height * scale))
         lq = gt.resize((width, height), Image.Resampling.BICUBIC)
     else:
-        with Image.open(lq_path) as image:
-            lq = image.convert("RGB")
+        lq = to_rgb(read_image(lq_path))
         width, height = lq.width * scale, lq.height * scale
         if not (0 <= gt.width - width < scale and 0 <= gt.height - height < scale):
             raise ValueError(
@@ -144,7 +144,14 @@ def evaluate(
     Raises:
         FileNotFoundError: The folder or a picture of a pair is missing.
         ValueError: The model has no such level, or a pair's sizes do not fit.
+        ModuleNotFoundError: scikit-image or torchvision is not installed; the message says how.
     """
+    needed = ["skimage", *(["torchvision"] if metric_weights else [])]
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(
+                f"measuring needs {name}: pip install 'hsr-hub[evaluate]'", name=name
+            )
     scale = scale or model.scale
     if scale not in model.levels[1:]:
         raise ValueError(f"scale must be one of {model.levels[1:]} for this model, not {scale}")

@@ -12,9 +12,11 @@ from pathlib import Path
 def write_whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` at the end, removed on any error.
 
-    The name keeps the suffix, for libraries that choose a format by it.
+    The name keeps the suffix, for libraries that choose a format by it. Through a symbolic link the
+    file behind it is replaced.
     """
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    path = path.resolve()
+    partial = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield partial
         partial.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,9 @@ SAVE_OPTIONS = {
     ".bmp": {},
 }
 """Output formats by suffix, with settings that keep quality first."""
+
+READ_FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"]
+"""Decoders that may see a file. Pillow has more; some start other programs (PostScript)."""
 
 READ_SUFFIXES = {*SAVE_OPTIONS, ".avif", ".gif"}
 """Suffixes of the files that a folder's pictures are told by."""
@@ -58,7 +62,7 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(source)
+            image = Image.open(source, formats=READ_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(too_large) from error
     except UnidentifiedImageError as error:
@@ -73,37 +77,63 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
             raise ImageError(too_large)
         try:
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return _to_plain_mode(upright)
-        except ImageError:
-            raise
         except Exception as error:
             raise ImageError(
                 f"{name} is damaged or cut off ({error}): copy or download it again"
             ) from error
+        try:
+            return to_plain_mode(image)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
 
 
-def _to_plain_mode(image: Image.Image) -> Image.Image:
-    """The same picture in L, LA, RGB, RGBA or I;16."""
+def to_plain_mode(image: Image.Image) -> Image.Image:
+    """The same picture, upright, in L, LA, RGB, RGBA or I;16, with its colour profile.
+
+    Raises:
+        ImageError: The values have no range that is known.
+    """
+    profile = image.info.get("icc_profile")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about the metadata
+        try:
+            image = ImageOps.exif_transpose(image)
+        except Exception:  # broken metadata are no reason to refuse a sound picture
+            image = image.copy()
     mode = image.mode
-    if mode in {"L", "LA", "RGB", "RGBA", "I;16"}:
-        return image if mode == "LA" or "transparency" not in image.info else image.convert("RGBA")
-    if mode in {"I;16B", "I;16L", "I;16N"}:
-        return Image.fromarray(np.asarray(image).astype(np.uint16))
-    if mode == "I":  # how older Pillow versions open a 16-bit grey PNG
-        return Image.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
-    if mode == "F":
-        raise ImageError("floating-point TIFF has no fixed range: convert it to 8 or 16 bits first")
-    if mode == "1":
-        return image.convert("L")
-    if mode in {"PA", "La", "RGBa"} or image.has_transparency_data:
-        return image.convert("LA" if mode == "La" else "RGBA")
-    return image.convert("RGB")
+    if mode in {"I", "I;16", "I;16B", "I;16L", "I;16N"}:
+        values = np.asarray(image)
+        if mode == "I" and (values.min() < 0 or values.max() > 65535):
+            raise ImageError("32-bit grey has no fixed range: convert it to 8 or 16 bits first")
+        plain = Image.fromarray(values.astype(np.uint16))
+    elif mode == "F":
+        raise ImageError("floating-point grey has no fixed range: convert it to 8 or 16 bits first")
+    elif mode in {"1", "L", "LA", "La"}:
+        plain = image.convert("LA" if image.has_transparency_data else "L")
+    else:
+        plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    plain.info = {}
+    # A profile for other channels than the result's (a CMYK picture's, say) would be wrong.
+    if profile and profile[16:20] == (b"RGB " if plain.mode.startswith("RGB") else b"GRAY"):
+        plain.info["icc_profile"] = profile
+    return plain
 
 
 def to_array(image: Image.Image) -> np.ndarray:
     """(H,W) for grey, (H,W,2|3|4) else; uint8, or uint16 for I;16."""
-    return np.array(_to_plain_mode(image))
+    return np.array(to_plain_mode(image))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The picture in 8-bit RGB, as metrics and training want it; transparency is dropped."""
+    return to_eight_bits(to_plain_mode(image)).convert("RGB")
+
+
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """I;16 as L: a rounded 257th is the 8-bit value of a 16-bit one. Other modes as they are."""
+    if image.mode != "I;16":
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
 
 
 def from_array(array: np.ndarray) -> Image.Image:
@@ -111,17 +141,31 @@ def from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
-def check_output(path: Path) -> None:
-    """Refuse a path that `save_image` would refuse, before any work is done for it.
+def check_suffix(path: Path) -> None:
+    """Refuse a path whose suffix names no format that can be written.
 
     Raises:
-        ImageError: No format has that suffix, or the folder cannot be made.
+        ImageError: It does not.
     """
     if path.suffix.lower() not in SAVE_OPTIONS:
         raise ImageError(
             f"{path}: cannot write {path.suffix or 'a file without suffix'!r}; "
             f"use one of {', '.join(SAVE_OPTIONS)}"
         )
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder of an output and see that it can be written to, before any work is done.
+
+    Raises:
+        ImageError: It cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"the folder of {path} cannot be made: {error}") from error
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(f"the folder of {path} cannot be written to")
 
 
 def save_image(image: Image.Image, path: Path) -> None:
@@ -133,7 +177,7 @@ def save_image(image: Image.Image, path: Path) -> None:
     Raises:
         ImageError: No format has that suffix, or the file cannot be written.
     """
-    check_output(path)
+    check_suffix(path)
     suffix = path.suffix.lower()
     options = dict(SAVE_OPTIONS[suffix])
     if profile := image.info.get("icc_profile"):
@@ -141,11 +185,10 @@ def save_image(image: Image.Image, path: Path) -> None:
     if suffix in {".jpg", ".jpeg", ".bmp"} and image.mode in {"LA", "RGBA"}:
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA")).convert(image.mode[:-1])
-    if suffix not in {".png", ".tif", ".tiff"} and image.mode == "I;16":
-        # These formats hold 8 bits; a rounded 257th is the 8-bit value of a 16-bit one.
-        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    if suffix not in {".png", ".tif", ".tiff"}:
+        image = to_eight_bits(image)  # more these formats do not hold
     try:
         with write_whole(path) as partial:
             image.save(partial, **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: larger than the format's limit
         raise ImageError(f"{path} cannot be written: {error}") from error

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], object]
 """Called with tiles done and tiles in all; whatever it raises stops the work."""
 
-BYTES_PER_PIXEL = 3000
-"""Memory that the network takes for an input pixel of a tile, rounded up."""
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -69,14 +66,15 @@ def upscale(
         ImageError: The file cannot be read.
         TypeError, ValueError: An argument is of the wrong kind or out of range.
     """
+    picture = None
     if isinstance(image, np.ndarray):
-        array, picture = image, None
+        array = image.astype(image.dtype.newbyteorder("="), copy=False)
     elif isinstance(image, (str, Path)):
         picture = image_io.read_image(image)
-        array = image_io.to_array(picture)
+        array = np.asarray(picture)
     elif isinstance(image, Image.Image):
-        picture = image
-        array = image_io.to_array(image)
+        picture = image_io.to_plain_mode(image)
+        array = np.asarray(picture)
     else:
         raise TypeError(
             f"image must be a path, a PIL image or an array, not {type(image).__name__}"
@@ -85,6 +83,7 @@ def upscale(
     height, width = array.shape[:2]
     target = target_size((width, height), scale=scale, size=size, default=model.scale)
     level = choose_level(model.levels, (width, height), target)
+    _check_memory((width, height), level, target, array)
 
     if tile_size is not None and tile_size < 1:
         raise ValueError(f"tile_size must be at least 1, not {tile_size}")
@@ -94,7 +93,7 @@ def upscale(
     result = resize_lanczos(engine.run(array), target)
 
     if picture is None:
-        return result
+        return result.astype(image.dtype, copy=False)  # pyright: ignore[reportAttributeAccessIssue]
     enlarged = image_io.from_array(result)
     if profile := picture.info.get("icc_profile"):
         enlarged.info["icc_profile"] = profile
@@ -108,6 +107,28 @@ def _check_array(array: np.ndarray) -> None:
         raise ValueError(f"the picture has no pixels: {array.shape}")
     if array.dtype not in (np.uint8, np.uint16) and not np.issubdtype(array.dtype, np.floating):
         raise TypeError(f"an array must be uint8, uint16 or float in [0, 1], not {array.dtype}")
+    # A little beyond 1 is what other filters leave behind; this is another range.
+    if np.issubdtype(array.dtype, np.floating) and not (array.max() <= 2 and array.min() >= -1):
+        raise ValueError(
+            f"a float array must be in [0, 1]; this one spans {array.min():g} to {array.max():g}"
+        )
+
+
+def _check_memory(
+    source: tuple[int, int], level: int, target: tuple[int, int], array: np.ndarray
+) -> None:
+    """Refuse a result that main memory cannot hold, before anything is computed."""
+    pixels = source[0] * level * source[1] * level
+    if target != (source[0] * level, source[1] * level):
+        pixels += target[0] * target[1]
+    channels = array.shape[2] if array.ndim == 3 else 1
+    needed = 2 * pixels * channels * array.itemsize  # the result, and a copy on its way to a file
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"a result of {target[0]}x{target[1]} pixels needs {needed / 1e9:.1f} GB of memory, "
+            f"{free / 1e9:.1f} GB are free: choose a smaller scale or size"
+        )
 
 
 def _resolve_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
@@ -138,8 +159,8 @@ def target_size(
             raise ValueError(f"size must be two positive whole numbers, not {size!r}")
         return int(size[0]), int(size[1])
     factor = default if scale is None else scale
-    if not (math.isfinite(factor) and factor > 0):
-        raise ValueError(f"scale must be a positive number, not {scale!r}")
+    if not (0 < factor <= 1e6):  # false for NaN too
+        raise ValueError(f"scale must be a positive number up to a million, not {scale!r}")
     return max(1, round(source[0] * factor)), max(1, round(source[1] * factor))
 
 
@@ -151,13 +172,31 @@ def choose_level(levels: list[int], source: tuple[int, int], target: tuple[int, 
     return levels[-1]
 
 
-def default_tile_size(device: torch.device, halo: int) -> int:
+def bytes_per_pixel(model: HSRNet, level: int) -> int:
+    """Memory that the network takes for an input pixel of a tile, rounded up.
+
+    Three tensors of the widest stage live at once (a convolution's output, its activation, the
+    shuffled one), beside the fused features; the images add a few of three channels.
+    """
+    config = model.config
+    features = 3 * (sum(config["widths"]) + config["fusion_width"])
+    channels = [0, *config["reconstruction_widths"]]
+    stages = [
+        (3 * width + 9) * s**2
+        for width, s in zip(channels, model.levels, strict=True)
+        if s <= level
+    ]
+    return 4 * (features + max(stages))
+
+
+def default_tile_size(model: HSRNet, level: int, device: torch.device) -> int:
     """Side of a tile that takes at most a quarter of the free memory; 64 to 512."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
     else:
         free = psutil.virtual_memory().available
-    return int(min(512, max(64, math.sqrt(free / 4 / BYTES_PER_PIXEL) - 2 * halo)))
+    side = math.sqrt(free / 4 / bytes_per_pixel(model, level)) - 2 * model.receptive_field
+    return int(min(512, max(64, side)))
 
 
 class _Engine:
@@ -171,13 +210,13 @@ class _Engine:
         tile_size: int | None,
         progress: Progress | None,
     ) -> None:
-        # A layout of the weights only: the fast one for convolutions on CPUs and GPUs alike.
-        self.model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.model = model
         self.level = level
         self.dtype = dtype
-        self.device = next(model.parameters()).device
+        weight = next(model.parameters())
+        self.device, self.weight_dtype = weight.device, weight.dtype
         self.halo = model.receptive_field
-        self.tile_size = tile_size or default_tile_size(self.device, self.halo)
+        self.tile_size = tile_size or default_tile_size(model, level, self.device)
         self.progress = progress
         self.done = self.total = 0
 
@@ -229,12 +268,14 @@ class _Engine:
 
     def _tile(self, lq: Tensor, within_neighbours: bool) -> Tensor:
         """(1,C,h,w) to (1,C,h*s,w*s), C = 1 or 3, in [0, 1]."""
-        rgb = lq.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        # channels_last is the fast layout for convolutions; what follows takes it over.
+        rgb = lq.expand(-1, 3, -1, -1).to(self.weight_dtype, memory_format=torch.channels_last)
         half = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=half):
             sr = self.model.super_resolve(rgb, self.level).float()
         if half and not torch.isfinite(sr).all():
-            sr = self.model.super_resolve(rgb, self.level)  # out of the short type's range: again
+            # Out of the short type's range: again in the long one.
+            sr = self.model.super_resolve(rgb, self.level).float()
         if lq.shape[1] == 1:
             sr = sr.mean(dim=1, keepdim=True)
         if within_neighbours:
@@ -299,8 +340,10 @@ def resize_lanczos(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An array (H,W) or (H,W,C) at (width, height), by Pillow's Lanczos."""
     if (array.shape[1], array.shape[0]) == tuple(size):
         return array
-    if array.dtype == np.uint8 and not (array.ndim == 3 and array.shape[2] == 1):
-        return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
+    if array.dtype == np.uint8 and (array.ndim == 2 or array.shape[2] == 3):
+        return np.array(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
+    # Plane by plane: Pillow resizes no deeper pictures, and colours with an alpha only after
+    # multiplying them, in 8 bits, which ruins those of faint pixels.
     planes = array if array.ndim == 3 else array[:, :, None]
     top = np.iinfo(array.dtype).max if np.issubdtype(array.dtype, np.integer) else 1.0
     resized = [

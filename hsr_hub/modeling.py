@@ -34,14 +34,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from hsr_hub import checkpoint
+from hsr_hub.pretrained import PretrainedModule
 
 if TYPE_CHECKING:
     import numpy as np
-    from huggingface_hub import ModelCard
     from PIL import Image
 
 UP_FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}
@@ -154,8 +152,7 @@ class HierarchicalGuidedReconstruction(nn.Module):
 
 
 class HSRNet(
-    nn.Module,
-    PyTorchModelHubMixin,
+    PretrainedModule,
     library_name="hsr_hub",
     pipeline_tag="image-to-image",
     license="apache-2.0",
@@ -345,61 +342,6 @@ class HSRNet(
             {k: torch.lerp(v, theirs[k].to(v), strength) for k, v in fidelity.state_dict().items()}
         )
         return mixed.to(next(fidelity.parameters()).device)
-
-    @classmethod
-    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        force_download: bool = False,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        revision: str | None = None,
-        map_location: str | torch.device = "cpu",
-    ) -> HSRNet:
-        """Load weights, strictly, in eval mode.
-
-        Args:
-            pretrained_model_name_or_path: A Hub id ("org/hsr"), a local folder, or the name of a
-                set shipped in this package ("hsr-lite-x4"), which needs no network.
-            force_download: Download again what is cached.
-            token: Token for private repositories; by default HF_TOKEN or that of `hf auth login`.
-            cache_dir: Where downloads are kept; by default the Hub library's cache.
-            local_files_only: Use what is cached, or fail.
-            revision: Branch, tag or commit on the Hub.
-            map_location: Device for the weights.
-
-        Raises:
-            FileNotFoundError: There is no such model, or it lacks config.json or model.safetensors.
-            ValueError: One of the two is broken, or they do not belong together.
-            huggingface_hub.errors.HfHubHTTPError: The Hub refused; see its message.
-        """
-        config_path, weights_path = checkpoint.locate(
-            pretrained_model_name_or_path,
-            force_download=force_download,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            revision=revision,
-        )
-        config = checkpoint.read_config(config_path, known=cls._hub_mixin_init_parameters)
-        try:
-            model = cls(**config)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{config_path} describes no network: {error}") from error
-        state = checkpoint.read_weights(weights_path, model.state_dict())
-        model.load_state_dict(state)
-        return model.to(map_location).eval()
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        checkpoint.write(save_directory, self.config, self.state_dict())
-
-    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """The card that `save_pretrained` and `push_to_hub` write; see `hsr_hub.model_card`."""
-        from hsr_hub.model_card import model_card
-
-        return model_card(self, *args, **kwargs)
 
 
 def _radius(conv: nn.Module) -> int:

@@ -23,7 +23,7 @@ from tests.util import ROOT
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -66,8 +66,10 @@ def space(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(space: str) -> Iterator[Page]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, f"the browser tests need one of {BROWSERS}; ./run-tests.sh installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield browser.new_page(viewport={"width": 1280, "height": 900})
         browser.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from hsr_hub import HSRNet, __version__
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
-from tests.util import hsr_hub
+from tests.util import hsr_hub, run
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,35 @@ def test_folder_with_bad_files(hostile, cat: Path, model_folder: Path, tmp_path:
         assert (image.mode, image.size) == ("L", (20, 30))
 
 
+def test_names_that_meet_are_told_apart_and_reruns_do_not_feed_on_results(tmp_path, model_folder):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "a.jpg", "猫.png", ".hidden.png"):
+        Image.new("RGB", (6, 5)).save(folder / name)
+    (folder / "folder.png").mkdir()
+    arguments = ["upscale", folder, "-o", folder / "out", "--model", model_folder]
+    for _ in range(2):
+        done = run(
+            *(sys.executable, "-m", "hsr_hub", *arguments), env={"PYTHONIOENCODING": "ascii"}
+        )
+        assert done.returncode == 0, done.stderr
+        written = sorted(p.name for p in (folder / "out").rglob("*"))
+        assert written == ["a-4x.png", "a-png-4x.png", "猫-4x.png"]
+
+
+def test_sources_are_never_overwritten(tmp_path: Path, model_folder: Path):
+    for name in ("a.png", "a-4x.png"):
+        Image.new("RGB", (6, 5)).save(tmp_path / name)
+    a, a4 = tmp_path / "a.png", tmp_path / "a-4x.png"
+    before = {path: path.read_bytes() for path in (a, a4)}
+    for arguments in ([tmp_path, "-o", tmp_path], [a, "-o", a], [a, a4, "-o", tmp_path]):
+        done = hsr_hub("upscale", *arguments, "--model", model_folder)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+    assert sorted(tmp_path.iterdir()) == [a4, a]
+
+
 def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
     done = hsr_hub(
         *("upscale", cat, "-o", tmp_path / "out.jpg", "--size", "301x200"),
@@ -75,7 +105,8 @@ def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
         (["gone.png", "-o", "out.png"], "gone.png"),
         (["{cat}", "-o", "out.png", "--strength", "0.5"], "--detail-model"),
         (["{cat}", "-o", "out.png", "--size", "12"], "WIDTHxHEIGHT"),
-        (["{cat}", "{cat}", "-o", "folder"], "both become"),
+        (["{cat}", "{cat}", "-o", "picture.png"], "need a folder"),
+        (["{cat}", "-o", "big.png", "--scale", "100000"], "cat.png"),
     ],
 )
 def test_wrong_use_is_one_clear_line(cat: Path, tmp_path: Path, arguments, named: str):

@@ -92,6 +92,65 @@ def test_modes(tmp_path: Path, small_photo: Image.Image, mode: str, plain: str):
     assert read_image(tmp_path / "picture.png").mode == plain
 
 
+@pytest.mark.parametrize(("mode", "plain"), [("L", "LA"), ("1", "LA"), ("RGB", "RGBA")])
+def test_transparent_colour_becomes_alpha(tmp_path, small_photo, mode: str, plain: str):
+    key = (0, 0, 0) if mode == "RGB" else 0
+    small_photo.convert(mode).save(tmp_path / "keyed.png", transparency=key)
+    picture = read_image(tmp_path / "keyed.png")
+    assert picture.mode == plain
+    assert "transparency" not in picture.info
+
+
+def test_sixteen_bit_grey_with_a_transparent_value_is_not_ruined(tmp_path: Path):
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    Image.fromarray(grey).save(tmp_path / "deep.png", transparency=5000)
+    assert np.array_equal(to_array(read_image(tmp_path / "deep.png")), grey)
+
+
+def test_grey_without_a_known_range_is_refused(tmp_path: Path):
+    for name, values in (
+        ("f.tif", np.array([[0.5]], np.float32)),
+        ("i.tif", np.array([[70000]], np.int32)),
+    ):
+        Image.fromarray(values).save(tmp_path / name)
+        with pytest.raises(ImageError, match=f"{name}.*no fixed range"):
+            read_image(tmp_path / name)
+
+
+def test_sixteen_bits_become_eight_for_metrics_and_training(tmp_path: Path):
+    from hsr_hub.training.data import read_rgb
+
+    Image.fromarray(np.full((2, 2), 20_000, np.uint16)).save(tmp_path / "deep.png")
+    assert read_rgb(tmp_path / "deep.png").tolist() == [[[78, 78, 78]] * 2] * 2
+
+
+def test_broken_metadata_do_not_condemn_a_sound_picture(tmp_path: Path, small_photo, recwarn):
+    for suffix in ("png", "jpg"):
+        small_photo.save(tmp_path / f"odd.{suffix}", exif=b"Exif\0\0garbage garbage", quality=95)
+        assert read_image(tmp_path / f"odd.{suffix}").size == small_photo.size
+    assert not recwarn.list
+
+
+def test_only_the_promised_formats_are_decoded(tmp_path: Path, small_photo: Image.Image):
+    small_photo.save(tmp_path / "script.eps")
+    (tmp_path / "script.eps").rename(tmp_path / "script.png")
+    with pytest.raises(ImageError, match=r"script\.png is not a picture"):
+        read_image(tmp_path / "script.png")
+
+
+def test_a_format_too_small_for_the_picture_is_an_error(tmp_path: Path):
+    with pytest.raises(ImageError, match=r"wide\.webp"):
+        save_image(Image.new("L", (20_000, 1)), tmp_path / "wide.webp")
+
+
+def test_a_link_is_written_through(tmp_path: Path, small_photo: Image.Image):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "real" / "out.png")
+    save_image(small_photo, tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real" / "out.png").is_file()
+
+
 def test_transparent_palette_becomes_rgba(tmp_path: Path, small_photo: Image.Image):
     small_photo.convert("P").save(tmp_path / "palette.png", transparency=3)
     assert read_image(tmp_path / "palette.png").mode == "RGBA"

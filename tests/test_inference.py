@@ -47,8 +47,29 @@ def test_tiled_equals_untiled(height, width, tile_size, level):
     assert np.abs(tiled - expected).max() <= 1e-5
 
 
+def shifting_model() -> HSRNet:
+    """Every convolution looks at the left end of its kernel alone: at the farthest pixel."""
+    model = HSRNet(kernel_sizes=[3, 5], widths=[2, 2], fusion_width=2, reconstruction_widths=[2, 2])
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.bias is not None:
+                module.bias.zero_()
+                module.weight.zero_()
+                module.weight[:, :, module.kernel_size[0] // 2, 0] = 1 / module.in_channels
+    return model.eval()
+
+
+def test_a_margin_one_pixel_smaller_would_show(monkeypatch):
+    """The tiles' margin is not only enough, it is needed: exactness has no other cause."""
+    model = shifting_model()
+    image = np.random.default_rng(0).random((3, 90, 3), dtype=np.float32) / 64
+    whole = model.upscale(image, tile_size=100)
+    assert np.abs(model.upscale(image, tile_size=40) - whole).max() <= 1e-5
+    monkeypatch.setattr(HSRNet, "receptive_field", model.receptive_field - 1)
+    assert np.abs(model.upscale(image, tile_size=40) - whole).max() > 1e-4
+
+
 def test_tiles_are_really_tiles(model: HSRNet):
-    """Fewer margin pixels than the receptive field would be seen: the test above can fail."""
     image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
     seen: list[tuple[int, int]] = []
     whole = model.upscale(image, tile_size=100)
@@ -176,6 +197,10 @@ def test_progress_can_stop_the_work(model: HSRNet, small_photo: Image.Image):
         (np.zeros((4, 4), np.uint8), {"size": (8, 0)}, ValueError, "size"),
         (np.zeros((4, 4), np.uint8), {"tile_size": 0}, ValueError, "tile_size"),
         (np.zeros((4, 4), np.uint8), {"dtype": "int8"}, ValueError, "int8"),
+        (np.full((4, 4), 255.0), {}, ValueError, "255"),
+        (np.zeros((4, 4), np.uint8), {"scale": 1e300}, ValueError, "scale"),
+        (np.zeros((4, 4), np.uint8), {"scale": 1e6}, ValueError, "4000000x4000000"),
+        (np.zeros((4, 4), np.uint8), {"size": (10**11, 3)}, ValueError, "GB"),
     ],
 )
 def test_wrong_arguments_are_named(model: HSRNet, image, options, error, named):
@@ -206,3 +231,44 @@ def test_colour_profile_is_kept(model: HSRNet, small_photo: Image.Image, tmp_pat
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     small_photo.save(tmp_path / "photo.png", icc_profile=profile)
     assert model.upscale(tmp_path / "photo.png").info["icc_profile"] == profile
+
+
+def test_profile_of_other_channels_is_dropped(model: HSRNet, small_photo: Image.Image):
+    image = small_photo.convert("CMYK")
+    image.info["icc_profile"] = bytes(16) + b"CMYK" + bytes(200)
+    assert "icc_profile" not in model.upscale(image).info
+
+
+def test_an_opened_photo_is_turned_upright_too(model: HSRNet, small_photo, tmp_path: Path):
+    exif = Image.Exif()
+    exif[274] = 6
+    small_photo.save(tmp_path / "turned.jpg", exif=exif)
+    with Image.open(tmp_path / "turned.jpg") as opened:
+        from_image = model.upscale(opened)
+    assert from_image.size == (small_photo.height * 4, small_photo.width * 4)
+    from_path = model.upscale(tmp_path / "turned.jpg")
+    assert np.array_equal(np.asarray(from_image), np.asarray(from_path))
+
+
+def test_big_endian_read_only_and_resized_arrays(model: HSRNet, rng):
+    image = rng.integers(0, 65536, (6, 5), dtype=np.uint16)
+    swapped = image.astype(">u2")
+    swapped.flags.writeable = False
+    result = model.upscale(swapped, scale=1.7)
+    assert result.dtype == np.dtype(">u2")
+    assert np.array_equal(result, model.upscale(image, scale=1.7))
+    assert model.upscale(np.zeros((6, 5, 3), np.uint8), scale=1.7).flags.writeable
+
+
+def test_faint_colours_survive_an_odd_scale(shipped: HSRNet):
+    image = np.zeros((24, 24, 4), np.uint8)
+    image[:] = (220, 30, 30, 2)
+    image[8:16, 8:16, 3] = 255
+    result = shipped.upscale(image, scale=1.7).astype(int)
+    assert np.abs(result[:, :, :3] - (220, 30, 30)).max() <= 3
+
+
+def test_half_precision_weights_work(small_photo: Image.Image, shipped: HSRNet):
+    half = HSRNet.from_pretrained("hsr-lite-x4").to(torch.bfloat16)
+    difference = np.asarray(half.upscale(small_photo)).astype(int) - shipped.upscale(small_photo)
+    assert np.abs(difference).mean() < 1

@@ -88,7 +88,12 @@ def test_missing_file_is_named(saved: Path, missing: str):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[1]", '{"scale": 5}', '{"scale": "4"}', '{"kernel_sise": [3]}', "\xff"]
+    "content",
+    [
+        *("", "{", "[1]", "[" * 100_000, "\xff"),
+        *('{"scale": 5}', '{"scale": "4"}', '{"kernel_sise": [3]}', '{"dilations": [1.5, 2, 2]}'),
+        '{"fusion_width": 100000000000}',
+    ],
 )
 def test_broken_config_is_named(saved: Path, content: str):
     (saved / "config.json").write_text(content, encoding="latin-1")
@@ -145,6 +150,21 @@ def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path):
     assert not sprung.exists()
 
 
+def test_a_card_that_was_edited_stays(model: HSRNet, saved: Path):
+    assert 'from_pretrained("saved")' in (saved / "README.md").read_text()
+    (saved / "README.md").write_text("my own words")
+    model.save_pretrained(saved)
+    assert (saved / "README.md").read_text() == "my own words"
+
+
+def test_a_folder_named_as_a_shipped_set_needs_a_config(tmp_path: Path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hsr-lite-x4").mkdir()
+    assert HSRNet.from_pretrained("hsr-lite-x4").config["kernel_sizes"] == [3, 5, 7]
+    model.save_pretrained("hsr-lite-x4")
+    assert HSRNet.from_pretrained("hsr-lite-x4").config == model.config
+
+
 def test_unknown_name_lists_what_there_is():
     with pytest.raises(FileNotFoundError, match="hsr-lite-x4"):
         HSRNet.from_pretrained("no-such-set")
@@ -159,7 +179,7 @@ def test_interrupted_save_leaves_the_old_files(model: HSRNet, saved: Path, monke
 
     monkeypatch.setattr("hsr_hub.checkpoint.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
-        HSRNet(**model.config)._save_pretrained(saved)
+        HSRNet(**model.config).save_pretrained(saved)
     (saved / "seen").unlink()
     assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
 

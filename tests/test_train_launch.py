@@ -33,10 +33,9 @@ def all_losses(tmp_path_factory) -> list[str]:
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    features = list(vgg19(weights=None).features)[:8]
-    save_file(
-        {f"features.{k}": v for k, v in torch.nn.Sequential(*features).state_dict().items()}, path
-    )
+    vgg = vgg19(weights=None)
+    assert isinstance(vgg.features, torch.nn.Sequential)
+    save_file({f"features.{k}": v for k, v in vgg.features[:8].state_dict().items()}, path)
     return [
         *("--perceptual_weight", "0.01", "--adversarial_weight", "0.01"),
         *("--perceptual_layers", "conv1_2:0.5,conv2_2", "--perceptual_weights_path", str(path)),

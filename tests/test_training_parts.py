@@ -199,7 +199,9 @@ def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
     from torchvision.models import vgg19
 
     torch.manual_seed(0)
-    reference = nn.Sequential(*list(vgg19(weights=None).features)[:18])
+    vgg = vgg19(weights=None)
+    assert isinstance(vgg.features, nn.Sequential)
+    reference = vgg.features[:18]
     state = {f"features.{k}": v for k, v in reference.state_dict().items()}
     save_file(state, tmp_path / "vgg.safetensors")
     sr = [torch.rand(2, 3, 8, 8), torch.rand(2, 3, 16, 16)]

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from hsr_hub.image_io import read_image, to_rgb
 from hsr_hub.training.degradations import degrade
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,7 @@ def find_images(folders: Iterable[Path]) -> list[Path]:
 
 def read_rgb(path: Path) -> np.ndarray:
     """The picture as (H,W,3) uint8."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    return np.array(to_rgb(read_image(path)))
 
 
 class PhotoCrops(Dataset[dict[str, Tensor]]):
@@ -134,14 +133,14 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
         try:
             image = read_rgb(path)
         except Exception as error:  # whatever a decoder raises: the file cannot be used
-            return None, f"cannot be read ({error})"
+            return None, str(error)
         height, width = image.shape[:2]
         if min(height, width) < self.crop_size:
             return None, f"{width}x{height} is smaller than the crop of {self.crop_size}"
         return image, ""
 
     def __len__(self) -> int:
-        return self.num_samples - self.first_index
+        return max(0, self.num_samples - self.first_index)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         index += self.first_index
@@ -153,7 +152,7 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
         if self.images is not None:
             image = self.images[photo]
         else:
-            image = torch.from_numpy(read_rgb(self.paths[photo]).copy())
+            image = torch.from_numpy(read_rgb(self.paths[photo]))
 
         rng = np.random.default_rng((self.seed, 1, index))
         height, width = image.shape[:2]
