@@ -309,7 +309,8 @@ def main(argv: list[str] | None = None) -> None:
             for tracker in accelerator.trackers:
                 if hasattr(tracker, "log_images"):
                     images = {"LR, bicubic, SR, HR": np.asarray(result.grid)[None]}
-                    tracker.log_images(images, step=state.global_step, dataformats="NHWC")
+                    layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                    tracker.log_images(images, step=state.global_step, **layout)
 
     if args.report_to:
         plain = (int, float, str, bool)

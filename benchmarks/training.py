@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--json FILE]
 
-Trains the default network's pixel stage for a few dozen steps on `train/photos-1` under HSR_DATA (the
-example pictures where that is missing) and reads the script's own log. One run after the other,
-on an otherwise idle machine.
+Trains the default network's pixel stage for a few dozen steps on `train/photos-1` under HSR_DATA
+(the example pictures where that is missing) and reads the script's own log. One run after the
+other, on an otherwise idle machine.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ the source leaves open was chosen by the comparisons in `recipes/hsr-lite-x4/REA
   Without it the comparison ended 1.3 dB lower on Set5.
 * **Widths.** At equal width a 7x7 branch costs five times a 3x3 one. By default a branch gets
   `48 * (k_min / k) ** 2` channels in multiples of eight, which fill a CPU's vector registers: most
-  of the capacity goes to the smallest kernel. That ended 0.35 dB above widths balanced by cost
-  (24, 16, 12), and its steps were no slower.
+  of the capacity goes to the smallest kernel. After as many steps, each 16 % longer, that was
+  0.35 dB above widths balanced by cost (24, 16, 12).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The short comparisons behind the network's shape: same steps, same data, one variant each.
 
-    python recipes/hsr-lite-x4/compare.py NAME --steps 700 --out DIR
+    python recipes/hsr-lite-x4/compare.py NAME --out DIR
 
 prints the validation figures of variant NAME (see VARIANTS) on Set5 and Set14 under HSR_DATA.
 README.md beside this file has the table.
@@ -21,7 +21,7 @@ import train_accelerate
 from hsr_hub import modeling
 from hsr_hub.paths import data_root
 
-BASE = ["--widths", "48", "16", "8"]
+BASE = ["--widths", "48", "16", "8", "--learning_rate", "2.5e-3"]
 
 
 def plain_branches() -> None:
@@ -51,12 +51,10 @@ def silu() -> None:
 
 VARIANTS = {
     "base": ([*BASE], None),
-    "equal-widths": (["--widths", "16", "16", "16"], None),
-    "balanced": (["--widths", "24", "16", "12"], None),
+    "balanced": ([*BASE, "--widths", "24", "16", "12"], None),
     "plain-branches": ([*BASE], plain_branches),
     "no-input-skip": ([*BASE], no_input_skip),
     "silu": ([*BASE], silu),
-    "lr-1e-3": ([*BASE, "--learning_rate", "1e-3"], None),
     "lr-4e-3": ([*BASE, "--learning_rate", "4e-3"], None),
 }
 
@@ -65,7 +63,7 @@ def main() -> None:
     """Train one variant and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", choices=VARIANTS)
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     flags, patch = VARIANTS[args.variant]
