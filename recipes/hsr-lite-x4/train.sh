@@ -3,7 +3,7 @@
 # again after a stop it goes on from the last checkpoint. README.md beside it has machine and figures.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=${HSR_DATA:-../shared/data}
+data=$(python -c "from hsr_hub.paths import data_root; print(data_root())")
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
   --num_cpu_threads_per_process 2 train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
