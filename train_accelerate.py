@@ -23,24 +23,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import evaluate, find_pairs
+from hsr_hub.evaluation import evaluate
 from hsr_hub.files import write_whole
 from hsr_hub.lpips import LpipsSqueeze
 from hsr_hub.model_card import model_card
@@ -49,7 +49,10 @@ from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.checkpoints import (
     RunState,
     StopRequest,
+    find_checkpoints,
     find_resume_folder,
+    ignore_signals,
+    remove_leftovers,
     save_checkpoint,
 )
 from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
@@ -62,21 +65,16 @@ from hsr_hub.training.losses import (
     pixel_loss,
     real_over_fake,
 )
-from hsr_hub.training.validation import validate
+from hsr_hub.training.optimizers import build_optimizer, learning_rate_at, set_rate
+from hsr_hub.training.validation import check_pairs, validate
 
 logger = logging.getLogger("train")
 
 MAX_BAD_STEPS = 20
 """Steps in a row whose gradient is not finite before the run gives up."""
 
-
-def learning_rate_at(step: int, peak: float, args: argparse.Namespace) -> float:
-    """Linear warm-up to the peak, then a cosine to a thousandth of it; `step` counts from 0."""
-    if step < args.lr_warmup_steps:
-        return peak * (step + 1) / args.lr_warmup_steps
-    span = max(1, args.max_train_steps - args.lr_warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - args.lr_warmup_steps) / span)))
-    return peak * (0.001 + 0.999 * cosine)
+UNPUBLISHED = {"metric_weights", "resume_from_checkpoint", "report_to", "pretrained_model"}
+"""Flags that say nothing about the weights, or name folders of this machine."""
 
 
 @contextmanager
@@ -90,32 +88,29 @@ def naming(flag: str) -> Iterator[None]:
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
     """A new network, or the one to start from."""
+    shape = (
+        "scale",
+        "kernel_sizes",
+        "widths",
+        "dilations",
+        "fusion_width",
+        "reconstruction_widths",
+    )
+    given = {name: getattr(args, name) for name in shape if getattr(args, name) is not None}
     if args.pretrained_model:
         with naming("--pretrained_model"):
             net = HSRNet.from_pretrained(args.pretrained_model).train()
-        if net.scale != args.scale:
-            raise SystemExit(
-                f"--pretrained_model {args.pretrained_model} has scale {net.scale}, "
-                f"--scale says {args.scale}"
-            )
-        return net
-    with naming("network"):  # the message itself names the argument
-        return HSRNet(
-            scale=args.scale,
-            kernel_sizes=args.kernel_sizes,
-            widths=args.widths,
-            dilations=args.dilations,
-            fusion_width=args.fusion_width,
-            reconstruction_widths=args.reconstruction_widths,
-        )
-
-
-def build_optimizer(net: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
-    """AdamW, or the source's SGD; the loop sets the learning rate."""
-    if args.optimizer == "sgd":
-        return torch.optim.SGD(net.parameters(), 1.0, momentum=0.9, weight_decay=args.weight_decay)
-    betas = (args.adam_beta1, args.adam_beta2)
-    return torch.optim.AdamW(net.parameters(), betas=betas, weight_decay=args.weight_decay)
+        for name, value in given.items():
+            if net.config[name] != value:
+                raise SystemExit(
+                    f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
+                    f"--{name} says {value}"
+                )
+    else:
+        with naming("network"):  # the message itself names the argument
+            net = HSRNet(**given)
+    vars(args).update(net.config)  # the recipe in the card: what was built
+    return net
 
 
 @dataclass
@@ -139,8 +134,10 @@ def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, ma
     accelerator.backward(loss)
     finite = True
     if accelerator.sync_gradients:
-        norm = accelerator.clip_grad_norm_(net.parameters(), max_norm)
-        finite = bool(torch.isfinite(cast(Tensor, norm)))
+        # accelerator.clip_grad_norm_ would unscale every optimizer's fp16 gradients, so those that
+        # the other network has accumulated too.
+        accelerator.unscale_gradients(optimizer)
+        finite = bool(nn.utils.clip_grad_norm_(net.parameters(), max_norm).isfinite())
     if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler leaves it out by itself
         optimizer.step()
     optimizer.zero_grad()
@@ -199,11 +196,12 @@ def generator_step(
 def main(argv: list[str] | None = None) -> None:
     """Train until `--max_train_steps` or convergence, then save the averaged weights."""
     args = parse_args(argv, __doc__)
-    accelerator = Accelerator(
-        log_with=args.report_to,
-        project_dir=str(args.output_dir),
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-    )
+    with naming("--report_to"):
+        accelerator = Accelerator(
+            log_with=args.report_to,
+            project_dir=str(args.output_dir),
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+        )
     main_process, device = accelerator.is_main_process, accelerator.device
     logging.basicConfig(
         level=logging.INFO if main_process else logging.ERROR,
@@ -212,9 +210,18 @@ def main(argv: list[str] | None = None) -> None:
         stream=sys.stdout,
     )
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-    resume_folder = find_resume_folder(args.resume_from_checkpoint, args.output_dir)
-    accelerator.wait_for_everyone()  # before anybody writes into a folder that another still checks
+    # The main process looks for all, so that none resumes from elsewhere.
+    chosen = [
+        find_resume_folder(args.resume_from_checkpoint, args.output_dir) if main_process else None
+    ]
+    resume_folder = broadcast_object_list(chosen)[0]
+    if resume_folder and not resume_folder.is_dir():
+        raise SystemExit(
+            f"{resume_folder} is not on this machine: share --output_dir between nodes"
+        )
     args.output_dir.mkdir(parents=True, exist_ok=True)
+    if main_process:
+        remove_leftovers(args.output_dir)
     set_seed(args.seed)  # the same initial weights everywhere; data has its own keyed randomness
 
     # ---- build: networks, average, losses, optimizers
@@ -244,9 +251,10 @@ def main(argv: list[str] | None = None) -> None:
     accelerator.register_for_checkpointing(ema, state)
     if resume_folder:
         accelerator.load_state(str(resume_folder))
+        accelerator.step = 0  # a checkpoint never falls inside an accumulation
         logger.info("resumed from %s at step %d", resume_folder, state.global_step)
     elif args.resume_from_checkpoint:
-        logger.info("no checkpoint in %s yet: starting anew", args.output_dir)
+        logger.info("no checkpoint in %s yet", args.output_dir)
 
     # ---- data: sample i is the same whoever draws it, so a resumed run just begins further on
     micro_batch = args.train_batch_size * accelerator.num_processes
@@ -264,12 +272,15 @@ def main(argv: list[str] | None = None) -> None:
             progress=main_process,
         )
     with naming("--validation_data_dir"):
-        pairs = sum(len(find_pairs(folder, args.scale)) for folder in args.validation_data_dir)
+        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
     with naming("--metric_weights"):
         lpips = LpipsSqueeze(args.metric_weights) if args.metric_weights else None
     loader = accelerator.prepare(
         DataLoader(
-            dataset, batch_size=args.train_batch_size, num_workers=args.dataloader_num_workers
+            dataset,
+            batch_size=args.train_batch_size,
+            num_workers=args.dataloader_num_workers,
+            worker_init_fn=ignore_signals,
         )
     )
 
@@ -283,7 +294,7 @@ def main(argv: list[str] | None = None) -> None:
     def log(values: dict[str, float]) -> None:
         accelerator.log(values, step=state.global_step)
         if main_process:
-            with (args.output_dir / "log.jsonl").open("a") as lines:
+            with naming("--output_dir"), (args.output_dir / "log.jsonl").open("a") as lines:
                 lines.write(json.dumps({"step": state.global_step, **values}) + "\n")
             shown = "  ".join(f"{key} {value:.5g}" for key, value in values.items())
             tqdm.write(f"step {state.global_step}  {shown}", file=sys.stdout)
@@ -304,13 +315,14 @@ def main(argv: list[str] | None = None) -> None:
         log(result.figures)
         state.note_validation(result.figures["val/loss_g"])
         if main_process and result.grid:
-            with write_whole(args.output_dir / "sample.png") as partial:
+            with naming("--output_dir"), write_whole(args.output_dir / "sample.png") as partial:
                 result.grid.save(partial)
+            images = {"LR, bicubic, SR, HR": np.asarray(result.grid)[None]}
             for tracker in accelerator.trackers:
-                if hasattr(tracker, "log_images"):
-                    images = {"LR, bicubic, SR, HR": np.asarray(result.grid)[None]}
-                    layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-                    tracker.log_images(images, step=state.global_step, **layout)
+                if tracker.name == "tensorboard":
+                    tracker.log_images(images, step=state.global_step, dataformats="NHWC")
+                elif tracker.name == "wandb":
+                    tracker.log_images(images, step=state.global_step)
 
     if args.report_to:
         plain = (int, float, str, bool)
@@ -327,7 +339,8 @@ def main(argv: list[str] | None = None) -> None:
         disable=None if main_process else True,  # None: shown on a terminal only
     )
     sums: dict[str, Tensor] = {}
-    micro_steps, bad_in_a_row, reason = 0, 0, ""
+    not_finite: set[str] = set()
+    micro_steps, bad_in_a_row, reason, stopped, hinted = 0, 0, "", False, False
     data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
     for batch in loader:
         data_time += time.perf_counter() - batch_wanted
@@ -353,6 +366,8 @@ def main(argv: list[str] | None = None) -> None:
             finite = finite and g_finite
         for key, value in {**values, **g_values}.items():
             sums[key] = sums.get(key, 0) + value.detach()
+            if not (finite or value.isfinite()):
+                not_finite.add(key)
         micro_steps += 1
         if not accelerator.sync_gradients:
             batch_wanted = time.perf_counter()
@@ -365,17 +380,19 @@ def main(argv: list[str] | None = None) -> None:
         bad_in_a_row = 0 if finite else bad_in_a_row + 1
         if not finite:
             state.skipped_steps += 1
-            names = [key for key, value in {**values, **g_values}.items() if not value.isfinite()]
             logger.warning(
                 "step %d: gradient not finite, step skipped (not finite: %s; %d skipped so far)",
                 state.global_step,
-                ", ".join(names) or "gradient only",
+                ", ".join(sorted(not_finite)) or "no loss of this process",
                 state.skipped_steps,
             )
+            not_finite.clear()
             if bad_in_a_row == MAX_BAD_STEPS:
+                kept = find_checkpoints(args.output_dir)
                 raise SystemExit(
                     f"{MAX_BAD_STEPS} steps in a row had no finite gradient: lower --learning_rate "
-                    "or train without mixed precision. The last checkpoint is intact."
+                    "or train without mixed precision. "
+                    + (f"{kept[-1].name} is intact." if kept else "There is no checkpoint yet.")
                 )
 
         if state.global_step % args.logging_steps == 0:
@@ -387,15 +404,25 @@ def main(argv: list[str] | None = None) -> None:
             }
             timing = {"seconds/step": seconds / steps, "seconds/data": data_time / steps}
             log({**means, "lr": rate, **timing})
+            if data_time > 0.05 * seconds and not hinted:
+                hinted = True
+                logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
             sums, micro_steps, data_time, window_start = {}, 0, 0.0, time.perf_counter()
         last = state.global_step == args.max_train_steps
         paused = time.perf_counter()
         if args.validation_data_dir and (state.global_step % args.validation_steps == 0 or last):
             run_validation()
-        converged = args.patience is not None and state.validations_since_best >= args.patience
+        if state.global_step == args.pixel_steps:
+            state.expect_other_losses()
+        converged = (
+            args.patience is not None
+            and state.global_step >= args.pixel_steps
+            and state.validations_since_best >= args.patience
+        )
+        stopped = anywhere(accelerator, bool(stop.reason()))
         reason = (
-            f"stopped by {stop.signal_name}"
-            if anywhere(accelerator, bool(stop.signal_name))
+            f"stopped by {stop.reason() or 'a signal to another process'}"
+            if stopped
             else f"L_G has converged: {args.patience} validations without a lower one"
             if anywhere(accelerator, converged)
             else f"reached --max_train_steps {args.max_train_steps}"
@@ -410,21 +437,14 @@ def main(argv: list[str] | None = None) -> None:
         batch_wanted = time.perf_counter()
     progress.close()
     logger.info("step %d: %s", state.global_step, reason or "nothing left to do")
-    if stop.signal_name:
-        logger.info("checkpoint saved; go on with --resume_from_checkpoint latest")
+    if stopped:
         accelerator.end_training()
-        raise SystemExit(1)
+        raise SystemExit("checkpoint saved; go on with --resume_from_checkpoint latest")
 
     # ---- keep and publish
     if main_process:
-        keep(averaged, args, global_batch, state.global_step, device)
+        keep(averaged, args, accelerator, state.global_step)
     accelerator.end_training()
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def anywhere(accelerator: Accelerator, wish: bool) -> bool:
@@ -435,24 +455,33 @@ def anywhere(accelerator: Accelerator, wish: bool) -> bool:
     return float(cast(Tensor, accelerator.reduce(flag, "sum"))) > 0
 
 
-def keep(
-    net: HSRNet, args: argparse.Namespace, global_batch: int, steps: int, device: torch.device
-) -> None:
+def keep(net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, steps: int) -> None:
     """Weights, config and card into the output folder, and to the Hub when that is asked."""
+    net.save_pretrained(args.output_dir)
     figures = [
-        evaluate(net, folder, metric_weights=args.metric_weights, progress=False)
+        evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
         for folder in args.validation_data_dir
     ]
-    flags = {k: v for k, v in vars(args).items() if v is not None and "dir" not in k}
-    recipe = "\n".join(f"{key}: {value}" for key, value in flags.items())
+    # Memory would be the training's, and paths are this machine's.
+    figures = [replace(f, peak_memory_mib=None) for f in figures]
+    recipe = "\n".join(
+        f"{key}: {Path(value).name if isinstance(value, Path) else value}"
+        for key, value in vars(args).items()
+        if value is not None and "dir" not in key and key not in UNPUBLISHED
+    )
     training = (
-        f"{steps} steps of {global_batch} crops by `train_accelerate.py`, torch "
-        f"{torch.__version__} on {device.type}. Settings:\n\n```\n{recipe}\n```"
+        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, "
+        f"{accelerator.num_processes} process(es) on {accelerator.device.type}, mixed precision "
+        f"{accelerator.mixed_precision}. Settings:\n\n```\n{recipe}\n```"
     )
     card = model_card(
-        net, name=args.hub_model_id or args.output_dir.name, figures=figures, training=training
+        net,
+        name=args.hub_model_id or args.output_dir.name,
+        figures=figures,
+        training=training,
+        degradation=args.degradation,
+        sample=(args.output_dir / "sample.png").exists(),
     )
-    net.save_pretrained(args.output_dir)
     card.save(args.output_dir / "README.md")
     logger.info("saved: %s", args.output_dir)
     if args.push_to_hub:

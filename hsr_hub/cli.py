@@ -62,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--scale", type=float, help="factor; default: the model's")
     target.add_argument("--size", type=_size, metavar="WxH", help="exact size in pixels")
     up.add_argument("--tile-size", type=int, help="input pixels; default: by free memory")
-    up.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
 
     ev = command("evaluate", _evaluate, "Measure a model on a test set with HR/ and LRx4/ folders.")
     _add_model(ev)
@@ -85,6 +84,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="Hub id, folder or shipped set (default: %(default)s)",
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ...; default: the best there is")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the convolutions; default: the fastest that is safe on the device",
+    )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -223,7 +227,13 @@ def _pictures(entry: Path, output: Path) -> list[Path]:
 def _evaluate(args: argparse.Namespace) -> int:
     from hsr_hub.evaluation import evaluate, table
 
-    figures = evaluate(_load(args), args.data, scale=args.scale, metric_weights=args.metric_weights)
+    figures = evaluate(
+        _load(args),
+        args.data,
+        scale=args.scale,
+        metric_weights=args.metric_weights,
+        dtype=args.dtype,
+    )
     print(table([figures]))
     if args.json:
         with write_whole(args.json) as partial:

@@ -119,7 +119,7 @@ class Figures:
     bicubic_lpips: float | None
     seconds_per_megapixel: float
     """Seconds of `model.upscale` per megapixel of the result."""
-    peak_memory_mib: float
+    peak_memory_mib: float | None
     """The process's largest resident memory, model, libraries and metrics included."""
     device: str
 
@@ -130,6 +130,7 @@ def evaluate(
     *,
     scale: int | None = None,
     metric_weights: Path | None = None,
+    dtype: str | None = None,
     progress: bool = True,
 ) -> Figures:
     """Measure a network on a test set through `model.upscale`.
@@ -139,6 +140,7 @@ def evaluate(
         folder: Holds `HR/` and `LRx{scale}/`; see `find_pairs`.
         scale: One of the model's levels above 1; by default its last.
         metric_weights: Folder of LPIPS weights; without it LPIPS is not measured.
+        dtype: As for `upscale`; "float32" for figures that do not depend on the machine.
         progress: Show a progress bar.
 
     Raises:
@@ -161,7 +163,7 @@ def evaluate(
     for lq_path, gt_path in tqdm(find_pairs(folder, scale), desc=folder.name, disable=not progress):
         lq, gt = read_pair(lq_path, gt_path, scale)
         started = time.perf_counter()
-        sr = model.upscale(lq, scale=scale)
+        sr = model.upscale(lq, scale=scale, dtype=dtype)
         seconds += time.perf_counter() - started
         megapixels += sr.shape[0] * sr.shape[1] / 1e6
         size = (gt.shape[1], gt.shape[0])
@@ -206,10 +208,11 @@ def table(figures: list[Figures]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for f in figures:
+        memory = "-" if f.peak_memory_mib is None else f"{f.peak_memory_mib:.0f}"
         lpips = "-" if f.lpips is None else f"{f.lpips:.3f} ({f.bicubic_lpips:.3f})"
         lines.append(
             f"| {f.dataset} ({f.images}) | x{f.scale} | {f.psnr_y:.2f} ({f.bicubic_psnr_y:.2f}) "
             f"| {f.ssim_y:.4f} ({f.bicubic_ssim_y:.4f}) | {lpips} "
-            f"| {f.seconds_per_megapixel:.2f} | {f.peak_memory_mib:.0f} |"
+            f"| {f.seconds_per_megapixel:.2f} | {memory} |"
         )
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from hsr_hub import image_io
+from hsr_hub.pixels import fill_transparent, resize_lanczos
 
 if TYPE_CHECKING:
     from hsr_hub.modeling import HSRNet
@@ -54,8 +55,8 @@ def upscale(
         size: (width, height) in pixels instead; another aspect ratio stretches.
         tile_size: Side of a tile in input pixels; by default what fits in free memory.
         device: Where to compute; the model moves there. By default where it is.
-        dtype: "float32", "bfloat16" or "float16" for the convolutions; by default float32. The skip
-            and the sum are always float32.
+        dtype: "float32", "bfloat16" or "float16" for the convolutions; by default what
+            `choose_dtype` finds fastest and safe. The skip and the sum are always float32.
         progress: Called after every tile with (tiles done, tiles in all).
 
     Returns:
@@ -89,7 +90,8 @@ def upscale(
         raise ValueError(f"tile_size must be at least 1, not {tile_size}")
     if device is not None:
         model.to(device)
-    engine = _Engine(model, level, _resolve_dtype(dtype), tile_size, progress)
+    resolved = choose_dtype(dtype, next(model.parameters()).device, array.dtype)
+    engine = _Engine(model, level, resolved, tile_size, progress)
     result = resize_lanczos(engine.run(array), target)
 
     if picture is None:
@@ -131,13 +133,34 @@ def _check_memory(
         )
 
 
-def _resolve_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+def choose_dtype(
+    dtype: str | torch.dtype | None, device: torch.device, depth: np.dtype
+) -> torch.dtype:
+    """The type of the convolutions: the one asked for, or by default the fastest that is safe.
+
+    That is bfloat16 for 8-bit pictures where the device computes in it natively: its rounding stays
+    below an 8-bit step, as the network only adds a small residual to the skip. Deeper pictures and
+    float arrays get float32.
+
+    Raises:
+        ValueError: There is no such type.
+    """
     if dtype is None:
-        return torch.float32
+        return torch.bfloat16 if depth == np.uint8 and _has_bfloat16(device) else torch.float32
     for name, known in DTYPES.items():
         if dtype in (name, known):
             return known
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; emulated, it would be slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):  # torch 2.10 on
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return False
 
 
 def target_size(
@@ -303,59 +326,3 @@ def _to_array(tensor: Tensor, dtype: np.dtype) -> np.ndarray:
     if dtype in (np.uint8, np.uint16):
         values = (values * np.iinfo(dtype).max).round()
     return values.astype(dtype)
-
-
-def fill_transparent(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours, with those of fully transparent pixels replaced by their visible neighbours'.
-
-    What stands under zero alpha is arbitrary, often black, and would bleed into the visible edge.
-
-    Args:
-        colour: (H,W,C).
-        alpha: (H,W,1) of the same dtype.
-    """
-    visible = alpha > 0
-    if visible.all() or not visible.any():
-        return colour
-    # Down a pyramid of averages of the visible pixels, then back up into the holes.
-    values = torch.from_numpy((colour * visible).astype(np.float32)).permute(2, 0, 1)[None]
-    weights = torch.from_numpy(visible.astype(np.float32)).permute(2, 0, 1)[None]
-    pyramid = [(values, weights)]
-    while max(weights.shape[-2:]) > 1:
-        values, weights = (
-            F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (values, weights)
-        )
-        pyramid.append((values, weights))
-    filled = values / weights
-    for values, weights in reversed(pyramid[:-1]):
-        coarse = F.interpolate(filled, values.shape[-2:])
-        filled = torch.where(weights > 0, values / weights.clamp(min=1e-12), coarse)
-    spread = filled[0].permute(1, 2, 0).numpy()
-    if np.issubdtype(colour.dtype, np.integer):
-        spread = spread.round()
-    return np.where(visible, colour, spread.astype(colour.dtype))
-
-
-def resize_lanczos(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An array (H,W) or (H,W,C) at (width, height), by Pillow's Lanczos."""
-    if (array.shape[1], array.shape[0]) == tuple(size):
-        return array
-    if array.dtype == np.uint8 and (array.ndim == 2 or array.shape[2] == 3):
-        return np.array(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
-    # Plane by plane: Pillow resizes no deeper pictures, and colours with an alpha only after
-    # multiplying them, in 8 bits, which ruins those of faint pixels.
-    planes = array if array.ndim == 3 else array[:, :, None]
-    top = np.iinfo(array.dtype).max if np.issubdtype(array.dtype, np.integer) else 1.0
-    resized = [
-        np.asarray(
-            Image.fromarray(planes[:, :, c].astype(np.float32)).resize(
-                size, Image.Resampling.LANCZOS
-            )
-        )
-        for c in range(planes.shape[2])
-    ]
-    result = np.stack(resized, axis=2).clip(0, top)
-    if np.issubdtype(array.dtype, np.integer):
-        result = result.round()
-    result = result.astype(array.dtype)
-    return result if array.ndim == 3 else result[:, :, 0]

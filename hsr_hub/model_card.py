@@ -37,15 +37,14 @@ Any size of input; `scale=1` to `scale={{ scale }}` and beyond, or `size=(width,
 
 {{ figures }}
 
-## Training
+{{ sample }}## Training
 
 {{ training }}
 
 ## Limits
 
-Trained for pictures that were made small cleanly (antialiased bicubic). It does not remove JPEG
-blocks, noise or motion blur, and may sharpen them. Detail in the result is the most likely one, not
-the real one: do not use it for forensic, medical or other work in which an invented line matters.
+{{ limits }} Detail in the result is made up from what photographs usually look like: do not use it
+for forensic, medical or other work in which an invented line matters.
 
 The method is described in the patent publication CN 111369440 (granted as CN111369440B); check what
 that means for you.
@@ -53,6 +52,18 @@ that means for you.
 
 NO_FIGURES = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
 NO_TRAINING = "Not recorded."
+SAMPLE = "![low resolution, bicubic, result, original](sample.png)\n\n"
+LIMITS = {
+    "bicubic": (
+        "Trained for pictures that were made small cleanly (antialiased bicubic). It does not "
+        "remove JPEG blocks, noise or motion blur, and may sharpen them."
+    ),
+    "real": (
+        "Trained for pictures with some blur, noise and JPEG artefacts; on clean ones a set "
+        "trained for those is sharper. It does not remove motion blur."
+    ),
+}
+"""By the degradation that a set was trained for."""
 
 
 def model_card(
@@ -61,6 +72,8 @@ def model_card(
     name: str = "org/hsr",
     figures: Sequence[Figures] = (),
     training: str = NO_TRAINING,
+    degradation: str = "bicubic",
+    sample: bool = False,
 ) -> ModelCard:
     """A card with metadata for the Hub.
 
@@ -69,6 +82,8 @@ def model_card(
         name: The Hub id or shipped name that the snippet loads.
         figures: From `hsr_hub.evaluation.evaluate`; they become the table and the `model-index`.
         training: Markdown: data, recipe, hardware.
+        degradation: "bicubic" or "real": what the weights were trained for.
+        sample: Whether a `sample.png` lies beside the card.
     """
     results = [
         EvalResult(
@@ -100,6 +115,8 @@ def model_card(
         scale=model.scale,
         figures=_figures_text(figures) if figures else NO_FIGURES,
         training=training,
+        limits=LIMITS[degradation],
+        sample=SAMPLE if sample else "",
     )
 
 
@@ -110,5 +127,5 @@ def _figures_text(figures: Sequence[Figures]) -> str:
         "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
         "parentheses bicubic.\n\n"
         f"{table(list(figures))}\n\n"
-        f"Made by `hsr-hub evaluate`; times and memory on {figures[0].device}."
+        f"Made by `hsr-hub evaluate --dtype float32`; times and memory on {figures[0].device}."
     )

@@ -32,7 +32,12 @@ def main(name: str) -> None:
     data = data_root()
     model = HSRNet.from_pretrained(name)
     figures = [
-        evaluate(model, data / "test" / folder, scale=scale, metric_weights=data / "weights")
+        evaluate(
+            *(model, data / "test" / folder),
+            scale=scale,
+            metric_weights=data / "weights",
+            dtype="float32",  # the same on every machine
+        )
         for folder, scale in SETS
     ]
     recipe = ROOT / "recipes" / name

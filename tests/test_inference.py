@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.inference import choose_level, fill_transparent, target_size
+from hsr_hub.inference import choose_level, target_size
+from hsr_hub.pixels import fill_transparent
 from tests.conftest import random_model
 
 SMALL = {
@@ -106,7 +107,7 @@ def test_sixteen_bits_are_kept(shipped: HSRNet, small_photo: Image.Image):
     eight = np.asarray(small_photo)
     fine = shipped.upscale(eight.astype(np.uint16) * 257).astype(np.float64) / 257
     assert len(np.unique(np.round(fine % 1, 3))) > 50  # not eight bits spread out
-    assert np.abs(fine - shipped.upscale(eight)).max() <= 0.5 + 2e-3
+    assert np.abs(fine - shipped.upscale(eight, dtype="float32")).max() <= 0.5 + 2e-3
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -116,6 +117,15 @@ def test_short_types_stay_within_a_step(shipped: HSRNet, small_photo: Image.Imag
     assert np.abs(short - exact).mean() < 0.2
     tiled = np.asarray(shipped.upscale(small_photo, dtype=dtype, tile_size=20)).astype(int)
     assert np.abs(short - tiled).max() <= 1
+
+
+def test_the_default_type_is_safe(shipped: HSRNet, small_photo: Image.Image):
+    eight = np.asarray(small_photo)
+    for image in (eight / 255.0, eight.astype(np.uint16) * 257):
+        assert np.array_equal(shipped.upscale(image), shipped.upscale(image, dtype="float32"))
+    difference = shipped.upscale(eight).astype(int) - shipped.upscale(eight, dtype="float32")
+    assert np.abs(difference).max() <= 2
+    assert np.abs(difference).mean() < 0.2
 
 
 def test_pil_modes(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
@@ -221,7 +231,7 @@ def test_a_level_asked_for_is_that_level(model: HSRNet, small_photo: Image.Image
     for index, level in enumerate(model.levels):
         with torch.no_grad():
             expected = (model(lq)[index][0].clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
-        result = np.asarray(model.upscale(small_photo, scale=level)).astype(int)
+        result = np.asarray(model.upscale(small_photo, scale=level, dtype="float32")).astype(int)
         assert np.abs(result - expected).max() <= 1
 
 

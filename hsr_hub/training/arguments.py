@@ -20,10 +20,10 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
 
     add = parser.add_argument_group("network (see HSRNet)").add_argument
     add("--scale", type=int, default=4, choices=[2, 3, 4, 8])
-    add("--kernel_sizes", nargs="+", type=int, default=[3, 5, 7])
+    add("--kernel_sizes", nargs="+", type=int, help="odd; one branch each")
     add("--widths", nargs="+", type=int, help="one per kernel size")
-    add("--dilations", nargs=3, type=int, default=[2, 2, 2])
-    add("--fusion_width", type=int, default=48)
+    add("--dilations", nargs=3, type=int)
+    add("--fusion_width", type=int)
     add("--reconstruction_widths", nargs="+", type=int, help="one per level above x1")
     add("--pretrained_model", help="start from these weights (Hub id, folder, shipped name)")
     add("--discriminator_width", type=int, default=64, help="VGG-13's is 64")
@@ -51,7 +51,12 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
 
     add = parser.add_argument_group("optimisation").add_argument
     add("--max_train_steps", type=int, default=10_000)
-    add("--gradient_accumulation_steps", type=int, default=1)
+    add(
+        "--gradient_accumulation_steps",
+        type=int,
+        default=1,
+        help="batches per step; the adversarial loss takes its means within a batch",
+    )
     add("--optimizer", choices=["adamw", "sgd"], default="adamw")
     add("--learning_rate", type=float, default=2e-3)
     add("--discriminator_learning_rate", type=float, default=1e-4)
@@ -86,6 +91,8 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
             parser.error(f"--{name} must be at least 1")
     if args.patience is not None and not args.validation_data_dir:
         parser.error("--patience counts validations: name a folder with --validation_data_dir")
+    if args.patience is not None and args.patience < 1:
+        parser.error("--patience must be at least 1")
     if args.push_to_hub and not args.hub_model_id:
         parser.error("--push_to_hub needs --hub_model_id org/name")
     if args.cache_images == "device" and args.dataloader_num_workers:

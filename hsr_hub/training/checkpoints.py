@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,10 @@ class RunState:
         """Take up what `state_dict` gave."""
         vars(self).update(state)
 
+    def expect_other_losses(self) -> None:
+        """The adversarial stage begins: its L_G is no continuation of the pixel stage's."""
+        self.best_loss, self.validations_since_best = float("inf"), 0
+
     def note_validation(self, loss: float) -> None:
         """Count validations without a lower L_G."""
         if loss < self.best_loss:
@@ -40,16 +46,40 @@ class RunState:
 
 
 class StopRequest:
-    """SIGTERM and Ctrl-C as a wish that the loop grants after its step; a second one kills."""
+    """SIGTERM and Ctrl-C as a wish that the loop grants after its step.
+
+    A launcher and a scheduler may both pass a signal on, so repeats change nothing, but for a
+    second Ctrl-C some seconds later, which kills.
+    """
 
     def __init__(self) -> None:
-        self.signal_name = ""
+        self._signal = ""
+        self._first = 0.0
+        # `accelerate launch` of one process passes no signal on: when it is gone, that is the sign.
+        # A script started by hand may outlive its shell.
+        self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal_name = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        if self._signal and number == signal.SIGINT and time.monotonic() - self._first > 3:
+            raise KeyboardInterrupt
+        if not self._signal:
+            self._signal, self._first = signal.Signals(number).name, time.monotonic()
+
+    def reason(self) -> str:
+        """What asked this process to stop, or nothing."""
+        if self._signal:
+            return self._signal
+        if self._launcher is not None and os.getppid() != self._launcher:
+            return "the end of accelerate launch"
+        return ""
+
+
+def ignore_signals(worker: int) -> None:
+    """For data loader workers, which get the group's signals too: the main process ends them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def find_checkpoints(output_dir: Path) -> list[Path]:
@@ -89,20 +119,32 @@ def save_checkpoint(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         whole = output_dir / f"checkpoint-{global_step}"
-        if whole.exists():
-            shutil.rmtree(whole)
+        _remove(whole)
         partial.rename(whole)
         for old in find_checkpoints(output_dir)[:-total_limit]:
-            shutil.rmtree(old)
+            _remove(old)
     accelerator.wait_for_everyone()
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove it under another name first: half of one must not pass for a whole one."""
+    if checkpoint.exists():
+        shutil.rmtree(checkpoint.rename(checkpoint.with_name(f"{checkpoint.name}.old")))
+
+
+def remove_leftovers(output_dir: Path) -> None:
+    """Remove what a killed run had begun to write or to remove."""
+    for suffix in ("partial", "old"):
+        for leftover in output_dir.glob(f"checkpoint-*.{suffix}"):
+            shutil.rmtree(leftover)
 
 
 def find_resume_folder(wanted: str | None, output_dir: Path) -> Path | None:
     """The checkpoint that `--resume_from_checkpoint` means, if there is one to resume from.
 
     Raises:
-        SystemExit: The named folder is not there; or the output folder holds an earlier run's work
-            and nothing was said of resuming it.
+        SystemExit: The named folder is not there, or later ones would be lost; or the output folder
+            holds an earlier run's work and nothing was said of resuming it.
     """
     found = find_checkpoints(output_dir)
     if wanted == "latest":
@@ -111,6 +153,13 @@ def find_resume_folder(wanted: str | None, output_dir: Path) -> Path | None:
         folder = Path(wanted)
         if not folder.is_dir():
             raise SystemExit(f"--resume_from_checkpoint: there is no folder {folder}")
+        later = [p.name for p in found if folder.resolve() in map(Path.resolve, found)]
+        later = [name for name in later if _step(Path(name)) > _step(folder)]
+        if later:
+            raise SystemExit(
+                f"--resume_from_checkpoint {folder}: {output_dir} holds later ones ({later}); "
+                "resume 'latest', move them away, or copy this one to another folder."
+            )
         return folder
     if found or (output_dir / "model.safetensors").exists():
         raise SystemExit(

@@ -83,6 +83,21 @@ def validate(
     return Validation(figures, _grid(rows))
 
 
+def check_pairs(folders: Sequence[Path], scale: int) -> int:
+    """Read every pair once, so that none spoils a validation hours later; their number.
+
+    Raises:
+        FileNotFoundError, ValueError: As `find_pairs` and `read_pair`.
+        ModuleNotFoundError: scikit-image, which validation needs, is not installed.
+    """
+    import skimage  # noqa: F401
+
+    pairs = [pair for folder in folders for pair in find_pairs(folder, scale)]
+    for lq_path, gt_path in pairs:
+        read_pair(lq_path, gt_path, scale)
+    return len(pairs)
+
+
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(array).to(device).permute(2, 0, 1)[None].float() / 255
 

@@ -1,0 +1,32 @@
+"""The optimizers and their learning rate, a pure function of the step."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import torch
+from torch import nn
+
+
+def learning_rate_at(step: int, peak: float, args: argparse.Namespace) -> float:
+    """Linear warm-up to the peak, then a cosine to a thousandth of it; `step` counts from 0."""
+    if step < args.lr_warmup_steps:
+        return peak * (step + 1) / args.lr_warmup_steps
+    span = max(1, args.max_train_steps - args.lr_warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - args.lr_warmup_steps) / span)))
+    return peak * (0.001 + 0.999 * cosine)
+
+
+def build_optimizer(net: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
+    """AdamW, or the source's SGD; the loop sets the learning rate."""
+    if args.optimizer == "sgd":
+        return torch.optim.SGD(net.parameters(), 1.0, momentum=0.9, weight_decay=args.weight_decay)
+    betas = (args.adam_beta1, args.adam_beta2)
+    return torch.optim.AdamW(net.parameters(), betas=betas, weight_decay=args.weight_decay)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
