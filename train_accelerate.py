@@ -82,7 +82,7 @@ def naming(flag: str) -> Iterator[None]:
     """Turn what a flag's value caused into one line that names the flag."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SystemExit(f"{flag}: {error}") from error
 
 

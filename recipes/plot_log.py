@@ -28,6 +28,7 @@ def main(log: Path) -> None:
     for key in sorted({k for values in by_step.values() for k in values if "val/psnr/" in k}):
         psnr.plot(*series(key), marker="o", markersize=3, label=key.rpartition("/")[2])
     psnr.set(xlabel="step", ylabel="PSNR-Y (dB), averaged weights")
+    psnr.locator_params(axis="x", nbins=6)
     psnr.legend()
     loss.plot(*series("loss_g/pixel"), linewidth=0.8)
     loss.set(xlabel="step", ylabel="L1 over all levels", yscale="log")
