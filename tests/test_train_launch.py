@@ -378,7 +378,7 @@ def test_wrong_use_is_refused_before_the_first_step(photo_folder, tmp_path: Path
     filled = [flag.format(tmp=tmp_path, broken=broken) for flag in flags]
     done = run(
         *(sys.executable, "train_accelerate.py", "--train_data_dir", photo_folder),
-        *("--output_dir", tmp_path / "out", *filled),
+        *("--output_dir", tmp_path / "out", "--crop_size", "32", *filled),
         env=ENVIRONMENT,
     )
     assert done.returncode != 0
