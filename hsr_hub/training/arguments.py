@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     add("--crop_size", type=int, default=128, help="ground-truth pixels")
     add("--train_batch_size", type=int, default=16, help="per process")
     add("--degradation", choices=["bicubic", "real"], default="bicubic")
-    add("--dataloader_num_workers", type=int, default=0)
+    add("--dataloader_num_workers", type=int, help="default: 2, or 0 with --cache_images")
     add(
         "--cache_images",
         nargs="?",
@@ -97,6 +97,9 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
         parser.error("--push_to_hub needs --hub_model_id org/name")
     if args.cache_images == "device" and args.dataloader_num_workers:
         parser.error("--cache_images device cuts crops on the device: no --dataloader_num_workers")
+    if args.dataloader_num_workers is None:
+        # Decoding beside the step; crops out of decoded photos cost less than handing them over.
+        args.dataloader_num_workers = 0 if args.cache_images else 2
     try:
         args.perceptual_layers = parse_layers(args.perceptual_layers)
     except ValueError as error:
