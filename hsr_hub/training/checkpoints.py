@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import shutil
 import signal
@@ -60,6 +62,9 @@ class StopRequest:
         self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
+        # Registered after multiprocessing's own, so called before it, which would ask the workers
+        # by SIGTERM and wait.
+        atexit.register(_kill_workers)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._signal and number == signal.SIGINT and time.monotonic() - self._first > 3:
@@ -80,6 +85,12 @@ def ignore_signals(worker: int) -> None:
     """For data loader workers, which get the group's signals too: the main process ends them."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    """Whatever ends the run, workers that ignore signals must not keep it waiting."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def find_checkpoints(output_dir: Path) -> list[Path]:
