@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from hsr_hub import HSRNet, __version__, image_io
+from hsr_hub.batch import Options, own_share, plan, upscale_files
 from hsr_hub.files import write_whole
 
 DEFAULT_MODEL = "hsr-lite-x4"
@@ -61,7 +61,20 @@ def _parser() -> argparse.ArgumentParser:
     target = up.add_mutually_exclusive_group()
     target.add_argument("--scale", type=float, help="factor; default: the model's")
     target.add_argument("--size", type=_size, metavar="WxH", help="exact size in pixels")
+    target.add_argument("--longest", type=_positive, metavar="N", help="longer side in pixels")
+    up.add_argument("--width", type=_positive, metavar="N", help="width in pixels, same shape")
+    up.add_argument("--height", type=_positive, metavar="N", help="height; with --width: at most")
+    up.add_argument("--format", choices=list(image_io.WRITE_FORMATS), help="default: by the name")
+    up.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
+    up.add_argument("--strip-metadata", action="store_true", help="keep no EXIF and XMP")
+    up.add_argument("--skip-existing", action="store_true", help="leave results that are there")
     up.add_argument("--tile-size", type=int, help="input pixels; default: by free memory")
+    up.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=Options.max_megapixels,
+        help="refuse pictures and results beyond this many (default: %(default)s)",
+    )
 
     ev = command("evaluate", _evaluate, "Measure a model on a test set with HR/ and LRx4/ folders.")
     _add_model(ev)
@@ -99,6 +112,12 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def _positive(text: str) -> int:
+    if not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
 def best_device() -> str:
     """cuda, mps, xpu or cpu: the first that is there."""
     import torch
@@ -123,105 +142,32 @@ def _load(args: argparse.Namespace) -> HSRNet:
 def _upscale(args: argparse.Namespace) -> int:
     if args.strength is not None and not args.detail_model:
         raise ValueError("--strength mixes two models: name the other with --detail-model")
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        raise ValueError(f"--quality must be between 1 and 100, not {args.quality}")
+    if (args.width or args.height) and (args.scale or args.size or args.longest):
+        raise ValueError("--width and --height stand alone: leave out --scale, --size, --longest")
+    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if several and not args.device and best_device() == "cuda":
+        args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     model = _load(args)
-    size = args.size and f"{args.size[0]}x{args.size[1]}"
-    label = size or f"{args.scale or model.scale:g}x"
-    jobs = _jobs(args.inputs, args.output, label)
+    jobs = plan(args.inputs, args.output, options.label(model.scale), options.format)
     if not jobs:
         raise ValueError("no picture found in " + ", ".join(str(p) for p in args.inputs))
-    failures = 0
-    with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
-        for source, target in jobs:
-            bar.set_description(source.name)
-            try:
-                size = _upscale_one(model, source, target, args)
-            except (OSError, ValueError, RuntimeError, MemoryError) as error:
-                failures += 1
-                reason = str(error) or type(error).__name__
-                named = reason if source.name in reason else f"{source}: {reason}"
-                tqdm.write(f"hsr-hub: skipped: {named}", file=sys.stderr)
-            else:
-                tqdm.write(f"{target} {size[0]}x{size[1]}")
-            bar.update()
+    jobs = own_share(jobs)
+    if args.skip_existing:
+        there = [job for job in jobs if job.target.exists()]
+        jobs = [job for job in jobs if job not in there]
+        if there:
+            print(f"hsr-hub: {len(there)} results are there already", file=sys.stderr)
+    failures = upscale_files(model, jobs, options)
     if failures:
         print(f"hsr-hub: {failures} of {len(jobs)} pictures failed", file=sys.stderr)
+    if several:  # a launcher ends all processes when the first one reports failure
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
     return 1 if failures else 0
-
-
-def _upscale_one(
-    model: HSRNet, source: Path, target: Path, args: argparse.Namespace
-) -> tuple[int, int]:
-    """Read, enlarge, write; the result's (width, height)."""
-    picture = image_io.read_image(source)
-    image_io.prepare_folder(target)
-    with tqdm(desc="tiles", leave=False, disable=None, position=1) as tiles:
-
-        def show(done: int, total: int) -> None:
-            tiles.total = total
-            tiles.update(done - tiles.n)
-
-        result = model.upscale(
-            picture,
-            scale=args.scale,
-            size=args.size,
-            tile_size=args.tile_size,
-            dtype=args.dtype,
-            progress=show,
-        )
-    image_io.save_image(result, target)
-    return result.size
-
-
-def _jobs(inputs: list[Path], output: Path, label: str) -> list[tuple[Path, Path]]:
-    """Each source with the file that its result goes to: `output`, or NAME-{label}.png in it.
-
-    Raises:
-        ValueError: A result would take a source's place, or the output is no folder and must be.
-    """
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
-        image_io.check_suffix(output)
-        if output.resolve() == inputs[0].resolve():
-            raise ValueError(f"{output} would take the place of the picture itself")
-        return [(inputs[0], output)]
-    if output.is_file() or output.suffix.lower() in image_io.SAVE_OPTIONS:
-        raise ValueError(f"several pictures need a folder; {output} is named as a file")
-    jobs: list[tuple[Path, Path]] = []
-    taken: set[str] = set()
-    for entry in inputs:
-        if entry.is_dir() and entry.resolve() == output.resolve():
-            raise ValueError(
-                f"results in {output} would mix with the pictures: name another folder"
-            )
-        for source in _pictures(entry, output):
-            # The folder's tree is kept. Pictures that differ in nothing but the suffix, or in the
-            # folder they were named with, get names that differ.
-            place = source.relative_to(entry).parent if entry.is_dir() else Path()
-            names = [source.stem, f"{source.stem}-{source.suffix[1:].lower()}"]
-            names += [f"{names[1]}-{number}" for number in range(2, len(taken) + 3)]
-            targets = (output / place / f"{name}-{label}.png" for name in names)
-            target = next(t for t in targets if str(t).casefold() not in taken)
-            taken.add(str(target).casefold())
-            jobs.append((source, target))
-    sources = {source.resolve() for source, _ in jobs}
-    for _, target in jobs:
-        if target.resolve() in sources:
-            raise ValueError(f"{target} would take the place of a picture that is to be enlarged")
-    return jobs
-
-
-def _pictures(entry: Path, output: Path) -> list[Path]:
-    """The entry itself, or the pictures below it without hidden ones and earlier results."""
-    if not entry.is_dir():
-        return [entry]
-    earlier = output.resolve()
-    return sorted(
-        path
-        for path in entry.rglob("*")
-        if path.suffix.lower() in image_io.READ_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(entry).parts)
-        and path.is_file()
-        and earlier not in path.resolve().parents
-    )
 
 
 def _evaluate(args: argparse.Namespace) -> int:

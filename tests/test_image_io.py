@@ -186,7 +186,7 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, small_photo, monkeypatc
     path = tmp_path / "out.png"
     path.write_bytes(b"old")
 
-    def fail(self, file, **_):
+    def fail(self, file, *_, **__):
         Path(file).write_bytes(b"half")
         raise OSError("disk full")
 
