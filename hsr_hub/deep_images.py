@@ -10,7 +10,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from hsr_hub.metadata import Metadata, orientation
 
-PHOTOMETRIC, BITS, SAMPLE_FORMAT, EXTRA_SAMPLES = 262, 258, 339, 338
+PHOTOMETRIC, BITS, SAMPLE_FORMAT = 262, 258, 339
 """TIFF's tags."""
 
 TURNS = {
@@ -56,29 +56,19 @@ def read(source: str | Path | BinaryIO, header: Image.Image) -> np.ndarray:
     else:
         source.seek(0)
         image = pyvips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
-    array = image.numpy()
-    if isinstance(header, TiffImagePlugin.TiffImageFile) and (
-        header.tag_v2.get(EXTRA_SAMPLES, (0,))[0] == 1  # colours multiplied by alpha
-    ):
-        alpha = array[:, :, 3:].astype(np.float64)
-        colour = array[:, :, :3] * (65535 / np.maximum(alpha, 1))
-        array = np.concatenate([colour.clip(0, 65535).round(), alpha], axis=2).astype(np.uint16)
+    array = image.numpy()  # multiplied alpha is undone by libvips
     turn = TURNS.get(orientation(header))
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
-def write(array: np.ndarray, path: Path, format: str, metadata: Metadata) -> None:
-    """(H,W,2|3|4) uint16 as "PNG" or "TIFF"; in a TIFF, grey with alpha becomes RGB with alpha.
+def write_png(array: np.ndarray, path: Path, metadata: Metadata) -> None:
+    """(H,W,2|3|4) uint16 as a PNG of 16 bits.
 
     Raises:
         OSError: It cannot be written.
     """
     import pyvips
 
-    if (
-        format == "TIFF" and array.shape[2] == 2
-    ):  # few readers know it, Pillow among those who do not
-        array = array[:, :, [0, 0, 0, 1]]
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array)).copy(
         interpretation="grey16" if array.shape[2] == 2 else "rgb16"
     )
@@ -94,9 +84,6 @@ def write(array: np.ndarray, path: Path, format: str, metadata: Metadata) -> Non
         horizontal, vertical = (value / 25.4 for value in metadata.dpi)  # per millimetre
         image = image.copy(xres=horizontal, yres=vertical)
     try:
-        if format == "PNG":
-            image.pngsave(str(path), bitdepth=16, compression=4)
-        else:
-            image.tiffsave(str(path), compression="deflate", predictor="horizontal")
+        image.pngsave(str(path), bitdepth=16, compression=4)
     except pyvips.Error as error:
         raise OSError(str(error)) from error

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from hsr_hub import deep_images
 from hsr_hub.files import write_whole
 from hsr_hub.metadata import Metadata
+from hsr_hub.tiff import write_tiff
 
 MAX_PIXELS = 89_478_485
 """Pixels that a file's header may promise before it is refused unread (Pillow's own limit)."""
@@ -43,7 +44,6 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True, "quality": 40, "method": 2},  # lossless: effort, not quality
     "AVIF": {"quality": 90, "subsampling": "4:4:4", "speed": 8},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
     "BMP": {},
 }
 """Settings that keep quality first."""
@@ -217,12 +217,16 @@ def _to_srgb(image: Image.Image) -> tuple[Image.Image, bytes | None]:
     embedded = image.info.get("icc_profile")
     converted = None
     try:
+        source = None
         if image.mode == "LAB":
             source = ImageCms.createProfile("LAB")
-            converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
         elif embedded and embedded[16:20] == b"CMYK":
             source = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
-            converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+        if source is not None:
+            converted = ImageCms.profileToProfile(
+                *(image, source, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB"),
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
     except (ImageCms.PyCMSError, OSError):  # a broken profile: as if there were none
         pass
     profile = ImageCms.ImageCmsProfile(srgb).tobytes() if converted else None
@@ -312,8 +316,10 @@ def write_picture(
     deep = picture.array.dtype == np.uint16 and picture.array.ndim == 3
     try:
         with write_whole(path) as partial:
-            if deep and chosen in {"PNG", "TIFF"}:
-                deep_images.write(picture.array, partial, chosen, picture.metadata)
+            if chosen == "TIFF":
+                write_tiff(picture.array, partial, picture.metadata)
+            elif deep and chosen == "PNG":
+                deep_images.write_png(picture.array, partial, picture.metadata)
             else:
                 _save(to_image(picture), partial, chosen, quality)
     except (OSError, ValueError) as error:  # ValueError: larger than the format's limit
@@ -324,12 +330,9 @@ def save_image(
     image: Image.Image, path: Path, *, format: str | None = None, quality: int | None = None
 ) -> None:
     """Write a Pillow image with the metadata in its `info`; see `write_picture`."""
-    chosen = choose_format(path, format)
-    try:
-        with write_whole(path) as partial:
-            _save(image, partial, chosen, quality)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be written: {error}") from error
+    plain = to_plain_mode(image)
+    picture = Picture(np.asarray(plain), Metadata.of(plain))
+    write_picture(picture, path, format=format, quality=quality)
 
 
 def _save(image: Image.Image, path: Path, chosen: str, quality: int | None) -> None:
@@ -340,6 +343,6 @@ def _save(image: Image.Image, path: Path, chosen: str, quality: int | None) -> N
     if chosen in {"JPEG", "BMP"} and image.mode in {"LA", "RGBA"}:
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA")).convert(image.mode[:-1])
-    if chosen not in {"PNG", "TIFF"}:
+    if chosen != "PNG":
         image = to_eight_bits(image)  # more these formats do not hold
     image.save(path, chosen, **options)

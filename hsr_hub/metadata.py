@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 TIFF_STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281),
@@ -17,6 +17,9 @@ TIFF_STRUCTURE = {
 }
 """Tags that tell how a TIFF stores its pixels, or hold what is kept on its own, and orientation: in
 a TIFF they stand among those of EXIF, and would be wrong in another file."""
+
+POINTERS = {int(ifd) for ifd in ExifTags.IFD}
+"""Tags that hold where in a file others stand."""
 
 SIZE_TAGS = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
@@ -94,16 +97,10 @@ class Metadata:
                     del options[key]
         if pillow_format in {"WEBP", "AVIF"}:
             options.pop("dpi", None)
-        if pillow_format in {"PNG", "TIFF"} and (xmp := options.pop("xmp", None)):
-            if pillow_format == "PNG":
-                text = PngImagePlugin.PngInfo()
-                text.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
-                options["pnginfo"] = text
-            else:
-                tags = TiffImagePlugin.ImageFileDirectory_v2()
-                tags[700] = xmp
-                tags.tagtype[700] = 1  # bytes
-                options["tiffinfo"] = tags
+        if "xmp" in options and pillow_format == "PNG":
+            text = PngImagePlugin.PngInfo()
+            text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"))
+            options["pnginfo"] = text
         return options
 
 
@@ -125,14 +122,14 @@ def _exif(image: Image.Image) -> bytes | None:
             tags = image.getexif()
             kept = Image.Exif()
             for tag, value in tags.items():
-                if tag not in TIFF_STRUCTURE:
+                if tag not in TIFF_STRUCTURE and tag not in POINTERS:
                     kept[tag] = value
-            for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                if entries := tags.get_ifd(ifd):
-                    kept.get_ifd(ifd).update(entries)
-            # The tags that only point to these folders say nothing.
-            if not any(tag not in set(ExifTags.IFD) or kept.get_ifd(tag) for tag in kept):
+            folders = {ifd: tags.get_ifd(ifd) for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
+            if not (len(kept) or any(folders.values())):
                 return None
+            for ifd, entries in folders.items():
+                if entries:
+                    kept.get_ifd(ifd).update(entries)
             data = kept.tobytes()
             Image.Exif().load(data)
             return data
