@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from PIL import Image
 from hsr_hub import HSRNet, __version__
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
-from tests.util import hsr_hub, run
+from tests.util import ROOT, hsr_hub, run
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +120,92 @@ def test_wrong_use_is_one_clear_line(cat: Path, tmp_path: Path, arguments, named
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_formats_sizes_and_limits(cat: Path, model_folder: Path, tmp_path: Path):
+    arguments = ("upscale", cat, "--model", model_folder)
+    done = hsr_hub(*arguments, "-o", tmp_path, "--width", "300", "--format", "webp", "--quality=50")
+    assert done.returncode == 0, done.stderr
+    assert "cat.png: 225x150 to 300x200" in done.stderr
+    with Image.open(tmp_path / "cat-300w.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (300, 200))
+    for wrong, named in (
+        (["--max-megapixels", "0.1"], "0.1 megapixels"),
+        (["--width", "10", "--scale", "2"], "--width"),
+        (["--width", "0"], "positive"),
+        (["--quality", "101"], "--quality"),
+    ):
+        done = hsr_hub(*arguments, "-o", tmp_path / "no.png", *wrong)
+        assert done.returncode in (1, 2)
+        assert named in done.stderr
+        assert not (tmp_path / "no.png").exists()
+
+
+def test_results_that_are_there_can_be_left(cat: Path, model_folder: Path, tmp_path: Path):
+    arguments = ("upscale", cat, "-o", tmp_path, "--model", model_folder, "--skip-existing")
+    (tmp_path / "cat-4x.png").write_bytes(b"mine")
+    done = hsr_hub(*arguments)
+    assert done.returncode == 0
+    assert "1 results are there already" in done.stderr
+    assert (tmp_path / "cat-4x.png").read_bytes() == b"mine"
+
+
+def test_metadata_can_be_stripped(cat: Path, model_folder: Path, tmp_path: Path):
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    with Image.open(cat) as image:
+        image.convert("RGB").save(tmp_path / "in.jpg", exif=exif)
+    for flags, expected in (([], "Maker"), (["--strip-metadata"], None)):
+        arguments = ("upscale", tmp_path / "in.jpg", "-o", tmp_path / "out.jpg", *flags)
+        assert hsr_hub(*arguments, "--model", model_folder).returncode == 0
+        with Image.open(tmp_path / "out.jpg") as image:
+            assert image.getexif().get(271) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_leaves_whole_files_only(cat: Path, model_folder: Path, tmp_path: Path, number):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    with Image.open(cat) as image:
+        for index in range(40):
+            image.save(folder / f"{index:02}.png")
+    command = [sys.executable, "-m", "hsr_hub", "upscale", folder, "-o", out, "--model"]
+    process = subprocess.Popen(
+        [*map(str, command), str(model_folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(1200):
+        if len(list(out.glob("*.png"))) >= 2:
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert "Traceback" not in errors
+    results = list(out.iterdir())
+    assert 2 <= len(results) < 40
+    for path in results:  # no partial one, under whatever name
+        with Image.open(path) as image:
+            image.load()
+            assert image.size == (900, 600)
+
+
+def test_processes_share_a_folder(cat: Path, model_folder: Path, tmp_path: Path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    with Image.open(cat) as image:
+        for index in range(5):
+            image.crop((index, 0, index + 30, 20)).save(folder / f"{index}.png")
+    (folder / "0-broken.png").write_bytes(b"no picture")  # process 0 fails first
+    done = run(
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
+        *("--dynamo_backend", "no", "--main_process_port", "0", "-m", "hsr_hub", "upscale"),
+        *(folder, "-o", out, "--model", model_folder, "--device", "cpu"),
+        env={"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode != 0
+    assert sorted(p.name for p in out.iterdir()) == [f"{i}-4x.png" for i in range(5)]
+    assert done.stdout.count("-4x.png") == 5  # each by one of them
 
 
 def test_evaluate_prints_and_writes_the_figures(test_set: Path, model_folder: Path, tmp_path: Path):
