@@ -1,4 +1,4 @@
-"""The `hsr-hub` command: upscale, evaluate, push."""
+"""The `hsr-hub` command: upscale, evaluate, export, push."""
 
 from __future__ import annotations
 
@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     ev.add_argument("--scale", type=int, help="level to measure; default: the model's last")
     ev.add_argument("--metric-weights", type=Path, help="folder of LPIPS weights")
     ev.add_argument("--json", type=Path, help="write the figures here too")
+
+    export = command("export", _export, "Write a model as an ONNX file.")
+    export.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
+    export.add_argument("--onnx", type=Path, required=True, metavar="FILE")
 
     push = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
     push.add_argument("folder", type=Path, metavar="DIR")
@@ -186,6 +190,14 @@ def _evaluate(args: argparse.Namespace) -> int:
             partial.write_text(
                 json.dumps({"model": args.model, **asdict(figures)}, indent=2) + "\n"
             )
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from hsr_hub.onnx_export import export_onnx
+
+    difference = export_onnx(HSRNet.from_pretrained(args.model), args.onnx)
+    print(f"{args.onnx} (onnxruntime and torch differ by at most {difference:.1g})")
     return 0
 
 

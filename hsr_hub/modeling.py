@@ -28,7 +28,7 @@ the source leaves open was chosen by the comparisons in `recipes/hsr-lite-x4/REA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,9 @@ class HierarchicalFeatureExtraction(nn.Module):
         self.branches = nn.ModuleList(
             Branch(k, width, dilations) for k, width in zip(kernel_sizes, widths, strict=True)
         )
+        # All else can be read off the weights' shapes: with this they describe the network alone,
+        # for programs that read no config.json (see spandrel_arch.py).
+        self.register_buffer("dilations", torch.tensor(list(dilations)))
 
     def forward(self, lq: Tensor) -> Tensor:
         """(B,3,H,W) to (B,sum(widths),H,W)."""
@@ -233,6 +236,20 @@ class HSRNet(
                 head.weight.mul_(0.1)
                 head.bias.zero_()
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As `nn.Module.load_state_dict`; weights trained with other dilations are refused.
+
+        Raises:
+            ValueError: They were.
+        """
+        stored = state_dict.get("extraction.dilations")
+        if stored is not None and stored.tolist() != self.config["dilations"]:
+            raise ValueError(
+                f"the weights have dilations {stored.tolist()}, the network "
+                f"{self.config['dilations']}: weights and config.json do not belong together"
+            )
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     def forward(self, lq: Tensor) -> list[Tensor]:
         """All levels of a batch.
 
@@ -337,10 +354,10 @@ class HSRNet(
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be between 0 and 1, not {strength!r}")
         mixed = cls(**fidelity.config).eval()
-        theirs = detail.state_dict()
-        mixed.load_state_dict(
-            {k: torch.lerp(v, theirs[k].to(v), strength) for k, v in fidelity.state_dict().items()}
-        )
+        theirs = dict(detail.named_parameters())
+        with torch.no_grad():
+            for name, ours in fidelity.named_parameters():
+                mixed.get_parameter(name).copy_(torch.lerp(ours, theirs[name].to(ours), strength))
         return mixed.to(next(fidelity.parameters()).device)
 
 

@@ -1,0 +1,104 @@
+"""Our weights in programs that load models through spandrel (chaiNNer, ComfyUI nodes).
+
+    import hsr_hub.spandrel_arch
+    hsr_hub.spandrel_arch.install()
+    model = spandrel.ModelLoader().load_from_file("model.safetensors")
+
+Needs spandrel; the network's shape is read off the weights alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor
+from spandrel.util import KeyCondition
+from torch import Tensor, nn
+
+from hsr_hub.modeling import UP_FACTORS, HSRNet
+
+
+class LastLevel(nn.Module):
+    """The network with one image out, as spandrel has it."""
+
+    def __init__(self, net: HSRNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(B,3,H,W) to (B,3,H*scale,W*scale)."""
+        return self.net.super_resolve(lq, self.net.scale)
+
+
+def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The constructor's arguments, from the shapes of its weights.
+
+    Raises:
+        ValueError: They are those of no such network.
+    """
+    first = "extraction.branches.{}.convs.0.weight"
+    branches = 0
+    while first.format(branches) in state:
+        branches += 1
+    weights = [state[first.format(branch)] for branch in range(branches)]
+    fusion_width = state["fusion.conv1.weight"].shape[0]
+    # A head reads its level's features; an up-sampler makes factor^2 times as many channels.
+    widths, factors = [], []
+    while (head := f"reconstruction.heads.{len(widths) + 1}.weight") in state:
+        up = state[f"reconstruction.upsamplers.{len(widths)}.conv.weight"]
+        widths.append(state[head].shape[1])
+        factors.append(round((up.shape[0] / widths[-1]) ** 0.5))
+    scales = [scale for scale, known in UP_FACTORS.items() if known == factors]
+    if not scales:
+        raise ValueError(f"no HSRNet up-samples by {factors}")
+    return {
+        "scale": scales[0],
+        "kernel_sizes": [weight.shape[-1] for weight in weights],
+        "widths": [weight.shape[0] for weight in weights],
+        "dilations": state["extraction.dilations"].tolist(),
+        "fusion_width": fusion_width,
+        "reconstruction_widths": widths,
+    }
+
+
+class HSRNetArch(Architecture[LastLevel]):
+    """Finds and loads HSRNet weights."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="HSRNet",
+            detect=KeyCondition.has_all(
+                "extraction.dilations",
+                "extraction.branches.0.convs.7.weight",
+                "fusion.conv1.weight",
+                "reconstruction.heads.0.weight",
+            ),
+        )
+
+    def load(self, state_dict: Mapping[str, Any]) -> ImageModelDescriptor[LastLevel]:
+        """The network with the weights."""
+        net = HSRNet(**read_config(state_dict))
+        prefixed = {f"net.{name}": tensor for name, tensor in state_dict.items()}
+        branches = [
+            f"{kernel}x{kernel}/{width}"
+            for kernel, width in zip(net.config["kernel_sizes"], net.config["widths"], strict=True)
+        ]
+        return ImageModelDescriptor(
+            LastLevel(net),
+            prefixed,
+            architecture=self,
+            purpose="SR",
+            tags=branches,
+            supports_half=True,
+            supports_bfloat16=True,
+            scale=net.scale,
+            input_channels=3,
+            output_channels=3,
+        )
+
+
+def install() -> None:
+    """Add the architecture to spandrel's registry; again changes nothing."""
+    if "HSRNet" not in {support.architecture.id for support in MAIN_REGISTRY.architectures()}:
+        MAIN_REGISTRY.add(ArchSupport.from_architecture(HSRNetArch()))
