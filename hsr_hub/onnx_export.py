@@ -52,11 +52,7 @@ def export_onnx(model: HSRNet, path: Path) -> float:
     network.model = model  # a submodule: its weights are exported
     network.eval()
     example = torch.rand(2, 3, 32, 24)
-    free = {
-        0: torch.export.Dim("batch"),
-        2: torch.export.Dim("height"),
-        3: torch.export.Dim("width"),
-    }
+    free = {axis: torch.export.Dim(n) for axis, n in ((0, "batch"), (2, "height"), (3, "width"))}
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(path) as partial:
         with warnings.catch_warnings():
@@ -65,7 +61,7 @@ def export_onnx(model: HSRNet, path: Path) -> float:
                 *(network, (example,), partial),
                 input_names=["lq"],
                 output_names=["sr"],
-                dynamic_shapes=({key: value for key, value in free.items()},),
+                dynamic_shapes=(free,),
                 dynamo=True,
                 external_data=False,
                 verbose=False,
