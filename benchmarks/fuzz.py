@@ -131,9 +131,8 @@ def main() -> int:
             f"| {suffix} | {counts.total()} | {counts['refused']} | {counts['enlarged']} "
             f"| {counts['misbehaved']} |"
         )
-    print(
-        f"\n{args.files} files, slowest {slowest[0]:.2f} s ({slowest[1]}), {len(misbehaved)} misbehaved."
-    )
+    print(f"\n{args.files} files, {len(misbehaved)} misbehaved.")
+    print(f"Slowest: {slowest[0]:.2f} s ({slowest[1]}).")
     print("\n".join(misbehaved[:20]))
     return 1 if misbehaved else 0
 

@@ -36,10 +36,10 @@ SLOW_SECONDS = 5
 
 def peers() -> dict[str, torch.nn.Module]:
     """What users would otherwise pick, at scale 4."""
-    from spandrel.architectures.Compact import SRVGGNetCompact
-    from spandrel.architectures.ESRGAN import RRDBNet
-    from spandrel.architectures.SPAN import SPAN
-    from spandrel.architectures.SwinIR import SwinIR
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
+    from spandrel.architectures.SPAN.__arch.span import SPAN
+    from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
 
     return {
         "SPAN (48 features)": SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale=4),
@@ -147,8 +147,9 @@ def main() -> None:
             f"of {row['peak']} |"
         )
     print(
-        f"\nPeak: {peaks['fp32'] / 1e9:.0f} G multiply-adds/s in fp32, {peaks['bf16'] / 1e9:.0f} in "
-        f"bf16; {torch.get_num_threads()} threads, torch {torch.__version__}."
+        f"\nPeak: {peaks['fp32'] / 1e9:.0f} G multiply-adds/s in fp32, "
+        f"{peaks['bf16'] / 1e9:.0f} in bf16; "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}."
     )
     if args.json:
         with write_whole(args.json) as partial:
