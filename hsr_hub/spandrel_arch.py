@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor
-from spandrel.util import KeyCondition
 from torch import Tensor, nn
 
 from hsr_hub.modeling import UP_FACTORS, HSRNet
@@ -62,43 +60,39 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-class HSRNetArch(Architecture[LastLevel]):
-    """Finds and loads HSRNet weights."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            id="HSRNet",
-            detect=KeyCondition.has_all(
-                "extraction.dilations",
-                "extraction.branches.0.convs.7.weight",
-                "fusion.conv1.weight",
-                "reconstruction.heads.0.weight",
-            ),
-        )
-
-    def load(self, state_dict: Mapping[str, Any]) -> ImageModelDescriptor[LastLevel]:
-        """The network with the weights."""
-        net = HSRNet(**read_config(state_dict))
-        prefixed = {f"net.{name}": tensor for name, tensor in state_dict.items()}
-        branches = [
-            f"{kernel}x{kernel}/{width}"
-            for kernel, width in zip(net.config["kernel_sizes"], net.config["widths"], strict=True)
-        ]
-        return ImageModelDescriptor(
-            LastLevel(net),
-            prefixed,
-            architecture=self,
-            purpose="SR",
-            tags=branches,
-            supports_half=True,
-            supports_bfloat16=True,
-            scale=net.scale,
-            input_channels=3,
-            output_channels=3,
-        )
-
-
 def install() -> None:
     """Add the architecture to spandrel's registry; again changes nothing."""
+    # Here, not above: spandrel brings torchvision along.
+    from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor
+    from spandrel.util import KeyCondition
+
+    class HSRNetArch(Architecture[LastLevel]):
+        def __init__(self) -> None:
+            super().__init__(
+                id="HSRNet",
+                detect=KeyCondition.has_all(
+                    "extraction.dilations",
+                    "extraction.branches.0.convs.7.weight",
+                    "fusion.conv1.weight",
+                    "reconstruction.heads.0.weight",
+                ),
+            )
+
+        def load(self, state_dict: Mapping[str, Any]) -> ImageModelDescriptor[LastLevel]:
+            net = HSRNet(**read_config(state_dict))
+            branches = zip(net.config["kernel_sizes"], net.config["widths"], strict=True)
+            return ImageModelDescriptor(
+                LastLevel(net),
+                {f"net.{name}": tensor for name, tensor in state_dict.items()},
+                architecture=self,
+                purpose="SR",
+                tags=[f"{kernel}x{kernel}/{width}" for kernel, width in branches],
+                supports_half=True,
+                supports_bfloat16=True,
+                scale=net.scale,
+                input_channels=3,
+                output_channels=3,
+            )
+
     if "HSRNet" not in {support.architecture.id for support in MAIN_REGISTRY.architectures()}:
         MAIN_REGISTRY.add(ArchSupport.from_architecture(HSRNetArch()))
