@@ -1,4 +1,4 @@
-"""The `hsr-hub` command: upscale, evaluate, push."""
+"""The `hsr-hub` command: upscale, evaluate, push, push-space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from hsr_hub import HSRNet, __version__, image_io
+from hsr_hub import HSRNet, __version__, image_io, publish, space
 from hsr_hub.files import write_whole
 
 DEFAULT_MODEL = "hsr-lite-x4"
@@ -70,10 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     ev.add_argument("--metric-weights", type=Path, help="folder of LPIPS weights")
     ev.add_argument("--json", type=Path, help="write the figures here too")
 
-    push = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
-    push.add_argument("folder", type=Path, metavar="DIR")
-    push.add_argument("repo_id", metavar="org/name")
-    push.add_argument("--private", action="store_true", default=None)
+    publish.add_command(command)
+    space.add_command(command)
     return parser
 
 
@@ -240,11 +238,4 @@ def _evaluate(args: argparse.Namespace) -> int:
             partial.write_text(
                 json.dumps({"model": args.model, **asdict(figures)}, indent=2) + "\n"
             )
-    return 0
-
-
-def _push(args: argparse.Namespace) -> int:
-    from hsr_hub.publish import publish
-
-    print(publish(args.folder, args.repo_id, private=args.private))
     return 0
