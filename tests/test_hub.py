@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -155,6 +156,42 @@ def test_a_moved_revision_is_picked_up_and_the_cache_bridges_a_hub_that_is_away(
         assert client(hub, home, "-c", PULL, "{}").stdout.strip() == new
     done = client(hub, home, "-c", PULL, "{}", env={"HF_ENDPOINT": "http://127.0.0.1:9"})
     assert done.stdout.strip() == new, done.stderr
+
+
+PUSH = """
+import sys
+from hsr_hub import HSRNet
+model = HSRNet.from_pretrained(sys.argv[1])
+card = {"training": "By hand.", "degradation": "real"}
+print(model.push_to_hub("org/hsr", private=True, tag="v1.0", model_card_kwargs=card))
+"""
+
+
+def test_push_from_python_and_run_the_cards_snippet(
+    hub: Hub, folder: Path, model: HSRNet, small_photo: Image.Image, tmp_path: Path
+):
+    home = tmp_path / "home"
+    hub.faults = [Fault("commit", "cut")]
+    done = client(hub, home, "-c", PUSH, folder)
+    last = "To repeat it:\n  model.push_to_hub('org/hsr', private=True, tag='v1.0')\n"
+    assert done.stderr.endswith(last), done.stderr
+    hub.faults = []
+    done = client(hub, home, "-c", PUSH, folder)
+    repo = hub.repo("org/hsr")
+    assert done.stdout.strip() == f"{hub.endpoint}/org/hsr/commit/{repo.tags['v1.0']}", done.stderr
+    names = {".gitattributes", "config.json", "model.safetensors", "README.md"}
+    assert set(repo.files()) == names
+    assert repo.private and len(repo.commits) == 2
+    card = repo.files()["README.md"].decode()
+    assert "By hand." in card
+
+    snippet = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    assert snippet
+    small_photo.save(tmp_path / "photo.jpg")
+    done = client(hub, tmp_path / "other", "-c", snippet[1], cwd=tmp_path, token=READ_TOKEN)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "photo-4x.png") as result:
+        assert np.array_equal(np.asarray(result), model.upscale(tmp_path / "photo.jpg"))
 
 
 LOAD_EACH = """

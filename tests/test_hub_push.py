@@ -16,8 +16,8 @@ from PIL import Image
 
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import evaluate
-from tests.hub_client import client
-from tests.hub_double import READ_TOKEN, Fault, Hub
+from tests.hub_client import assert_no_token, client
+from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Fault, Hub
 
 pytestmark = pytest.mark.slow
 
@@ -265,3 +265,22 @@ def test_not_logged_in(hub: Hub, folder: Path, tmp_path: Path):
     done = client(hub, tmp_path / "home", *push, token=READ_TOKEN)
     assert "needs write access" in done.stderr
     assert hub.repos == {}
+
+
+def test_no_token_even_when_everything_is_logged(hub: Hub, folder: Path, tmp_path: Path):
+    """With a Hub that repeats it, an uncaught exception, and every library telling all it does."""
+    hub.faults = [Fault("commit", "echo")]
+    code = "import sys; from hsr_hub import HSRNet\n"
+    code += "HSRNet.from_pretrained(sys.argv[1]).push_to_hub('org/hsr')"
+    env = {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug", "RUST_LOG": "debug"}
+    done = client(hub, tmp_path / "home", "-c", code, folder, look_in=(folder,), env=env)
+    assert "Traceback" in done.stderr and "PublishError" in done.stderr
+    assert "Send: curl" in done.stderr  # it was all logged
+    assert "the token hf_*** is not one we like" in done.stderr
+    # What looks for it would find it.
+    for output in (WRITE_TOKEN, f"a {READ_TOKEN} b"):
+        with pytest.raises(AssertionError):
+            assert_no_token(output)
+    (tmp_path / "log").write_bytes(b"\0" + WRITE_TOKEN.encode())
+    with pytest.raises(AssertionError, match="log"):
+        assert_no_token("", tmp_path)
