@@ -108,6 +108,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, RuntimeError) and cause is not None:  # "Error while uploading ..."
         return f"{text} {explain(cause)}"
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if "401 Unauthorized" in text:  # hf_xet has words only
+        status = 401
     return f"{text} {ADVICE[status]}" if status in ADVICE else text
 
 

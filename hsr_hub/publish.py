@@ -93,6 +93,7 @@ def publish(
     api = hub_api(token)
     with explained(f"Nothing was published to {repo_id}", repeat, token):
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        card = named(card, repo_id)  # "hsr" has become "me/hsr"
         head = _target(api, repo_id, private, branch, create_pr, tag)
         there = {
             file.path: file

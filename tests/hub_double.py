@@ -127,7 +127,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
-        self.tokens: dict[str, set[str]] = {WRITE_TOKEN: {"org"}, READ_TOKEN: set()}
+        self.tokens: dict[str, set[str]] = {WRITE_TOKEN: {"org", "user"}, READ_TOKEN: set()}
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.endpoint = ""

@@ -18,10 +18,11 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.model_card import metadata
+from hsr_hub.model_card import metadata, model_card
 from tests.hub_client import assert_no_token, client, environment
-from tests.hub_double import Hub
+from tests.hub_double import READ_TOKEN, Hub
 from tests.test_train_launch import ENVIRONMENT, command
+from tests.util import run
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ def running_space(hub: Hub, folder: Path, home: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = environment(hub, home, token="")
+    env = environment(hub, home, token=READ_TOKEN)  # the Space's secret: the model is private
     del env["PYTHONPATH"]  # those files alone
     env |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     env.pop("HSR_MODEL_ID", None)
@@ -62,10 +63,13 @@ def test_from_training_to_the_space(
 ):
     out, photo = tmp_path / "out", tmp_path / "photo.png"
     small_photo.save(photo)
+    credits = tmp_path / "credits.md"
+    credits.write_text("By Ansel, CC0.\n")
     with Hub().serve() as hub:
         # Train and push.
         flags = ["--max_train_steps", "4", "--validation_data_dir", str(test_set)]
         flags += ["--push_to_hub", "--hub_model_id", "org/net", "--hub_dataset_ids", "org/photos"]
+        flags += ["--hub_private_repo", "--data_credits", str(credits)]
         training = command(photo_folder, out, *flags)[1:]
         done = client(hub, tmp_path / "a", *training, look_in=(out,), env=ENVIRONMENT)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -78,8 +82,10 @@ def test_from_training_to_the_space(
         for name in names - {".gitattributes", "README.md"}:
             assert files[name] == (out / name).read_bytes()
         card = files["README.md"].decode()
-        assert 'from_pretrained("org/net")' in card and "on 3 photographs" not in card
-        assert "**Data.** 3 photographs. Their sources and licences were not recorded" in card
+        assert repo.private
+        assert 'from_pretrained("org/net")' in card
+        assert "**Data.** 3 photographs. By Ansel, CC0.\n" in card
+        assert "4 steps by `train_accelerate.py`" in card and "kernel_sizes: [3, 5]" in card
         data = metadata(card)
         assert data["datasets"] == ["org/photos"]
         assert data["model-index"][0]["results"][0]["dataset"]["name"] == test_set.name
@@ -88,7 +94,7 @@ def test_from_training_to_the_space(
         # Pull in a fresh process and upscale.
         local = np.asarray(HSRNet.from_pretrained(out).upscale(photo))
         upscale = ("-m", "hsr_hub", "upscale", photo, "-o", tmp_path / "pulled.png")
-        done = client(hub, tmp_path / "b", *upscale, "--model", "org/net", token="")
+        done = client(hub, tmp_path / "b", *upscale, "--model", "org/net", token=READ_TOKEN)
         assert done.returncode == 0, done.stderr
         with Image.open(tmp_path / "pulled.png") as image:
             assert np.array_equal(np.asarray(image), local)
@@ -115,3 +121,16 @@ def test_from_training_to_the_space(
                 assert image.format == "PNG"
                 assert np.array_equal(np.asarray(image), local)
         assert_no_token(folder.with_suffix(".log").read_text(), folder, tmp_path / "c")
+
+
+def test_training_again_keeps_the_words_of_the_card(model: HSRNet, photo_folder, tmp_path: Path):
+    text = str(model_card(model, name="out"))
+    card = tmp_path / "README.md"
+    card.write_text(text.replace("## Limits", "## Mine\n\nMy words.\n\n## Limits"))
+    done = run(*command(photo_folder, tmp_path, "--max_train_steps", "1"), env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = card.read_text()
+    assert "## Mine\n\nMy words.\n" in text
+    assert "1 steps by `train_accelerate.py`" in text
+    assert "sources and licences were not recorded" in text
+    assert text.count("## Training") == 1

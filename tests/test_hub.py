@@ -198,8 +198,10 @@ LOAD_EACH = """
 import json, sys
 from hsr_hub import HSRNet
 for repo_id in sys.argv[1:]:
+    name, _, revision = repo_id.partition("@")
     try:
-        text = f"loaded {HSRNet.from_pretrained(repo_id).config['widths']}"
+        model = HSRNet.from_pretrained(name, revision=revision or None)
+        text = f"loaded {model.config['widths']}"
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
     print(json.dumps([repo_id, text]))
@@ -256,7 +258,7 @@ def test_what_is_refused_and_why(hub: Hub, folder: Path, tmp_path: Path):
     }
     for repo_id, files in repos.items():
         hub.put(repo_id, files)
-    said = load_each(hub, tmp_path / "home", *repos, "org/nothing-here")
+    said = load_each(hub, tmp_path / "home", *repos, "org/nothing-here", "org/cut-off@v9")
     expected = {
         "org/pickle-only": r"FileNotFoundError: .*pytorch_model\.bin.*pickles.*never opened",
         "org/pickle": r"FileNotFoundError: .*no model\.safetensors, only net_g\.pth: pickles",
@@ -268,6 +270,7 @@ def test_what_is_refused_and_why(hub: Hub, folder: Path, tmp_path: Path):
         "org/integers": r"ValueError: .*fusion\.conv1\.bias holds I32",
         "org/cut-off": r"ValueError: .*ends at byte \d+ of \d+",
         "org/nothing-here": r"RepositoryNotFoundError: 404",
+        "org/cut-off@v9": r"RevisionNotFoundError: 404",
     }
     for repo_id, pattern in expected.items():
         assert re.search(pattern, said[repo_id], flags=re.DOTALL), said[repo_id]

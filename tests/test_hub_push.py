@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_branch_pull_request_and_versions(hub: Hub, folder: Path, tmp_path: Path
             {**job, "repo_id": "other/theirs", "create_pr": True},
             {**job, "create_pr": True, "branch": "experiment"},
             job,
+            {**job, "repo_id": "mine"},
         ],
     )
     repo, files = hub.repo("org/hsr"), {"config.json", "model.safetensors", "README.md"}
@@ -92,6 +94,7 @@ def test_branch_pull_request_and_versions(hub: Hub, folder: Path, tmp_path: Path
     assert said[9].endswith(f"/org/hsr/commit/{repo.refs['main']}")
     assert len(repo.commits) == 4  # with the first, empty one; the last two jobs made none
     assert hub.count("commit", "org/hsr") == 3
+    assert b'from_pretrained("user/mine")' in hub.repo("user/mine").files()["README.md"]
 
 
 def test_a_card_edited_by_hand_survives_with_new_figures(
@@ -247,6 +250,33 @@ def test_passing_trouble_is_sat_out(hub: Hub, folder: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert all(fault.times == 0 for fault in hub.faults)
     assert len(hub.repo("org/hsr").commits) == 2
+
+
+def test_an_edit_during_the_push_is_not_lost(hub: Hub, folder: Path, tmp_path: Path):
+    home, push = tmp_path / "home", ("-m", "hsr_hub", "push", folder, "org/hsr")
+    assert client(hub, home, *push).returncode == 0
+    card = hub.repo("org/hsr").files()["README.md"]
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config + "\n")  # something to publish
+    hub.faults = [Fault("preupload", 4.0)]  # long enough to press Save in the meantime
+    hub.seen.clear()
+
+    def edit() -> None:
+        while not hub.count("preupload"):
+            time.sleep(0.05)
+        hub.put("org/hsr", {"README.md": card + b"\nMy words.\n"})
+
+    with ThreadPoolExecutor(1) as pool:
+        editing = pool.submit(edit)
+        done = client(hub, home, *push)
+        editing.result()
+    assert done.returncode == 1
+    assert "412" in done.stderr and "Somebody else changed the repository" in done.stderr
+    hub.faults = []
+    assert client(hub, home, *push).returncode == 0
+    files = hub.repo("org/hsr").files()
+    assert files["README.md"] == card + b"\nMy words.\n"
+    assert files["config.json"].decode() == config + "\n"
 
 
 def test_a_folder_that_does_not_load_is_not_sent(hub: Hub, folder: Path, tmp_path: Path):
