@@ -1,4 +1,4 @@
-"""A Hub on loopback for the real `huggingface_hub`, as its sources and the Xet specification have it.
+"""A Hub on loopback for the real `huggingface_hub`, built from that library's sources.
 
 It answers what the client sends for the things this project does (huggingface_hub 1.16 to 2.x):
 creating repositories, preupload, large files by LFS (`HubStorage` in `hub_storage.py`; by Xet too),
