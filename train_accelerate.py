@@ -28,7 +28,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -43,9 +42,10 @@ from hsr_hub import HSRNet
 from hsr_hub.evaluation import evaluate
 from hsr_hub.files import write_whole
 from hsr_hub.lpips import LpipsSqueeze
-from hsr_hub.model_card import model_card
+from hsr_hub.model_card import merged, model_card
 from hsr_hub.publish import publish
 from hsr_hub.training.arguments import parse_args
+from hsr_hub.training.card import training_text
 from hsr_hub.training.checkpoints import (
     RunState,
     StopRequest,
@@ -72,9 +72,6 @@ logger = logging.getLogger("train")
 
 MAX_BAD_STEPS = 20
 """Steps in a row whose gradient is not finite before the run gives up."""
-
-UNPUBLISHED = {"metric_weights", "resume_from_checkpoint", "report_to", "pretrained_model"}
-"""Flags that say nothing about the weights, or name folders of this machine."""
 
 
 @contextmanager
@@ -443,7 +440,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # ---- keep and publish
     if main_process:
-        keep(averaged, args, accelerator, state.global_step)
+        keep(averaged, args, accelerator, state.global_step, len(dataset.paths))
     accelerator.end_training()
 
 
@@ -455,43 +452,42 @@ def anywhere(accelerator: Accelerator, wish: bool) -> bool:
     return float(cast(Tensor, accelerator.reduce(flag, "sum"))) > 0
 
 
-def keep(net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, steps: int) -> None:
+def keep(
+    net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, steps: int, photos: int
+) -> None:
     """Weights, config and card into the output folder, and to the Hub when that is asked."""
+    card_path = args.output_dir / "README.md"
+    earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
     net.save_pretrained(args.output_dir)
     figures = [
         evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
         for folder in args.validation_data_dir
     ]
-    # Memory would be the training's, and paths are this machine's.
-    figures = [replace(f, peak_memory_mib=None) for f in figures]
-    recipe = "\n".join(
-        f"{key}: {Path(value).name if isinstance(value, Path) else value}"
-        for key, value in vars(args).items()
-        if value is not None and "dir" not in key and key not in UNPUBLISHED
-    )
-    training = (
-        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, "
+    machine = (
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}, mixed precision "
-        f"{accelerator.mixed_precision}. Settings:\n\n```\n{recipe}\n```"
+        f"{accelerator.mixed_precision}"
     )
     card = model_card(
         net,
-        name=args.hub_model_id or args.output_dir.name,
-        figures=figures,
-        training=training,
+        name=args.hub_model_id or args.output_dir.resolve().name,
+        # Memory would be the training's.
+        figures=[replace(f, peak_memory_mib=None) for f in figures],
+        training=training_text(args, steps=steps, photos=photos, machine=machine),
         degradation=args.degradation,
+        datasets=args.hub_dataset_ids,
         sample=(args.output_dir / "sample.png").exists(),
     )
-    card.save(args.output_dir / "README.md")
+    text = merged(earlier, str(card), same_weights=False) if earlier else str(card)
+    with write_whole(card_path) as partial:
+        partial.write_text(text, encoding="utf-8")
     logger.info("saved: %s", args.output_dir)
     if args.push_to_hub:
+        private = args.hub_private_repo or None
         try:
-            logger.info("published: %s", publish(args.output_dir, args.hub_model_id))
+            address = publish(args.output_dir, args.hub_model_id, private=private)
+            logger.info("published: %s", address)
         except Exception as error:  # whatever the network or the Hub does, the folder is whole
-            raise SystemExit(
-                f"publishing failed: {error}\nNothing is lost. To repeat it:\n"
-                f"  hsr-hub push {args.output_dir} {args.hub_model_id}"
-            ) from error
+            raise SystemExit(f"publishing failed: {error}") from error
 
 
 if __name__ == "__main__":

@@ -6,19 +6,27 @@ Only safetensors are ever opened. A pickle can run code when it is read, whoever
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hsr_hub import hub
+
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
+
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+"""Bytes of the number formats that weights may have; whole numbers are the dilations."""
+
+MAX_HEADER = 10_000_000
+"""Bytes; ours take some thousands."""
 
 
 def shipped_names() -> list[str]:
@@ -26,53 +34,37 @@ def shipped_names() -> list[str]:
     return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_NAME}"))
 
 
-def locate(
-    name: str | Path, *, revision: str | None = None, **download_options: Any
-) -> tuple[Path, Path]:
-    """Paths of config.json and model.safetensors of a folder, a shipped set or a Hub repository.
+def locate(name: str | Path, file_name: str, **download_options: Any) -> Path:
+    """Path of one of the two files of a folder, a shipped set or a Hub repository.
 
     Args:
         name: The model. A folder of that name with a config.json is preferred to a shipped set.
-        revision: Branch, tag or commit on the Hub.
-        download_options: More arguments for `huggingface_hub.hf_hub_download`.
+        file_name: `CONFIG_NAME` or `WEIGHTS_NAME`.
+        download_options: For `huggingface_hub.hf_hub_download`, if it comes to that.
 
     Raises:
-        FileNotFoundError: There is no such model, or it lacks one of the two files.
+        FileNotFoundError: There is no such model, or it lacks the file.
     """
     folder = Path(name)
     if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
         folder = SHIPPED / str(name)
     if folder.is_dir():
-        for file_name in (CONFIG_NAME, WEIGHTS_NAME):
-            if not (folder / file_name).is_file():
-                raise FileNotFoundError(_missing(file_name, f"folder {folder}"))
-        return folder / CONFIG_NAME, folder / WEIGHTS_NAME
+        if not (folder / file_name).is_file():
+            names = [path.name for path in sorted(folder.iterdir())]
+            raise FileNotFoundError(hub.missing(file_name, f"folder {folder}", names))
+        return folder / file_name
     if isinstance(name, Path) or str(name).count("/") != 1:
         raise FileNotFoundError(
             f"no model {str(name)!r}: it is not a folder, not a shipped set "
             f"({', '.join(shipped_names())}), and not a Hub id like 'org/name'"
         )
-    paths = []
-    for file_name in (CONFIG_NAME, WEIGHTS_NAME):
-        try:
-            paths.append(
-                Path(hf_hub_download(str(name), file_name, revision=revision, **download_options))
-            )
-        except LocalEntryNotFoundError:
-            raise  # the Hub cannot be reached and nothing is cached: the library says so
-        except EntryNotFoundError as error:
-            raise FileNotFoundError(_missing(file_name, f"Hub repository {name}")) from error
-        except (OSError, ValueError):
-            raise  # the Hub's own answers (no such repository, no access) say what is wrong
-        except Exception as error:  # the HTTP library's: cut connections, impossible addresses
-            raise OSError(f"{file_name} of {name} could not be downloaded: {error}") from error
-    return paths[0], paths[1]
+    return hub.download(str(name), file_name, **download_options)
 
 
-def _missing(file_name: str, where: str) -> str:
-    if file_name == WEIGHTS_NAME:
-        return f"{where} has no {WEIGHTS_NAME}; other formats, pickles above all, are not opened"
-    return f"{where} has no {CONFIG_NAME}, so the network's shape is unknown"
+def commit_of(path: Path) -> str | None:
+    """The commit that a file in the Hub's cache belongs to; None for other files."""
+    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", str(path))
+    return found and found[1]
 
 
 def read_config(path: Path, known: Container[str]) -> dict[str, Any]:
@@ -105,26 +97,67 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
         expected: The network's own state: names and shapes that the file must have.
 
     Raises:
-        ValueError: Not a safetensors file, or its names or shapes are not the network's; the
-            message names the file and the first few of them.
+        ValueError: Not a safetensors file, its header lies about its content, or its names or
+            shapes are not the network's; the message names the file and the first few keys.
     """
     try:
-        state = load_file(path)
-    except (SafetensorError, ValueError, OSError) as error:
+        header, size = _read_header(path)
+        lies = [lie for key, entry in header.items() if (lie := _lie(key, entry, size))]
+        if lies:
+            raise ValueError(_first_few(lies))
+    except (ValueError, RecursionError, OSError) as error:
         raise ValueError(f"{path} is not a sound safetensors file: {error}") from error
-    problems = [f"lacks {key}" for key in expected if key not in state]
-    problems += [f"has an unexpected {key}" for key in state if key not in expected]
+    problems = [f"lacks {key}" for key in expected if key not in header]
+    problems += [f"has an unexpected {key}" for key in header if key not in expected]
     problems += [
-        f"{key} is {list(state[key].shape)} instead of {list(expected[key].shape)}"
+        f"{key} is {header[key]['shape']} instead of {list(expected[key].shape)}"
         for key in expected
-        if key in state and state[key].shape != expected[key].shape
+        if key in header and header[key]["shape"] != list(expected[key].shape)
     ]
     if problems:
-        shown = "; ".join(problems[:5]) + (
-            f"; and {len(problems) - 5} more" if problems[5:] else ""
-        )
-        raise ValueError(f"{path} does not fit its {CONFIG_NAME}: {shown}")
-    return state
+        raise ValueError(f"{path} does not fit its {CONFIG_NAME}: {_first_few(problems)}")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:  # tensors that overlap, and the like
+        raise ValueError(f"{path} is not a sound safetensors file: {error}") from error
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Tensor entries by key, and how many bytes of data follow.
+
+    The safetensors library reads it too, but does not say which tensor is wrong.
+    """
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if total < 8 or length > min(MAX_HEADER, total - 8):
+            raise ValueError(f"{total} bytes are too few for what its first ones announce")
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    header.pop("__metadata__", None)
+    return header, total - 8 - length
+
+
+def _lie(key: str, entry: Any, size: int) -> str:
+    """What is wrong in itself with an entry of the header; nothing: an empty string."""
+    try:
+        shape, (begin, end), dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
+        if dtype not in SIZES:
+            return f"{key} holds {dtype}: weights are floating-point numbers"
+        if not all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end)):
+            return f"{key} has a negative or broken size"
+        needed = math.prod(shape) * SIZES[dtype]
+    except (TypeError, ValueError, KeyError):
+        return f"{key} has no dtype, shape and data_offsets"
+    if end - begin != needed:
+        return f"{key} of {shape} {dtype} takes {needed} bytes, its data_offsets {end - begin}"
+    return f"{key} ends at byte {end} of {size}" if end > size else ""
+
+
+def _first_few(problems: list[str]) -> str:
+    more = f"; and {len(problems) - 5} more" if problems[5:] else ""
+    return "; ".join(problems[:5]) + more
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:

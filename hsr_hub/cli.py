@@ -1,4 +1,4 @@
-"""The `hsr-hub` command: upscale, evaluate, export, push."""
+"""The `hsr-hub` command: upscale, evaluate, export, push, push-space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from hsr_hub import HSRNet, __version__, image_io
+from hsr_hub import HSRNet, __version__, image_io, publish, publish_space
 from hsr_hub.batch import Options, own_share, plan, upscale_files
 from hsr_hub.files import write_whole
 
@@ -87,10 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
     export.add_argument("--onnx", type=Path, required=True, metavar="FILE")
 
-    push = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
-    push.add_argument("folder", type=Path, metavar="DIR")
-    push.add_argument("repo_id", metavar="org/name")
-    push.add_argument("--private", action="store_true", default=None)
+    publish.add_command(command)
+    publish_space.add_command(command)
     return parser
 
 
@@ -198,11 +196,4 @@ def _export(args: argparse.Namespace) -> int:
 
     difference = export_onnx(HSRNet.from_pretrained(args.model), args.onnx)
     print(f"{args.onnx} (onnxruntime and torch differ by at most {difference:.1g})")
-    return 0
-
-
-def _push(args: argparse.Namespace) -> int:
-    from hsr_hub.publish import publish
-
-    print(publish(args.folder, args.repo_id, private=args.private))
     return 0

@@ -59,20 +59,24 @@ class PretrainedModule(nn.Module, PyTorchModelHubMixin):
             ValueError: One of the two is broken, or they do not belong together.
             huggingface_hub.errors.HfHubHTTPError: The Hub refused; see its message.
         """
-        config_path, weights_path = checkpoint.locate(
-            pretrained_model_name_or_path,
-            force_download=force_download,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            revision=revision,
-        )
+        name = pretrained_model_name_or_path
+        options: dict[str, Any] = {
+            "force_download": force_download,
+            "token": token,
+            "cache_dir": cache_dir,
+            "local_files_only": local_files_only,
+        }
+        config_path = checkpoint.locate(name, checkpoint.CONFIG_NAME, revision=revision, **options)
         config = checkpoint.read_config(config_path, known=cls._hub_mixin_init_parameters)
         try:
             with torch.device("meta"):  # shapes only: absurd ones allocate nothing
                 shapes = cls(**config).state_dict()
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{config_path} describes no network: {error}") from error
+        # From the very commit that the config is of, though the branch may have moved since; and
+        # only now, so that the gigabytes of somebody else's model are not fetched to be refused.
+        commit = checkpoint.commit_of(config_path) or revision
+        weights_path = checkpoint.locate(name, checkpoint.WEIGHTS_NAME, revision=commit, **options)
         state = checkpoint.read_weights(weights_path, shapes)
         model = cls(**config)
         model.load_state_dict(state)
@@ -102,10 +106,54 @@ class PretrainedModule(nn.Module, PyTorchModelHubMixin):
             return None
         return self.push_to_hub(repo_id or folder.name, model_card_kwargs=card, **kwargs)
 
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
-        """Publish as `PyTorchModelHubMixin.push_to_hub` does, with a card that names the repo."""
-        card = {"name": repo_id, **(kwargs.pop("model_card_kwargs", None) or {})}
-        return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
+    def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+        tag: str | None = None,
+        commit_message: str = "Publish an HSRNet",
+        model_card_kwargs: dict[str, Any] | None = None,
+    ) -> str:
+        """Publish to the Hub in one commit, as `hsr-hub push` does; see `hsr_hub.publish.publish`.
+
+        Args:
+            repo_id: "org/name"; made if it is not there.
+            private: For a new repository; by default the organisation's own default.
+            token: By default that of HF_TOKEN or `hf auth login`.
+            branch: Where to commit; made if it is not there. By default main.
+            create_pr: Propose the commit instead, as a pull request to `branch`.
+            tag: A version to give the commit, like "v1.0"; it must be new.
+            commit_message: Of the commit or the pull request.
+            model_card_kwargs: For `hsr_hub.model_card.model_card`: figures, training, ...
+
+        Returns:
+            The address of the commit or the pull request.
+
+        Raises:
+            hsr_hub.publish.PublishError: The Hub refused or could not be reached.
+        """
+        from hsr_hub.publish import publish
+
+        card = {"name": repo_id, **(model_card_kwargs or {})}
+        options = {"private": private, "branch": branch, "create_pr": create_pr, "tag": tag}
+        given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, model_card_kwargs=card)
+            return publish(
+                folder,
+                repo_id,
+                private=private,
+                branch=branch,
+                create_pr=bool(create_pr),
+                tag=tag,
+                token=token,
+                commit_message=commit_message,
+                repeat=f"model.push_to_hub({repo_id!r}{given})",
+            )
 
     def _save_pretrained(self, save_directory: Path) -> None:
         checkpoint.write(save_directory, self.config, self.state_dict())

@@ -54,7 +54,7 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "scale": scales[0],
         "kernel_sizes": [weight.shape[-1] for weight in weights],
         "widths": [weight.shape[0] for weight in weights],
-        "dilations": state["extraction.dilations"].tolist(),
+        "dilations": [int(d) for d in state["extraction.dilations"].tolist()],
         "fusion_width": fusion_width,
         "reconstruction_widths": widths,
     }

@@ -3,8 +3,7 @@
     python recipes/measure.py hsr-lite-x4
 
 Needs the test sets and metric weights under HSR_DATA. Writes `recipes/NAME/figures.json`, the set's
-card `hsr_hub/weights/NAME/README.md` (its training text is `recipes/NAME/training.md`), and the
-table in the repository's README.
+card (see card.py), and the table in the repository's README.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED
 from hsr_hub.evaluation import evaluate, table
-from hsr_hub.model_card import model_card
 from hsr_hub.paths import data_root
+from recipes import card
 
 SETS = [("Set5", 4), ("Set14", 4), ("BSD100", 4), ("Set5", 2)]
 
@@ -43,9 +41,7 @@ def main(name: str) -> None:
     recipe = ROOT / "recipes" / name
     text = json.dumps([asdict(f) for f in figures], indent=2)
     (recipe / "figures.json").write_text(text + "\n")
-    training = (recipe / "training.md").read_text().strip()
-    card = model_card(model, name=name, figures=figures, training=training)
-    card.save(SHIPPED / name / "README.md")
+    card.main(name)
 
     readme = ROOT / "README.md"
     block = f"<!-- {name} -->\n{table(figures)}\n<!-- /{name} -->"

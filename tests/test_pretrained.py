@@ -1,4 +1,4 @@
-"""Weights: saved, loaded strictly, refused with the reason; from folders, the package and HTTP."""
+"""Weights: saved, loaded strictly, refused with the reason; from folders and the package."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import json
 import pickle
 import struct
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -214,87 +211,3 @@ def test_import_is_light():
     code = "import hsr_hub, sys; print([m for m in %r if m in sys.modules])"
     heavy = ["accelerate", "gradio", "torchvision", "skimage", "matplotlib"]
     assert run(sys.executable, "-c", code % heavy).stdout.strip() == "[]"
-
-
-@pytest.fixture
-def hub() -> Iterator[tuple[str, dict[str, bytes], list[str]]]:
-    """A server on loopback that answers as the Hub does when a file is downloaded.
-
-    Its address, the files of its one repository org/net (to be filled), and the requests it got.
-    """
-    files: dict[str, bytes] = {}
-    requests: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.answer(body=False)
-
-        def do_GET(self):
-            self.answer(body=True)
-
-        def answer(self, body: bool):
-            token = self.headers.get("Authorization", "")
-            requests.append(f"{self.command} {self.path} {token}".strip())
-            prefix = "/org/net/resolve/"
-            revision, _, name = self.path.removeprefix(prefix).partition("/")
-            content = files.get(name) if self.path.startswith(prefix) else None
-            self.send_response(200 if content is not None else 404)
-            if content is None:
-                self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("X-Repo-Commit", f"{revision:0<40}"[:40])
-            self.send_header("ETag", f'"{abs(hash(content)):040x}"')
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            if body and content:
-                self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", files, requests
-    server.shutdown()
-
-
-LOAD = """
-import sys
-from hsr_hub import HSRNet
-options = dict(pair.split("=", 1) for pair in sys.argv[1:])
-print(HSRNet.from_pretrained("org/net", **options).config["widths"])
-"""
-
-
-def test_from_a_hub_over_http(hub, saved: Path, tmp_path: Path):
-    """The real client library in its own process, against a server that speaks the protocol."""
-    address, files, requests = hub
-    for path in saved.iterdir():
-        files[path.name] = path.read_bytes()
-    cache = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-
-    done = run(sys.executable, "-c", LOAD, "revision=v1", "token=hf_secret", env=cache)
-    assert done.stdout.strip() == "[8, 4]", done.stderr
-    assert any("/resolve/v1/config.json Bearer hf_secret" in r for r in requests)
-    assert any("/resolve/v1/model.safetensors Bearer hf_secret" in r for r in requests)
-    assert "hf_secret" not in done.stdout + done.stderr
-
-    # The second time nothing is asked for when the user says so.
-    requests.clear()
-    done = run(sys.executable, "-c", LOAD, "revision=v1", env={**cache, "HF_HUB_OFFLINE": "1"})
-    assert done.stdout.strip() == "[8, 4]", done.stderr
-    assert requests == []
-
-
-@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
-def test_a_hub_without_one_of_the_files(hub, saved: Path, tmp_path: Path, missing: str):
-    address, files, requests = hub
-    for path in saved.iterdir():
-        files[path.name] = path.read_bytes()
-    del files[missing]
-    files["pytorch_model.bin"] = pickle.dumps(Canary(tmp_path / "sprung"))
-    done = run(
-        sys.executable, "-c", LOAD, env={"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache")}
-    )
-    assert f"FileNotFoundError: Hub repository org/net has no {missing}" in done.stderr
-    assert not any("pytorch_model.bin" in request for request in requests)
-    assert not (tmp_path / "sprung").exists()

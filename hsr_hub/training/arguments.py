@@ -80,6 +80,9 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     add("--report_to", help="a tracker that Accelerate knows: tensorboard, wandb, ...")
     add("--push_to_hub", action="store_true", help="publish at the end (token: hf auth login)")
     add("--hub_model_id", help="org/name")
+    add("--hub_private_repo", action="store_true", help="a new repository is private")
+    add("--hub_dataset_ids", nargs="+", default=[], help="the photos' own Hub ids, for the card")
+    add("--data_credits", type=Path, help="Markdown for the card: the photos' sources, licences")
     args = parser.parse_args(argv)
 
     if args.crop_size % args.scale:
@@ -95,6 +98,8 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
         parser.error("--patience must be at least 1")
     if args.push_to_hub and not args.hub_model_id:
         parser.error("--push_to_hub needs --hub_model_id org/name")
+    if args.data_credits and not args.data_credits.is_file():
+        parser.error(f"--data_credits: there is no file {args.data_credits}")
     if args.cache_images == "device" and args.dataloader_num_workers:
         parser.error("--cache_images device cuts crops on the device: no --dataloader_num_workers")
     if args.dataloader_num_workers is None:

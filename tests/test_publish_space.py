@@ -1,0 +1,137 @@
+"""`hsr-hub push-space`: exactly the files that the Space needs, in one commit."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hsr_hub.publish_space import choosing, space_files
+from tests.hub_client import client
+from tests.hub_double import Fault, Hub
+from tests.util import ROOT
+
+NEEDED = {"README.md", "app.py", "requirements.txt", "LICENSE"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub().serve() as hub:
+        yield hub
+
+
+def test_files_follow_what_the_app_imports():
+    names = set(space_files("org/hsr"))
+    assert NEEDED | {"hsr_hub/modeling.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
+    # Nothing for training, no tests, no caches, no weights: the model comes from the Hub.
+    assert not [n for n in names if re.search(r"training|weights|tests|__pycache__|\.pyc|docs/", n)]
+    for name in names - NEEDED:
+        assert name.startswith(("hsr_hub/", "examples/")) or name.endswith(".py"), name
+    # Every module of ours that an uploaded file imports is uploaded.
+    for name in (n for n in names if n.endswith(".py")):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hsr_hub"):
+                module = (node.module or "").replace(".", "/")
+                assert {f"{module}.py", f"{module}/__init__.py"} & names, f"{name}: {node.module}"
+
+
+def test_what_must_be_imported_is_in_the_requirements():
+    """Libraries at the top of an uploaded module; those inside functions are optional parts."""
+    named = (ROOT / "requirements.txt").read_text().lower().replace("-", "_")
+    # What the others bring: torch its typing_extensions, huggingface_hub its YAML.
+    brought = {"typing_extensions", "yaml", "hsr_hub"}
+    for name in (n for n in space_files("org/hsr") if n.endswith(".py")):
+        for node in ast.parse((ROOT / name).read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                full = getattr(node, "module", None) or node.names[0].name
+                library = full.partition(".")[0]
+                distribution = {"PIL": "pillow"}.get(library, library)
+                known = library in sys.stdlib_module_names or library in brought
+                assert known or distribution in named, f"{name} imports {library}"
+
+
+def test_a_shipped_set_goes_with_the_space():
+    names = set(space_files("hsr-lite-x4"))
+    assert "hsr_hub/weights/hsr-lite-x4/model.safetensors" in names
+    readme = space_files("hsr-lite-x4")["README.md"]
+    assert isinstance(readme, bytes) and b"preload_from_hub" not in readme
+
+
+def test_wrong_use_is_named(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="checkout"):
+        space_files("org/hsr", root=tmp_path)
+    for model in ("no-such-set", "a/b/c", "org/hsr\nx", ""):
+        with pytest.raises(ValueError, match="no Hub id"):
+            space_files(model)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Doc."""\n\nfrom __future__ import annotations\n\nprint(1)\n',
+        '"""Doc.\n\nMore."""\nimport os\n',
+        "# a comment\nfrom __future__ import annotations\n",
+        "print(1)\n",
+        "",
+    ],
+)
+def test_the_model_is_chosen_before_anything_else_runs(source: str):
+    text = choosing(source, "org/hsr")
+    body = ast.parse(text).body
+    compile(text, "app.py", "exec")  # __future__ is still first
+    at = next(i for i, node in enumerate(body) if "HSR_MODEL_ID" in ast.unparse(node))
+    before = [ast.unparse(node) for node in body[:at]]
+    assert all("__future__" in b or "Doc." in b or b == "import os" for b in before)
+
+
+@pytest.mark.slow
+def test_push_space(hub: Hub, tmp_path: Path):
+    hub.put("org/hsr", {"config.json": b"{}", "model.safetensors": b"\0weights"})
+    hub.put("org/other", {"pytorch_model.bin": b"\0"})
+    hub.repo("org/hsr").private = True
+    command = ("-m", "hsr_hub", "push-space", "org/space", "--model")
+    done = client(hub, tmp_path, *command, "org/hsr", "--private")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{hub.endpoint}/spaces/org/space"
+    assert "org/hsr is private: give the Space a secret HF_TOKEN" in done.stderr
+    space = hub.repo("org/space", "spaces")
+    assert space.private and hub.count("commit") == 1
+    expected = {
+        name: content if isinstance(content, bytes) else content.read_bytes()
+        for name, content in space_files("org/hsr").items()
+    }
+    assert {n: c for n, c in space.files().items() if n != ".gitattributes"} == expected
+    front = yaml.safe_load(space.files()["README.md"].decode().split("---\n")[1])
+    assert front["models"] == ["org/hsr"]
+    assert front["preload_from_hub"] == ["org/hsr config.json,model.safetensors"]
+    assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
+
+    # What is not needed any more goes, what is not ours stays; in one commit again.
+    files = dict(space.commits[space.refs["main"]])
+    files |= dict.fromkeys(("hsr_hub/old.py", "examples/old.png", "packages.txt"), files["app.py"])
+    space.commit("main", files, "by hand")
+    done = client(hub, tmp_path, *command, "org/hsr")
+    assert done.returncode == 0, done.stderr
+    assert set(space.files()) == {*expected, ".gitattributes", "packages.txt"}
+    assert hub.count("commit") == 2
+
+
+@pytest.mark.slow
+def test_push_space_refused_or_cut(hub: Hub, tmp_path: Path):
+    hub.put("org/hsr", {"config.json": b"{}", "model.safetensors": b"\0weights"})
+    hub.put("org/other", {"pytorch_model.bin": b"\0"})
+    command = ("-m", "hsr_hub", "push-space", "org/space", "--model")
+    said = client(hub, tmp_path, *command, "org/other").stderr
+    assert "org/other has no config.json and no model.safetensors: not our model" in said
+    said = client(hub, tmp_path, *command, "org/nothing").stderr
+    assert "Nothing was published to org/space: 404" in said
+    assert ("spaces", "org/space") not in hub.repos
+    hub.faults = [Fault("commit", 500)]
+    said = client(hub, tmp_path, *command, "org/hsr").stderr
+    assert said.endswith("To repeat it:\n  hsr-hub push-space org/space --model org/hsr\n")
+    assert len(hub.repo("org/space", "spaces").commits) == 1
