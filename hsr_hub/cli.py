@@ -13,9 +13,8 @@ from pathlib import Path
 
 from hsr_hub import HSRNet, __version__, image_io, publish, publish_space
 from hsr_hub.batch import Options, own_share, plan, upscale_files
+from hsr_hub.checkpoint import DEFAULT_MODEL
 from hsr_hub.files import write_whole
-
-DEFAULT_MODEL = "hsr-lite-x4"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hsr_hub.checkpoint import CONFIG_NAME, WEIGHTS_NAME, shipped_names
+from hsr_hub.checkpoint import CONFIG_NAME, DEFAULT_MODEL, WEIGHTS_NAME, shipped_names
 from hsr_hub.hub import hub_api
 from hsr_hub.publish import CARD_NAME, RefusedError, explained, send
 
@@ -98,7 +98,8 @@ def space_files(model: str, root: Path = ROOT) -> dict[str, Path | bytes]:
     """The Space's files by their names there.
 
     The modules are those that app.py imports, directly or through others, so that the list follows
-    the code; with them go the package's data, the examples, and a shipped set if that is the model.
+    the code; with them go the package's data, the examples, the model if it is a shipped set, and
+    the default one, which stands in when the Hub does not answer.
 
     Args:
         model: A Hub id or the name of a shipped set.
@@ -126,7 +127,7 @@ def space_files(model: str, root: Path = ROOT) -> dict[str, Path | bytes]:
         if path.is_file()
         and path.suffix not in {".py", ".pyc"}
         and not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
-        and (package / "weights" not in path.parents or (shipped and path.parent.name == model))
+        and (package / "weights" not in path.parents or path.parent.name in {model, DEFAULT_MODEL})
     ]
     names = sorted(path.relative_to(root).as_posix() for path in [*code, *data])
     return {

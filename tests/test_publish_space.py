@@ -28,8 +28,10 @@ def hub() -> Iterator[Hub]:
 def test_files_follow_what_the_app_imports():
     names = set(space_files("org/hsr"))
     assert NEEDED | {"hsr_hub/modeling.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
-    # Nothing for training, no tests, no caches, no weights: the model comes from the Hub.
-    assert not [n for n in names if re.search(r"training|weights|tests|__pycache__|\.pyc|docs/", n)]
+    # Nothing for training, no tests, no caches; no weights but those that stand in for the Hub's.
+    assert not [n for n in names if re.search(r"training|tests|__pycache__|\.pyc|docs/", n)]
+    weights = {n for n in names if n.endswith(".safetensors")}
+    assert weights == {"hsr_hub/weights/hsr-lite-x4/model.safetensors"}
     for name in names - NEEDED:
         assert name.startswith(("hsr_hub/", "examples/")) or name.endswith(".py"), name
     # Every module of ours that an uploaded file imports is uploaded.
