@@ -128,7 +128,18 @@ class Upsampler(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B,in_channels,H,W) to (B,out_channels,H*factor,W*factor)."""
-        return F.pixel_shuffle(_activation(self.conv(features)), self.factor)
+        r = self.factor
+        if not features.is_contiguous(memory_format=torch.channels_last):
+            return F.pixel_shuffle(_activation(self.conv(features)), r)
+        # The same in channels_last, which pixel_shuffle leaves: with the convolution's channels in
+        # the order (r, r, out) the shuffle moves blocks of them and the layout stays.
+        weight, bias = self.conv.weight, self.conv.bias
+        assert bias is not None
+        weight = weight.unflatten(0, (-1, r * r)).transpose(0, 1).flatten(0, 1)
+        bias = bias.unflatten(0, (-1, r * r)).t().flatten()
+        blocks = _activation(F.conv2d(features, weight, bias, padding=1)).permute(0, 2, 3, 1)
+        blocks = blocks.unflatten(3, (r, r, -1)).transpose(2, 3)  # (B,H,r,W,r,out)
+        return blocks.flatten(1, 2).flatten(2, 3).permute(0, 3, 1, 2)
 
 
 class HierarchicalGuidedReconstruction(nn.Module):
