@@ -114,11 +114,13 @@ def test_text_stands_out_from_what_is_behind_it(
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     sharpen(page, space, cat)
-    page.locator("#photo input[type=file]").set_input_files(wrong_files["text.png"])
-    expect(page.locator("#problem")).to_be_visible(timeout=20_000)
-    places = "#title p, .problem, .done, #one .segments span, #download, .block-info, #examples"
+    places = "#title p, .facts dt, .facts dd, .segments span, .done, #go, #download"
+    places += ", #examples .label, [data-testid=block-info]"
     looked_at, poor = page.evaluate(CONTRASTS, places)
     assert looked_at > 15 and poor == []
+    page.locator("#photo input[type=file]").set_input_files(wrong_files["text.png"])
+    expect(page.locator("#problem")).to_be_visible(timeout=20_000)
+    assert page.evaluate(CONTRASTS, ".problem, .problem strong") == [2, []]
     context.close()
 
 
