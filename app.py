@@ -28,14 +28,14 @@ FOLDER = storage.open_folder()  # Gradio reads where its files go when it is imp
 
 import gradio as gr
 from gradio import themes
-from PIL import Image
 
 from hsr_hub.cli import best_device
+from hsr_hub.image_io import Picture
 from hsr_hub.space import networks, words, work
 from hsr_hub.space.jobs import Job, Jobs, Turns
 from hsr_hub.space.one import FORMATS, OnePhoto
 from hsr_hub.space.orders import EXACT, Order, order
-from hsr_hub.space.pictures import MAX_UPLOAD_MEGABYTES, Picture
+from hsr_hub.space.pictures import MAX_UPLOAD_MEGABYTES, passes
 from hsr_hub.space.several import SeveralPhotos
 from hsr_hub.space.speed import Speed
 
@@ -52,16 +52,16 @@ WORK: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "work"}
 nets = networks.load(os.environ, best_device())
 
 
-def gpu_seconds(wish: Order, image: Image.Image, _: Path) -> float | None:
+def gpu_seconds(wish: Order, picture: Picture, _: Path) -> float | None:
     """What ZeroGPU is asked for."""
-    expected = shop.seconds(Picture(Path(), "", image.size, image.mode), wish)
+    expected = shop.seconds(picture.size, passes(picture), wish)
     return expected and expected[0]
 
 
 @zero.lent(gpu_seconds)
-def compute(wish: Order, image: Image.Image, stop_file: Path, **reports: Any) -> Image.Image:
+def compute(wish: Order, picture: Picture, stop_file: Path, **reports: Any) -> Picture:
     """The picture, enlarged by a network of this process."""
-    return work.compute(nets, wish, image, stop_file, **reports)
+    return work.compute(nets, wish, picture, stop_file, **reports)
 
 
 # All cores work on one picture; a GPU has room for a second one while the first is saved.
@@ -98,18 +98,20 @@ def upscale(
     def wish(source: tuple[int, int]) -> Order:
         return order(source, model, strength, scale, width, height)
 
-    def keep(wish: Order, _: Image.Image, made: Image.Image) -> Path:
+    def keep(wish: Order, _: Picture, made: Picture) -> Path:
         return shop.keep(job, name, wish, made)
 
     job = Job(storage.new_folder(FOLDER))
     try:
-        path, name = work.upload(image)
+        path, name = work.uploaded(image)
         wish((1, 1))  # nonsense is refused before it waits in line
         nets.get(model, strength)
         task = work.Task(shop, path, name, wish, job, keep)
         for _ in task.watch():
             line = f"{task.ahead} before this one" if task.ahead else "Sharpening"
             progress(task.fraction, desc=line)
+    except gr.Error:  # ZeroGPU's own: no GPU time left today, say
+        raise
     except (ValueError, TypeError, MemoryError) as error:  # ImageError among them
         raise gr.Error(f"{error}.", title="Cannot do this", print_exception=False) from error
     return str(task.outcome)

@@ -99,12 +99,17 @@ def space() -> Iterator[Space]:
         assert "Traceback" not in space.log.read_text(), space.log.read_text()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser_path() -> str:
+    """Where a browser is."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert path, f"the browser tests need one of {BROWSERS}; ./run-tests.sh installs it"
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

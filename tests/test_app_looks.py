@@ -97,6 +97,9 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     page = context.new_page()
     sharpen(page, space, cat)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    card = page.locator(".facts").bounding_box()
+    last = page.locator(".facts dd").last.bounding_box()
+    assert card and last and last["x"] + last["width"] <= card["x"] + card["width"]
     for place in ("#go", "#download", "#slider"):
         box = page.locator(place).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390, place

@@ -25,8 +25,8 @@ def shop(folder: Path, model: HSRNet) -> work.Workshop:
     """A workshop with one place and one network."""
     networks = Networks({"it": model}, {}, [])
 
-    def compute(order, image, stop_file, **reports):
-        return work.compute(networks, order, image, stop_file, **reports)
+    def compute(order, picture, stop_file, **reports):
+        return work.compute(networks, order, picture, stop_file, **reports)
 
     return work.Workshop(folder, networks, Speed(), Turns(1), Jobs(folder), compute)
 
@@ -114,7 +114,7 @@ def test_the_preview_ends_as_the_result_made_small(tmp_path: Path, model: HSRNet
         pass
     assert done.preview is not None and done.preview.version == 4
     assert max(done.preview.size) == pictures.PREVIEW_SIDE
-    small = pictures.for_screen(image_io.to_eight_bits(done.outcome)).resize(
+    small = pictures.for_screen(image_io.to_image(done.outcome)).resize(
         done.preview.size, reducing_gap=2.0
     )
     difference = np.asarray(done.preview.image).astype(int) - np.asarray(small)
@@ -198,7 +198,7 @@ def test_a_new_job_stops_the_one_before(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.3, "about a second"), (4.4, "about 4 s"), (42, "about 40 s"), (200, "about 3 min")],
+    [(0.3, "about 1 s"), (4.4, "about 4 s"), (42, "about 40 s"), (200, "about 3 min")],
 )
 def test_times_are_told_in_steps_that_promise_no_more_than_is_known(seconds, text):
     assert words.duration(seconds) == text

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
@@ -204,6 +205,9 @@ import json, multiprocessing, os
 def GPU(duration):
     def decorate(function):
         def lent(*args, **kwargs):
+            if os.path.exists(os.environ["LENT"] + ".none"):
+                import gradio
+                raise gradio.Error("No GPU time left today", title="ZeroGPU quota exceeded")
             with open(os.environ["LENT"], "a") as log:
                 log.write(json.dumps(duration(*args, **kwargs)) + "\\n")
             context = multiprocessing.get_context("fork")
@@ -240,6 +244,13 @@ def test_on_zero_gpu_the_work_is_lent_a_gpu_for_as_long_as_it_takes(
         client.predict(handle_file(str(cat)), api_name="/upscale")
         noise((900, 600)).save(tmp_path / "larger.png")
         client.predict(handle_file(str(tmp_path / "larger.png")), scale=1, api_name="/upscale")
+        # No GPU time left: what the package says comes through, and the page is ready again.
+        (tmp_path / "lent.none").touch()
+        page.locator("#go").click()
+        expect(page.get_by_test_id("toast-body")).to_contain_text("No GPU time left")
+        expect(page.locator("#go")).to_be_visible()
+        with pytest.raises(AppError, match="No GPU time left today"):
+            client.predict(handle_file(str(cat)), api_name="/upscale")
     first, second, larger = (json.loads(line) for line in log.read_text().splitlines())
     assert first == 50  # a guess
     assert 10 <= second < larger <= 120  # by the measure, and by the pixels

@@ -7,9 +7,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from hsr_hub.files import write_whole
+from hsr_hub.image_io import Picture
 from hsr_hub.space import pictures
 from hsr_hub.space.jobs import Job, Stopped
 from hsr_hub.space.orders import Order
@@ -85,7 +84,7 @@ class Batch:
         passed = time.perf_counter() - self._started
         return passed / self.fraction - passed
 
-    def _finish(self, order: Order, _: Image.Image, made: Image.Image) -> tuple[Path, Path]:
+    def _finish(self, order: Order, _: Picture, made: Picture) -> tuple[Path, Path]:
         assert self.task is not None
         result = self.workshop.keep(self.job, self.task.name, order, made)
         thumbnail = self.job.folder / f"{self.finished}.jpg"

@@ -12,18 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from hsr_hub import image_io
-from hsr_hub.image_io import ImageError
+from hsr_hub.image_io import ImageError, Picture
 from hsr_hub.space import pictures, storage, words
 from hsr_hub.space.jobs import Job, Stopped
 from hsr_hub.space.orders import EXACT, Order, fill_in
-from hsr_hub.space.pictures import Picture
-from hsr_hub.space.work import Task, Workshop, upload
+from hsr_hub.space.pictures import Upload
+from hsr_hub.space.work import Task, Workshop, uploaded
 
 Changes = dict[str, dict[str, Any]]
-Ticket = tuple[Job, Picture, Order]
+Ticket = tuple[Job, Upload, Order]
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 QUALITY = {"JPEG": 92, "WebP": 90}
@@ -43,17 +41,17 @@ class OnePhoto:
         if file is None:
             self.shop.jobs.stop(visitor)
             return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
-        path, name = upload(file)
+        path, name = uploaded(file)
         if path.name == SMALL:  # shown by ourselves, below
             return {}
         self.shop.jobs.stop(visitor)
         try:
-            picture, image = pictures.look(path, name)
+            picture, decoded = pictures.look(path, name)
         except ImageError as error:
             # Browsers would show a broken picture: away with it.
             text = words.problem("This file cannot be used.", error)
             return {"photo": {"value": None}, "problem": _text(text)}
-        small = pictures.save_small(image, storage.new_folder(self.shop.folder) / SMALL)
+        small = pictures.save_small(decoded, storage.new_folder(self.shop.folder) / SMALL)
         picture = replace(picture, small=small)
         scale = form[0]
         if scale != EXACT:  # one click must be enough for a large photo too
@@ -65,7 +63,7 @@ class OnePhoto:
             changes["photo"] = {"value": str(small)}
         return {**changes, **self.describe(visitor, picture, scale, *form[1:])}
 
-    def describe(self, visitor: str, picture: Picture | None, *form: Any) -> Changes:
+    def describe(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
         """Sizes and time of what the form asks for, or what is wrong with it."""
         if picture is None:
             return {"facts": {"visible": False}, "go": {"interactive": False}}
@@ -78,11 +76,11 @@ class OnePhoto:
                 "facts": {"visible": False},
                 "go": {"interactive": False},
             }
-        seconds = self.shop.seconds(picture, order)
+        seconds = self.shop.seconds(picture.size, picture.passes, order)
         line = words.facts(picture.size, order.target(picture.size), seconds and sum(seconds))
         return {"problem": _text(""), "facts": _text(line), "go": {"interactive": True}}
 
-    def prepare(self, visitor: str, picture: Picture | None, *form: Any) -> Changes:
+    def prepare(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
         """The button was pressed: answer at once, before it is this visitor's turn."""
         assert picture is not None and picture.small is not None  # else the button is not active
         order = fill_in(*form, source=picture.size)
@@ -117,6 +115,8 @@ class OnePhoto:
                 yield _show("empty")
             return
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            if hasattr(error, "print_exception"):
+                raise  # ZeroGPU's own, made for Gradio to show: no GPU time left today, say
             problem = words.problem("This did not work.", error)
             yield {**_show("empty"), "problem": _text(problem)}
             return
@@ -135,7 +135,7 @@ class OnePhoto:
     def _finish(self, ticket: Ticket):
         job, picture, _ = ticket
 
-        def finish(order: Order, source: Image.Image, made: Image.Image) -> tuple[Path, Path, Path]:
+        def finish(order: Order, source: Picture, made: Picture) -> tuple[Path, Path, Path]:
             path = self.shop.keep(job, picture.name, order, made)
             return path, *pictures.save_pair(source, made, path, job.folder)
 
@@ -153,8 +153,8 @@ class OnePhoto:
         target = path.with_suffix(FORMATS[kind])
         if not target.exists():
             try:
-                made = image_io.read_image(path)
-                image_io.save_image(made, target, quality=QUALITY.get(kind))
+                made = image_io.read_picture(path)
+                image_io.write_picture(made, target, quality=QUALITY.get(kind))
             except ImageError as error:
                 return {"problem": _text(words.problem("Not in this format.", error))}
         return {"download": _offer(target, kind)}

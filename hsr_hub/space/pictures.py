@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from hsr_hub import image_io
-from hsr_hub.image_io import ImageError
+from hsr_hub.image_io import ImageError, Picture
 
 MAX_UPLOAD_MEGABYTES = 40
 MAX_MEGAPIXELS = 24
@@ -30,18 +29,19 @@ nobody sees their pixels at once: then the pair is reduced, and the file to down
 
 
 @dataclass(frozen=True)
-class Picture:
+class Upload:
     """An upload that was found fit."""
 
     path: Path
     name: str
     size: tuple[int, int]
-    mode: str
+    passes: int
+    """Times that the network goes over it."""
     small: Path | None = None
     """A copy that is small enough to be at hand at once, for the page."""
 
 
-def look(path: str | Path, name: str) -> tuple[Picture, Image.Image]:
+def look(path: str | Path, name: str) -> tuple[Upload, Picture]:
     """Read an upload.
 
     Args:
@@ -54,24 +54,16 @@ def look(path: str | Path, name: str) -> tuple[Picture, Image.Image]:
     megabytes = Path(path).stat().st_size / 2**20 if Path(path).is_file() else 0
     if megabytes > MAX_UPLOAD_MEGABYTES:  # an address, whose file Gradio fetched whatever its size
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
-    refuse_large(_promised_size(Path(path)), name)
-    image = image_io.read_image(path, name)
-    refuse_large(image.size, name)
-    return Picture(Path(path), name, image.size, image.mode), image
+    picture = image_io.read_picture(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
+    return Upload(Path(path), name, picture.size, passes(picture)), picture
 
 
-def refuse_large(size: tuple[int, int] | None, name: str) -> None:
-    """Say so if a picture has more pixels than this page takes.
-
-    Raises:
-        ImageError: It has.
-    """
-    if size is not None and size[0] * size[1] > MAX_MEGAPIXELS * 1e6:
-        raise ImageError(
-            f"{name} has {size[0] * size[1] / 1e6:.0f} megapixels ({size[0]}x{size[1]}); this page "
-            f"takes up to {MAX_MEGAPIXELS}: make it smaller, cut it, or use `hsr-hub upscale` on "
-            "your own computer"
-        )
+def passes(picture: Picture) -> int:
+    """Times that the network goes over a picture: a transparency that varies is one of its own."""
+    if picture.array.ndim == 2 or picture.array.shape[2] % 2:
+        return 1
+    alpha = picture.array[:, :, -1]
+    return 1 if (alpha == alpha[0, 0]).all() else 2
 
 
 def fits(source: tuple[int, int], scale: float) -> bool:
@@ -99,22 +91,9 @@ def refuse_large_result(target: tuple[int, int]) -> None:
         )
 
 
-def _promised_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) by the header alone, or nothing where `read_image` has more to say."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=image_io.READ_FORMATS) as image:
-                pixels = image.width * image.height
-                return image.size if pixels <= image_io.MAX_PIXELS else None
-    except Exception:  # read_image meets the same and words it
-        return None
-
-
-def save_small(image: Image.Image, path: Path) -> Path:
+def save_small(picture: Picture, path: Path) -> Path:
     """A picture for the page alone: 8 bits, no transparency, no larger than the preview."""
-    size = _within(image.size, PREVIEW_SIDE)
-    small = image_io.to_eight_bits(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = _resized(picture, _within(picture.size, PREVIEW_SIDE), Image.Resampling.LANCZOS)
     image_io.save_image(for_screen(small), path, quality=88)
     return path
 
@@ -130,13 +109,9 @@ class Preview:
         self.version = 0
         """Counts the changes, so that an unchanged picture is not sent again."""
         self._source = image.size
-        self._seen: set[tuple[int, int]] = set()
 
     def fill(self, level: int, left: int, top: int, tile: np.ndarray) -> None:
         """Put a finished tile, in pixels of the computed level, at its place."""
-        if (left, top) in self._seen or tile.dtype not in (np.uint8, np.uint16):
-            return  # a transparency's tile, which comes after the colours': it shows nothing
-        self._seen.add((left, top))
         x, y = self.size[0] / (self._source[0] * level), self.size[1] / (self._source[1] * level)
         height, width = tile.shape[:2]
         box = (
@@ -175,9 +150,7 @@ def for_screen(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def save_pair(
-    before: Image.Image, after: Image.Image, result: Path, folder: Path
-) -> tuple[Path, Path]:
+def save_pair(before: Picture, after: Picture, result: Path, folder: Path) -> tuple[Path, Path]:
     """Files for the slider: the source enlarged the plain way and the result, of one size.
 
     Args:
@@ -191,14 +164,14 @@ def save_pair(
     if shrink < 1:
         size = (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink)))
         result = folder / "after.png"
-        # 16-bit grey is shown in 8: Pillow resizes it no other way, and no screen shows more.
-        reduced = image_io.to_eight_bits(after).resize(size, Image.Resampling.LANCZOS)
-        image_io.save_image(reduced, result)
-    plain = image_io.to_eight_bits(before).resize(size, Image.Resampling.BICUBIC)
-    if profile := after.info.get("icc_profile"):
-        plain.info["icc_profile"] = profile  # else the two would differ in colour, not in detail
-    image_io.save_image(plain, folder / "before.png")
+        image_io.save_image(_resized(after, size, Image.Resampling.LANCZOS), result)
+    image_io.save_image(_resized(before, size, Image.Resampling.BICUBIC), folder / "before.png")
     return folder / "before.png", result
+
+
+def _resized(picture: Picture, size: tuple[int, int], by: Image.Resampling) -> Image.Image:
+    """In 8 bits: Pillow resizes no deeper ones, and no screen shows more."""
+    return image_io.to_eight_bits(image_io.to_image(picture)).resize(size, by)
 
 
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:

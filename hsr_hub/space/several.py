@@ -14,7 +14,7 @@ from hsr_hub.space import words
 from hsr_hub.space.batch import MAX_FILES, Batch
 from hsr_hub.space.jobs import Job
 from hsr_hub.space.orders import fill_in
-from hsr_hub.space.work import Workshop, upload
+from hsr_hub.space.work import Workshop, uploaded
 
 Changes = dict[str, dict[str, Any]]
 
@@ -51,7 +51,7 @@ class SeveralPhotos:
         if ticket is None:
             return
         job, files, form = ticket
-        batch = Batch(self.shop, [upload(file) for file in files], partial(_order, form), job)
+        batch = Batch(self.shop, [uploaded(file) for file in files], partial(_order, form), job)
         started, shown = time.perf_counter(), 0
         for _ in batch.watch():
             changes = {"note": {"value": words.batch_working(batch)}}

@@ -29,10 +29,8 @@ def size(pixels: tuple[int, int]) -> str:
 
 def duration(seconds: float) -> str:
     """A time that is told before it is over: in steps that promise no more than is known."""
-    if seconds < 1.5:
-        return "about a second"
     if seconds < 10:
-        return f"about {seconds:.0f} s"
+        return f"about {max(1, round(seconds))} s"
     if seconds < 90:
         return f"about {round(seconds / 5) * 5} s"
     return f"about {seconds / 60:.0f} min"

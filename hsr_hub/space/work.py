@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from hsr_hub import image_io
-from hsr_hub.inference import choose_level, default_tile_size, upscale
+from hsr_hub.image_io import Picture
+from hsr_hub.inference import choose_level, upscale_picture
 from hsr_hub.space import pictures, storage
 from hsr_hub.space.jobs import EVERY, Job, Jobs, Stopped, Turns
 from hsr_hub.space.networks import Networks
 from hsr_hub.space.orders import Order
-from hsr_hub.space.pictures import Picture, Preview
+from hsr_hub.space.pictures import Preview
 from hsr_hub.space.speed import Speed
+from hsr_hub.tiles import default_tile_size
 
 SMALLEST_TILE = 192
 """Side of the smallest tile that is cut for the preview's sake; margins make smaller ones dear."""
@@ -34,36 +34,37 @@ class Workshop:
     speed: Speed
     turns: Turns
     jobs: Jobs
-    compute: Callable[..., Image.Image]
+    compute: Callable[..., Picture]
     """Takes an order, the source, the stop file and, where `reports_tiles`, who to tell."""
     reports_tiles: bool = True
     """Whether `compute` runs in this process; on ZeroGPU it does not."""
 
-    def keep(self, job: Job, name: str, order: Order, made: Image.Image) -> Path:
+    def keep(self, job: Job, name: str, order: Order, made: Picture) -> Path:
         """Write a result under its owner's name."""
         path = job.folder / f"{storage.file_stem(name)}-{order.label}.png"
-        image_io.save_image(made, path)
+        image_io.write_picture(made, path)
         return path
 
-    def seconds(self, picture: Picture, order: Order) -> tuple[float, float] | None:
+    def seconds(
+        self, size: tuple[int, int], passes: int, order: Order
+    ) -> tuple[float, float] | None:
         """About how long a picture will take to be computed and to be saved."""
         model = self.networks.get(order.model)
-        computing = self.speed.seconds(model, picture.size, order.target(picture.size))
-        passes = 2 if picture.mode in {"LA", "RGBA"} else 1
-        return computing and (computing[0] * passes, computing[1])
+        expected = self.speed.seconds(model, size, order.target(size))
+        return expected and (expected[0] * passes, expected[1])
 
 
 def compute(
-    networks: Networks, order: Order, image: Image.Image, stop_file: Path, **reports: Any
-) -> Image.Image:
+    networks: Networks, order: Order, picture: Picture, stop_file: Path, **reports: Any
+) -> Picture:
     """The picture, enlarged; ends early once the stop file is there.
 
     Args:
         networks: Where the order's network is.
         order: What to do.
-        image: The source.
+        picture: The source.
         stop_file: Looked for after every tile.
-        reports: `on_tile` and `progress`, as for `hsr_hub.inference.upscale`.
+        reports: `on_tile` and `progress`, as for `upscale_picture`.
 
     Raises:
         Stopped: The stop file appeared.
@@ -81,20 +82,17 @@ def compute(
     tile_size = None
     if "on_tile" in reports and device.type == "cpu":
         # Somebody watches: at least two tiles along the longer side. On a GPU all is quick.
-        level = choose_level(model.levels, image.size, order.target(image.size))
-        half = max(SMALLEST_TILE, -(-max(image.size) // 2))
+        level = choose_level(model.levels, picture.size, order.target(picture.size))
+        half = max(SMALLEST_TILE, -(-max(picture.size) // 2))
         tile_size = min(half, default_tile_size(model, level, device))
-    result = upscale(
-        model,
-        image,
+    return upscale_picture(
+        *(model, picture),
         scale=order.scale,
         size=order.size,
         tile_size=tile_size,
         progress=after_tile,
         **reports,
     )
-    assert isinstance(result, Image.Image)
-    return result
 
 
 class Task:
@@ -107,7 +105,7 @@ class Task:
         name: str,
         wish: Callable[[tuple[int, int]], Order],
         job: Job,
-        finish: Callable[[Order, Image.Image, Image.Image], Any],
+        finish: Callable[[Order, Picture, Picture], Any],
         watched: bool = False,
     ) -> None:
         """Nothing starts before `watch` is called.
@@ -197,31 +195,30 @@ class Task:
 
     def _work(self) -> None:
         shop = self.workshop
-        picture, image = pictures.look(self.path, self.name)
-        order = self.wish(image.size)
-        target = order.target(image.size)
+        upload, picture = pictures.look(self.path, self.name)
+        order = self.wish(picture.size)
+        target = order.target(picture.size)
         model = shop.networks.get(order.model)
-        self.expected = shop.seconds(picture, order)
+        self.expected = shop.seconds(picture.size, upload.passes, order)
         self.started = time.perf_counter()
         reports: dict[str, Any] = {}
         if shop.reports_tiles:
             reports["progress"] = self._progress
             if self.watched:
-                self.preview = preview = Preview(image, target)
-                level = choose_level(model.levels, image.size, target)
+                self.preview = preview = Preview(image_io.to_image(picture), target)
+                level = choose_level(model.levels, picture.size, target)
                 reports["on_tile"] = partial(preview.fill, level)
-        result = shop.compute(order, image, self.job.stop_file, **reports)
+        result = shop.compute(order, picture, self.job.stop_file, **reports)
         computed = time.perf_counter()
-        passes = 2 if picture.mode in {"LA", "RGBA"} else 1
-        shop.speed.computed(model, image.size, target, (computed - self.started) / passes)
-        self.outcome = self.finish(order, image, result)
+        shop.speed.computed(model, picture.size, target, (computed - self.started) / upload.passes)
+        self.outcome = self.finish(order, picture, result)
         shop.speed.saved(target, time.perf_counter() - computed)
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
 
 
-def upload(file: Any) -> tuple[Path, str]:
+def uploaded(file: Any) -> tuple[Path, str]:
     """Where an upload of Gradio's lies, and what its owner calls it.
 
     Raises:
