@@ -16,6 +16,8 @@ from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
 from hsr_hub.space import networks
+from tests.hub_client import assert_no_token, client, environment
+from tests.hub_double import Hub
 from tests.space import Space, download, drop, noise, pixels, running
 
 SHIPPED = "hsr-lite-x4"
@@ -89,13 +91,13 @@ def test_strength_mixes_a_set_with_its_twin(
 def test_the_endpoint_takes_strength_and_model(choice: Space, sets: dict[str, str], tmp_path: Path):
     path = tmp_path / "photo.png"
     noise((60, 40)).save(path)
-    client = Client(choice.address, verbose=False)
+    space = Client(choice.address, verbose=False)
     for options, name in [
         ({}, "plain"),
         ({"strength": 1}, "twin"),
         ({"model": "other"}, "other"),
     ]:
-        result = client.predict(handle_file(str(path)), api_name="/upscale", **options)
+        result = space.predict(handle_file(str(path)), api_name="/upscale", **options)
         expected = HSRNet.from_pretrained(sets[name]).upscale(path)
         assert np.array_equal(pixels(result), np.asarray(expected)), name
 
@@ -122,6 +124,25 @@ def test_without_the_hub_the_page_starts_soon_and_says_what_it_runs_on(
         )
         expected = HSRNet.from_pretrained(SHIPPED).upscale(cat, scale=1)
         assert np.array_equal(pixels(result), np.asarray(expected))
+
+
+@pytest.mark.slow
+def test_weights_come_from_the_hub_at_the_revision_asked_for(
+    sets: dict[str, str], cat: Path, tmp_path: Path
+):
+    push = ("-m", "hsr_hub", "push")
+    with Hub().serve() as hub:
+        for name, tag in (("plain", "v1.0"), ("other", "v2.0")):
+            done = client(hub, tmp_path / "a", *push, sets[name], "org/hsr", "--tag", tag)
+            assert done.returncode == 0, done.stderr
+        settings = {**environment(hub, tmp_path / "b"), "HSR_MODEL_ID": "org/hsr"}
+        with running(**settings, HSR_REVISION="v1.0") as space:
+            result = Client(space.address, verbose=False).predict(
+                handle_file(str(cat)), scale=1, api_name="/upscale"
+            )
+            expected = HSRNet.from_pretrained(sets["plain"]).upscale(cat, scale=1)
+            assert np.array_equal(pixels(result), np.asarray(expected))
+            assert_no_token(space.log.read_text())
 
 
 def test_the_shipped_sets_are_the_default():
@@ -240,17 +261,17 @@ def test_on_zero_gpu_the_work_is_lent_a_gpu_for_as_long_as_it_takes(
         expect(page.locator("#note")).to_be_visible(timeout=60_000)
         expected = HSRNet.from_pretrained(SHIPPED).upscale(cat)
         assert np.array_equal(pixels(download(page, tmp_path)), np.asarray(expected))
-        client = Client(space.address, verbose=False)
-        client.predict(handle_file(str(cat)), api_name="/upscale")
+        api = Client(space.address, verbose=False)
+        api.predict(handle_file(str(cat)), api_name="/upscale")
         noise((900, 600)).save(tmp_path / "larger.png")
-        client.predict(handle_file(str(tmp_path / "larger.png")), scale=1, api_name="/upscale")
+        api.predict(handle_file(str(tmp_path / "larger.png")), scale=1, api_name="/upscale")
         # No GPU time left: what the package says comes through, and the page is ready again.
         (tmp_path / "lent.none").touch()
         page.locator("#go").click()
         expect(page.get_by_test_id("toast-body")).to_contain_text("No GPU time left")
         expect(page.locator("#go")).to_be_visible()
         with pytest.raises(AppError, match="No GPU time left today"):
-            client.predict(handle_file(str(cat)), api_name="/upscale")
+            api.predict(handle_file(str(cat)), api_name="/upscale")
     first, second, larger = (json.loads(line) for line in log.read_text().splitlines())
     assert first == 50  # a guess
     assert 10 <= second < larger <= 120  # by the measure, and by the pixels

@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet, checkpoint
-from hsr_hub.cli import DEFAULT_MODEL
+from hsr_hub.checkpoint import DEFAULT_MODEL
 
 DETAIL = "-detail"
 """What a set's twin with more detail is called after it."""
@@ -158,6 +158,7 @@ def _reason(error: Exception) -> str:
         (errors.RepositoryNotFoundError, "it does not exist, or is private"),
         (errors.HfHubHTTPError, "the Hub refused"),
         (FileNotFoundError, "it does not exist, or lacks config.json or model.safetensors"),
+        (OSError, "it could not be downloaded"),
         (ValueError, "its files are broken, or of another kind of network"),
     ]
     return next((text for kind, text in reasons if isinstance(error, kind)), "see the log")
