@@ -2,177 +2,344 @@
 
     python app.py
 
-HSR_MODEL_ID (a Hub id or a folder) and HSR_REVISION choose other weights than the shipped ones.
-GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are Gradio's own.
+HSR_MODEL_ID (Hub ids, folders or shipped names, with commas between), HSR_REVISION and
+HSR_DETAIL_MODEL_ID choose other weights than the shipped ones. GRADIO_SERVER_NAME and
+GRADIO_SERVER_PORT are Gradio's own.
+
+Here is what the page looks like, and what happens when; how it happens is in `hsr_hub/space/`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import time
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from inspect import isgeneratorfunction
 from pathlib import Path
+from typing import Any, NamedTuple
+
+# isort: off
+from hsr_hub.space import zero  # ZeroGPU must be there before CUDA is touched
+from hsr_hub.space import storage
+
+FOLDER = storage.open_folder()  # Gradio reads where its files go when it is imported
+# isort: on
 
 import gradio as gr
-from PIL import Image
+from gradio import themes
 
-from hsr_hub import HSRNet, image_io
-from hsr_hub.cli import DEFAULT_MODEL, best_device
-from hsr_hub.inference import target_size
+from hsr_hub.cli import best_device
+from hsr_hub.image_io import Picture
+from hsr_hub.space import networks, words, work
+from hsr_hub.space.jobs import Job, Jobs, Turns
+from hsr_hub.space.one import FORMATS, OnePhoto
+from hsr_hub.space.orders import EXACT, Order, order
+from hsr_hub.space.pictures import MAX_UPLOAD_MEGABYTES, passes
+from hsr_hub.space.several import SeveralPhotos
+from hsr_hub.space.speed import Speed
 
-MODEL_ID = os.environ.get("HSR_MODEL_ID") or DEFAULT_MODEL
-MAX_INPUT_MEGAPIXELS = 4
-MAX_UPLOAD = "40mb"
-KEEP_SECONDS = 3600
-"""How long results stay on the server's disk."""
+ROOT = Path(__file__).resolve().parent
+EXAMPLES = [[str(ROOT / "examples" / f"{name}.png")] for name in ("cat", "astronaut", "coffee")]
+SCALES = [("1x", 1), ("2x", 2), ("3x", 3), ("4x", 4), ("Exact", EXACT)]
+AT_ONCE, WAITING_ROOM = 16, 32
+"""Visitors that are told their place in the line, and those behind them; others come back later."""
 
-RESULTS = Path(tempfile.mkdtemp(prefix="hsr-hub-"))
-SCALES = [("1x (clean up)", 1), ("2x", 2), ("4x", 4)]
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+WORK: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "work"}
+"""What waits for the device. The line itself is `Turns`, in which a batch stands anew per photo."""
 
-INTRO = """
-# Sharper photos, honest to the original
-Drop a small photo: it comes back larger and sharper, with the colours it had.
-"""
-
-model = HSRNet.from_pretrained(
-    MODEL_ID, revision=os.environ.get("HSR_REVISION") or None, map_location=best_device()
-)
-
-
-def read_upload(path: str | None) -> Image.Image:
-    """The uploaded picture, or a message that the page can show."""
-    if not path:
-        raise gr.Error("Drop a photo first.", title="No photo", print_exception=False)
-    try:
-        picture = image_io.read_image(path)
-    except image_io.ImageError as error:
-        raise gr.Error(f"{error}.", title="Cannot use this file", print_exception=False) from error
-    megapixels = picture.width * picture.height / 1e6
-    if megapixels > MAX_INPUT_MEGAPIXELS:
-        raise gr.Error(
-            f"{picture.width}x{picture.height} is {megapixels:.1f} megapixels; this page takes "
-            f"up to {MAX_INPUT_MEGAPIXELS}. Cut it, or use `hsr-hub upscale` on your own machine.",
-            title="Too large",
-            print_exception=False,
-        )
-    return picture
+nets = networks.load(os.environ, best_device())
 
 
-def result_path(upload: str, scale: float) -> Path:
-    """A fresh place for `NAME-4x.png`; old results are removed on the way."""
-    for old in RESULTS.iterdir():
-        if time.time() - old.stat().st_mtime > KEEP_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=RESULTS))
-    return folder / f"{Path(upload).stem}-{scale:g}x.png"
+def gpu_seconds(wish: Order, picture: Picture, _: Path) -> float | None:
+    """What ZeroGPU is asked for."""
+    expected = shop.seconds(picture.size, passes(picture), wish)
+    return expected and expected[0]
+
+
+@zero.lent(gpu_seconds)
+def compute(wish: Order, picture: Picture, stop_file: Path, **reports: Any) -> Picture:
+    """The picture, enlarged by a network of this process."""
+    return work.compute(nets, wish, picture, stop_file, **reports)
+
+
+# All cores work on one picture; a GPU has room for a second one while the first is saved.
+turns = Turns(1 if best_device() == "cpu" else 2)
+shop = work.Workshop(FOLDER, nets, Speed(), turns, Jobs(FOLDER), compute, not zero.ACTIVE)
+if not zero.ACTIVE:  # where the GPU is lent, the first picture tells
+    shop.speed.calibrate(nets.get(nets.names[0]), FOLDER)
 
 
 def upscale(
-    image: str,
-    scale: float = 4,
+    image: dict | None,
+    scale: float | None = 4,
+    width: float | None = None,
+    height: float | None = None,
+    strength: float = 0,
+    model: str = nets.names[0],
     progress=gr.Progress(),  # noqa: B008
 ) -> str:
-    """Enlarge a photo and make it sharper.
+    """Enlarge a photo and make it sharper, with the colours and the content it has.
 
     Args:
-        image: The photo: PNG, JPEG, WebP, AVIF, TIFF or BMP, up to 4 megapixels.
+        image: The photo: PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to 40 MB and 24 megapixels.
         scale: Factor between 0.25 and 8; 1 cleans up at the original size.
+        width: Width of the result in pixels, instead of a scale. Alone it keeps the proportions.
+        height: Height of the result in pixels, likewise.
+        strength: From 0, faithful, to 1, the most detail; above 0 a detail twin is needed.
+        model: Name of the weights.
         progress: Filled in by Gradio.
 
     Returns:
-        The enlarged photo, a lossless PNG.
+        The enlarged photo, a lossless PNG: the pixels that `HSRNet.upscale` gives.
     """
-    if not isinstance(scale, (int, float)) or not 0.25 <= scale <= 8:
-        raise gr.Error(f"scale must be between 0.25 and 8, not {scale!r}.", print_exception=False)
-    picture = read_upload(image)
-    progress(0, desc="Sharpening")
-    result = model.upscale(
-        picture,
-        scale=scale,
-        progress=lambda done, total: progress((done, total), desc="Sharpening"),
+
+    def wish(source: tuple[int, int]) -> Order:
+        return order(source, model, strength, scale, width, height)
+
+    def keep(wish: Order, _: Picture, made: Picture) -> Path:
+        return shop.keep(job, name, wish, made)
+
+    job = Job(storage.new_folder(FOLDER))
+    try:
+        path, name = work.uploaded(image)
+        wish((1, 1))  # nonsense is refused before it waits in line
+        nets.get(model, strength)
+        task = work.Task(shop, path, name, wish, job, keep)
+        for _ in task.watch():
+            line = f"{task.ahead} before this one" if task.ahead else "Sharpening"
+            progress(task.fraction, desc=line)
+    except gr.Error:  # ZeroGPU's own: no GPU time left today, say
+        raise
+    except (ValueError, TypeError, MemoryError) as error:  # ImageError among them
+        raise gr.Error(f"{error}.", title="Cannot do this", print_exception=False) from error
+    return str(task.outcome)
+
+
+# -- The page --------------------------------------------------------------------------------------
+
+
+def theme() -> themes.Base:
+    """Gradio's default in our colours, with enough contrast for small print; no font is fetched."""
+    base = themes.Default(
+        primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]
     )
-    path = result_path(image, scale)
-    image_io.save_image(result, path)
-    return str(path)
-
-
-def enlarge(
-    image: str | None,
-    scale: float,
-    progress=gr.Progress(),  # noqa: B008
-):
-    """What the button does: before and after for the slider, the file, and what was done."""
-    picture = read_upload(image)
-    assert image is not None
-    started = time.perf_counter()
-    after = upscale(image, scale, progress)
-    seconds = time.perf_counter() - started
-    size = target_size(picture.size, scale=scale)
-    before = Path(after).with_name("before.png")
-    image_io.save_image(picture.resize(size, Image.Resampling.BICUBIC), before)
-    note = (
-        f"{picture.width}x{picture.height} became **{size[0]}x{size[1]}** in {seconds:.1f} s. "
-        "Left: the original enlarged the plain way (bicubic). Right: the result."
+    return base.set(
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        link_text_color="*primary_600",
     )
-    return (str(before), after), gr.DownloadButton(value=after, interactive=True), note
 
 
-def build() -> gr.Blocks:
-    """The page."""
-    with gr.Blocks(title="hsr-hub", delete_cache=(600, KEEP_SECONDS)) as demo:
-        gr.Markdown(INTRO)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=300):
-                photo = gr.Image(
-                    label="Your photo",
-                    type="filepath",
-                    image_mode=None,
-                    format="png",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=320,
-                    elem_id="photo",
-                )
-                # The component would open the file before our code is asked, and a broken one would
-                # become an error without a word about what is wrong. `image_io` reads it, and says.
-                decode_data_url = photo.preprocess
-                photo.preprocess = lambda payload: (
-                    payload.path if payload and payload.path else decode_data_url(payload)
-                )
-                scale = gr.Radio(SCALES, value=4, label="Enlarge", elem_id="scale")
-                button = gr.Button("Make it sharp", variant="primary", elem_id="go")
-            with gr.Column(scale=2, min_width=300):
-                slider = gr.ImageSlider(
-                    label="Before and after",
-                    type="filepath",
-                    format="png",  # the default, webp, loses
-                    image_mode=None,
-                    interactive=False,
-                    max_height=640,
-                    elem_id="slider",
-                )
-                note = gr.Markdown(elem_id="note")
-                download = gr.DownloadButton(
-                    "Download PNG", interactive=False, variant="secondary", elem_id="download"
-                )
-        button.click(
-            enlarge,
-            [photo, scale],
-            [slider, download, note],
-            api_visibility="private",
-            concurrency_id="model",
-        )
+class Form(NamedTuple):
+    """What can be chosen for a picture; both tabs have one."""
 
-        # The public endpoint: one picture in, one file out. Its components are not shown.
-        api_scale = gr.Number(value=4, visible=False)
-        api_result = gr.Image(type="filepath", image_mode=None, format="png", visible=False)
-        gr.Button(visible=False).click(
-            upscale, [photo, api_scale], api_result, api_name="upscale", concurrency_id="model"
-        )
-    return demo.queue(default_concurrency_limit=1, max_size=20)
+    scale: gr.Radio
+    width: gr.Number
+    height: gr.Number
+    strength: gr.Slider
+    model: gr.Dropdown
 
 
-demo = build()
+def form() -> Form:
+    """Lay out what can be chosen. What leaves no choice is not shown."""
+    scale = gr.Radio(
+        SCALES, value=4, label="Enlarge", info="1x cleans up and keeps the size.",
+        elem_classes="segments",
+    )  # fmt: skip
+    with gr.Row(visible=False) as exact:
+        width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
+        height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
+    strength = gr.Slider(
+        0, 1, 0, step=0.05, label="Strength", visible=bool(nets.detail),
+        info="0: faithful to the photo. 1: the most detail, part of it invented.",
+    )  # fmt: skip
+    model = gr.Dropdown(nets.names, label="Model", visible=len(nets.names) > 1)
+    shown = scale.change(
+        lambda chosen: gr.update(visible=chosen == EXACT), scale, exact, queue=False, **QUIET
+    )
+    # Gradio fills an empty number with a nought when it comes to be seen.
+    emptied = "(width, height) => [width || null, height || null]"
+    shown.then(None, [width, height], [width, height], js=emptied, **QUIET)
+    model.change(
+        lambda name: gr.update(visible=name in nets.detail, value=0),
+        model,
+        strength,
+        queue=False,
+        **QUIET,
+    )
+    return Form(scale, width, height, strength, model)
+
+
+def on(
+    trigger: Callable, handler: Callable, inputs: Any, places: dict[str, Any], **options: Any
+) -> Any:
+    """Call a handler of `hsr_hub.space` on an event, and carry its changes out on the page.
+
+    Files come as Gradio got them (`preprocess`): it would open hostile ones before we can.
+    """
+
+    def carry_out(changes: dict[str, dict]) -> dict:
+        return {places[name]: gr.update(**change) for name, change in changes.items()} or gr.skip()
+
+    def call(request: gr.Request, *arguments: Any) -> dict:
+        return carry_out(handler(str(request.session_hash), *arguments))
+
+    def stream(request: gr.Request, *arguments: Any) -> Iterator[dict]:
+        for changes in handler(str(request.session_hash), *arguments):
+            yield carry_out(changes)
+        yield gr.skip()
+
+    function = stream if isgeneratorfunction(handler) else call
+    return trigger(
+        function, inputs, list(places.values()), preprocess=False, **(QUIET | options)
+    )  # fmt: skip
+
+
+with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_SECONDS)) as demo:
+    gr.HTML(words.TITLE, elem_id="title")
+    gr.HTML(words.notice(nets.notices), visible=bool(nets.notices))
+
+    with gr.Tab("One photo", id="one"), gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=320):
+            photo = gr.Image(
+                label="Your photo",
+                image_mode=None,
+                format="png",
+                sources=["upload", "clipboard", "webcam"],
+                height=300,
+                elem_id="photo",
+                alt_text="Your photo",
+                placeholder="Drop a photo here, paste one,\nor click to choose",
+                buttons=[],
+            )
+            problem = gr.HTML(visible=False, elem_id="problem")
+            facts = gr.HTML(visible=False, elem_id="facts")
+            one_form = form()
+            go = gr.Button("Make it sharp", variant="primary", interactive=False, elem_id="go")
+            stop = gr.Button("Cancel", variant="stop", visible=False, elem_id="stop")
+        with gr.Column(scale=7, min_width=320):
+            waiting = gr.HTML(words.WAITING, elem_id="waiting")
+            meter = gr.HTML(visible=False, elem_id="meter")
+            stage = gr.HTML(visible=False, elem_id="stage")
+            slider = gr.ImageSlider(
+                label="Before and after",
+                show_label=False,
+                type="filepath",
+                format="png",  # the default, webp, loses
+                image_mode=None,
+                interactive=False,
+                buttons=["fullscreen"],
+                max_height=540,
+                visible=False,
+                elem_id="slider",
+            )
+            with gr.Column(visible=False, elem_id="after") as after:
+                note = gr.HTML(elem_id="note")
+                with gr.Row(equal_height=True):
+                    kind = gr.Radio(
+                        list(FORMATS), value="PNG", label="Format", show_label=False,
+                        elem_id="kind", elem_classes="segments",
+                    )  # fmt: skip
+                    download = gr.DownloadButton("Download", variant="primary", elem_id="download")
+            gr.Examples(
+                EXAMPLES,
+                photo,
+                label="No photo at hand? Try one of these",
+                elem_id="examples",
+                api_visibility="private",
+            )
+        picture, ticket, result = gr.State(), gr.State(), gr.State()
+
+    with gr.Tab("Several photos", id="several"), gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=320):
+            files = gr.File(label="Your photos", file_count="multiple", height=220, elem_id="files")
+            several_problem = gr.HTML(visible=False, elem_id="several-problem")
+            several_form = form()
+            several_go = gr.Button(
+                "Make them sharp", variant="primary", interactive=False, elem_id="several-go"
+            )
+            several_stop = gr.Button(
+                "Cancel", variant="stop", visible=False, elem_id="several-stop"
+            )
+        with gr.Column(scale=7, min_width=320):
+            several_waiting = gr.HTML(words.SEVERAL_WAITING, elem_id="several-waiting")
+            several_note = gr.HTML(visible=False, elem_id="several-note")
+            archive = gr.DownloadButton(
+                "Download all (ZIP)", variant="primary", visible=False, elem_id="archive"
+            )
+            gallery = gr.Gallery(
+                label="Results", columns=3, fit_columns=False, height="auto", interactive=False,
+                object_fit="contain", visible=False, buttons=["fullscreen"], elem_id="gallery",
+            )  # fmt: skip
+        several_ticket = gr.State()
+
+    # What happens when.
+    one = OnePhoto(shop)
+    places = {
+        "photo": photo, "picture": picture, "problem": problem, "facts": facts, "go": go,
+        "stop": stop, "waiting": waiting, "stage": stage, "meter": meter, "slider": slider,
+        "after": after, "note": note, "kind": kind, "download": download, "result": result,
+        "ticket": ticket, "scale": one_form.scale,
+    }  # fmt: skip
+    on(photo.change, one.receive, [photo, *one_form], places, concurrency_limit=2)
+    photo.clear(lambda: gr.update(visible=False), None, problem, queue=False, **QUIET)
+    for control in one_form:
+        on(control.change, one.describe, [picture, *one_form], places, queue=False)
+    pressed = on(go.click, one.prepare, [picture, *one_form], places, queue=False)
+    made = on(pressed.success, one.sharpen, ticket, places, trigger_mode="multiple", **WORK)
+    on(made.failure, one.cancel, None, places, queue=False)  # no room to wait, no GPU left, a bug
+    on(stop.click, one.cancel, None, places, queue=False)
+    on(kind.input, one.convert, [result, kind], places, concurrency_limit=2)
+
+    several = SeveralPhotos(shop)
+    places = {
+        "problem": several_problem, "go": several_go, "stop": several_stop,
+        "waiting": several_waiting, "note": several_note, "archive": archive, "gallery": gallery,
+        "ticket": several_ticket,
+    }  # fmt: skip
+    on(files.change, several.receive, files, places, queue=False)
+    pressed = on(several_go.click, several.prepare, [files, *several_form], places, queue=False)
+    made = on(pressed.success, several.sharpen, several_ticket, places, **WORK)
+    on(made.failure, several.cancel, None, places, queue=False)
+    on(several_stop.click, several.cancel, None, places, queue=False)
+
+    def leave(request: gr.Request) -> None:
+        """Nobody looks any more: stop."""
+        one.cancel(str(request.session_hash))
+        several.cancel(str(request.session_hash))
+
+    demo.unload(leave)
+
+    # The public endpoint, for programs and (through MCP) for their assistants: not shown here. The
+    # page's API view says of each parameter no more than its label.
+    api_inputs = [
+        gr.Image(label="the photo", image_mode=None, type="filepath", visible=False),
+        gr.Number(4, label="factor from 0.25 to 8; 1 cleans up, the size stays", visible=False),
+        gr.Number(None, label="width in pixels instead; alone, in proportion", visible=False),
+        gr.Number(None, label="height in pixels instead; alone, in proportion", visible=False),
+        gr.Number(0, label="0 faithful ... 1 most detail; needs a detail twin", visible=False),
+        gr.Dropdown(nets.names, label="which weights", visible=False),
+    ]
+    api_result = gr.Image(label="lossless PNG", type="filepath", format="png", visible=False)
+    gr.Button(visible=False).click(
+        upscale, api_inputs, api_result, api_name="upscale", preprocess=False, **WORK
+    )
+
+demo.queue(max_size=WAITING_ROOM)
 
 if __name__ == "__main__":
-    demo.launch(max_file_size=MAX_UPLOAD, theme="soft", show_error=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so our files are removed
+    demo.launch(
+        theme=theme(),
+        css_paths=ROOT / "hsr_hub" / "space" / "page.css",
+        js=(ROOT / "hsr_hub" / "space" / "page.js").read_text(),
+        max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
+        mcp_server=True,
+        footer_links=["api", "gradio", "settings"],
+        run_history=False,  # results are gone after an hour
+        ssr_mode=False,
+    )

@@ -1,115 +1,221 @@
-"""The Space, started as its own process and used through a real browser and a real client."""
+"""The page: one photo, through a real browser, against `python app.py` as its own process."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
+import re
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from hsr_hub import HSRNet
-from tests.test_image_io import hostile  # noqa: F401  (a fixture)
-from tests.util import ROOT
+from tests.space import Space, download, drop, noise, pixels, sharpen
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory) -> Iterator[str]:
-    """The address of `python app.py` on the shipped weights."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("space") / "log"
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "0"}
-    environment["GRADIO_SERVER_NAME"] = "127.0.0.1"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.5)
-        else:
-            raise AssertionError("the Space did not start: " + log.read_text())
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
+def shipped() -> HSRNet:
+    return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-@pytest.fixture(scope="module")
-def page(space: str) -> Iterator[Page]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, f"the browser tests need one of {BROWSERS}; ./run-tests.sh installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
-        browser.close()
-
-
-def drop(page: Page, space: str, path: Path) -> None:
-    """Open the page, give it a file, press the button."""
-    page.goto(space)
-    page.locator("#photo input[type=file]").set_input_files(path)
-    expect(page.locator("#photo img")).to_be_visible(timeout=20_000)
-    page.locator("#go").click()
-
-
-def test_photo_in_before_and_after_png_out(page: Page, space: str, cat: Path, tmp_path: Path):
+def test_photo_in_before_and_after_png_out(
+    page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
+):
     with Image.open(cat) as image:
-        image.crop((0, 0, 120, 90)).save(tmp_path / "holiday.png")
-    drop(page, space, tmp_path / "holiday.png")
-    expect(page.locator("#note")).to_contain_text("480x360", timeout=60_000)
+        image.crop((0, 0, 120, 90)).save(tmp_path / "holiday (1).png")
+    drop(page, space, tmp_path / "holiday (1).png")
+    # Sizes and time are told before anything is started.
+    facts = page.locator("#facts")
+    expect(facts).to_contain_text("120 × 90", timeout=20_000)
+    expect(facts).to_contain_text("480 × 360")
+    expect(facts).to_contain_text("about")
+    page.get_by_role("button", name="Make it sharp").click()
+    expect(page.locator("#note")).to_contain_text("480 × 360", timeout=60_000)
+    expect(page.locator("#note")).to_contain_text(re.compile(r"in \d+\.\d s"))
 
     # Before and after stand in a slider, at equal size, neither through a lossy format.
     images = page.locator("#slider img")
     expect(images).to_have_count(2)
     shown = []
     for index in range(2):
-        source = images.nth(index).get_attribute("src")
-        assert source is not None and source.endswith(".png")
-        urllib.request.urlretrieve(source, tmp_path / "shown.png")
+        answer = page.request.get(str(images.nth(index).get_attribute("src")))
+        (tmp_path / "shown.png").write_bytes(answer.body())
         with Image.open(tmp_path / "shown.png") as image:
+            assert image.format == "PNG"
             shown.append(np.asarray(image.convert("RGB")))
     assert shown[0].shape == shown[1].shape == (360, 480, 3)
     assert not np.array_equal(*shown)
 
-    with page.expect_download() as download:
-        page.locator("#download").click()
-    assert download.value.suggested_filename == "holiday-4x.png"
-    download.value.save_as(tmp_path / "result.png")
-    expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(tmp_path / "holiday.png")
-    with Image.open(tmp_path / "result.png") as image:
-        assert image.format == "PNG"
-        assert np.array_equal(np.asarray(image), np.asarray(expected))
-        assert any(np.array_equal(np.asarray(image), s) for s in shown)
+    result = download(page, tmp_path)
+    assert result.name == "holiday (1)-4x.png"
+    expected = np.asarray(shipped.upscale(tmp_path / "holiday (1).png"))
+    assert np.array_equal(pixels(result), expected)
+    assert np.array_equal(pixels(result), shown[1])
+
+
+def test_jpeg_and_webp_come_under_the_same_name(
+    page: Page, space: Space, cat: Path, tmp_path: Path
+):
+    sharpen(page, space, cat)
+    original = pixels(download(page, tmp_path)).astype(float)
+    for kind, name in (("JPEG", "cat-4x.jpg"), ("WebP", "cat-4x.webp")):
+        page.get_by_role("radio", name=kind).check()
+        expect(page.locator("#download")).to_contain_text(kind, timeout=20_000)
+        path = download(page, tmp_path)
+        assert path.name == name
+        with Image.open(path) as image:
+            assert image.format == kind.upper()
+        assert np.abs(pixels(path).astype(float) - original).mean() < 3
+
+
+def test_an_example_is_one_click_and_the_result_another(page: Page, space: Space):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(space.address)
+    page.get_by_role("button", name="Example: a cup of coffee").click()
+    expect(page.locator("#facts")).to_contain_text("300 × 200", timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_contain_text("1200 × 800", timeout=60_000)
+    strangers = [u for u in asked if not u.startswith((space.address, "data:", "blob:"))]
+    assert strangers == [], "the page must need no network"
+
+
+def test_a_picture_can_be_pasted_anywhere(page: Page, space: Space, cat: Path):
+    page.goto(space.address)
+    expect(page.locator("#go")).to_be_visible()
+    # The clipboard itself is out of a headless browser's reach: this is the event it would send.
+    page.evaluate(
+        """(bytes) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(bytes)], "pasted.png", {type: "image/png"}));
+            const event = {clipboardData: files, bubbles: true};
+            document.body.dispatchEvent(new ClipboardEvent("paste", event));
+        }""",
+        list(cat.read_bytes()),
+    )
+    expect(page.locator("#facts")).to_contain_text("225 × 150", timeout=20_000)
+
+
+def test_exact_size_keeps_the_proportions_of_what_is_left_empty(
+    page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
+):
+    drop(page, space, cat)
+    page.get_by_role("radio", name="Exact").first.check()
+    expect(page.locator("#problem")).to_contain_text("a width, a height, or both", timeout=20_000)
+    expect(page.locator("#go")).to_be_disabled()
+    page.get_by_label("Width in pixels").first.fill("450")
+    expect(page.locator("#facts")).to_contain_text("450 × 300", timeout=20_000)
+    page.get_by_label("Height in pixels").first.fill("200")
+    expect(page.locator("#facts")).to_contain_text("450 × 200", timeout=20_000)
+    expect(page.locator("#problem")).to_be_hidden()
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    result = download(page, tmp_path)
+    assert result.name == "cat-450x200.png"
+    assert np.array_equal(pixels(result), np.asarray(shipped.upscale(cat, size=(450, 200))))
+
+
+def test_a_large_result_is_shown_reduced_and_saved_whole(page: Page, space: Space, tmp_path: Path):
+    noise((90, 60)).save(tmp_path / "small.png")
+    drop(page, space, tmp_path / "small.png")
+    page.get_by_role("radio", name="Exact").first.check()
+    page.get_by_label("Width in pixels").first.fill("4500")
+    expect(page.locator("#facts")).to_contain_text("4500 × 3000", timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_contain_text("This view is reduced", timeout=60_000)
+    images = page.locator("#slider img")
+    expect(images.first).to_have_js_property("complete", True)
+    widths = [images.nth(i).evaluate("image => image.naturalWidth") for i in range(2)]
+    assert widths[0] == widths[1] <= 3000
+    assert pixels(download(page, tmp_path)).shape == (3000, 4500, 3)
+
+
+def test_a_photo_too_large_for_4x_gets_what_fits(page: Page, space: Space, tmp_path: Path):
+    Image.new("RGB", (4000, 3000), "teal").save(tmp_path / "phone.jpg")
+    drop(page, space, tmp_path / "phone.jpg")
+    expect(page.locator("#facts")).to_contain_text("8000 × 6000", timeout=20_000)
+    expect(page.get_by_role("radio", name="2x").first).to_be_checked()
+    expect(page.locator("#go")).to_be_enabled()
+    page.get_by_role("radio", name="4x").first.check()
+    expect(page.locator("#problem")).to_contain_text("192 megapixels", timeout=20_000)
+    expect(page.locator("#go")).to_be_disabled()
+
+
+def test_while_it_works_the_preview_fills_and_the_bar_moves(
+    page: Page, space: Space, tmp_path: Path
+):
+    noise((800, 600)).save(tmp_path / "photo.png")
+    drop(page, space, tmp_path / "photo.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("#go").click()
+    preview = page.get_by_role("img", name="Your photo, filling")
+    expect(preview).to_be_visible(timeout=3_000)
+    pictures, percents, left = set(), [], set()
+    for _ in range(600):
+        if page.locator("#note").is_visible():
+            break
+        seen = page.evaluate(
+            """() => [
+                document.querySelector("#stage img")?.src,
+                document.querySelector("#meter [role=progressbar]")?.ariaValueNow,
+                document.querySelector("#meter p")?.textContent,
+            ]"""
+        )
+        pictures.add(seen[0])
+        percents.append(int(seen[1] or 0))
+        left.add("left" in (seen[2] or ""))
+        time.sleep(0.1)
+    assert len(pictures - {None}) >= 3, "bicubic at first, then tile after tile"
+    assert max(len(picture or "") for picture in pictures) < 600_000, "a small preview, no more"
+    assert percents == sorted(percents) and len(set(percents)) > 3
+    assert True in left
+
+
+def test_cancel_stops_the_server_within_a_tile(page: Page, space: Space, tmp_path: Path):
+    noise((2000, 1600)).save(tmp_path / "photo.png")  # twenty tiles
+    drop(page, space, tmp_path / "photo.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    started = time.perf_counter()
+    page.locator("#go").click()
+    bar = page.locator("#meter [role=progressbar]")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"), timeout=60_000)
+    expect(bar).not_to_have_attribute("aria-valuenow", re.compile("^[0-5]$"), timeout=60_000)
+    a_tile = time.perf_counter() - started  # more than one was computed by now
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#go")).to_be_visible(timeout=3_000)
+    expect(page.locator("#stage")).to_be_hidden()
+
+    stopped = time.perf_counter()
+    process = psutil.Process(space.process.pid)
+    while process.cpu_percent(interval=1) > 30:  # of one core; the work takes all of them
+        assert time.perf_counter() - stopped < a_tile + 5, "it works on"
+    assert process.cpu_percent(interval=2) <= 30
+    # And the page is ready for the next.
+    page.get_by_role("button", name="Example: Chelsea the cat").click()
+    expect(page.locator("#facts")).to_contain_text("225 × 150", timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_contain_text("900 × 600", timeout=60_000)
+
+
+def test_closing_the_tab_stops_the_server(browser: Browser, space: Space, tmp_path: Path):
+    noise((2000, 1600)).save(tmp_path / "photo.png")
+    page = browser.new_page()
+    drop(page, space, tmp_path / "photo.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#meter [role=progressbar]")).to_have_attribute(
+        "aria-valuenow", re.compile("[1-9]"), timeout=60_000
+    )
+    page.close()
+    stopped = time.perf_counter()
+    process = psutil.Process(space.process.pid)
+    while process.cpu_percent(interval=1) > 30:
+        assert time.perf_counter() - stopped < 25, "it works on for nobody"
 
 
 @pytest.mark.parametrize(
@@ -119,38 +225,58 @@ def test_photo_in_before_and_after_png_out(page: Page, space: str, cat: Path, tm
         ("empty.jpg", "empty"),
         ("cut.jpg", "damaged or cut off"),
         ("bomb.png", "megapixels"),
+        ("large.png", "24 megapixels"),
     ],
 )
-def test_bad_file_gets_a_message(page: Page, space: str, hostile, name, reason):  # noqa: F811
-    drop(page, space, hostile[name])
+def test_a_wrong_file_gets_a_message_and_leaves_no_broken_picture(
+    page: Page, space: Space, wrong_files, name, reason
+):
+    drop(page, space, wrong_files[name])
+    problem = page.get_by_role("alert").filter(has_text="This file cannot be used")
+    expect(problem).to_contain_text(reason, timeout=20_000)
+    expect(problem).to_contain_text(name)
+    expect(page.locator("#photo img")).to_have_count(0)
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+
+
+def test_too_many_bytes_are_refused_before_they_are_sent(page: Page, space: Space, tmp_path: Path):
+    with (tmp_path / "video.jpg").open("wb") as file:
+        file.truncate(43_000_000)
+    drop(page, space, tmp_path / "video.jpg")
     toast = page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text(reason, timeout=20_000)
-    expect(toast).to_contain_text(name)
-    expect(toast).to_have_count(1)
+    expect(toast).to_contain_text("Too large", timeout=20_000)
+    expect(toast).to_contain_text("40.0 Mb")
 
 
-def test_endpoint_gives_one_lossless_png(space: str, cat: Path):
-    from gradio_client import Client, handle_file
-
-    client = Client(space, verbose=False)
-    endpoints = client.view_api(return_format="dict", print_info=False)
-    assert isinstance(endpoints, dict)
-    assert list(endpoints["named_endpoints"]) == ["/upscale"]
-    result = client.predict(handle_file(str(cat)), api_name="/upscale")
-    expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(cat)
-    with Image.open(result) as image:
-        assert image.format == "PNG"
-        assert np.array_equal(np.asarray(image), np.asarray(expected))
-    twice = client.predict(handle_file(str(cat)), scale=2, api_name="/upscale")
-    with Image.open(twice) as image:
-        assert image.size == (expected.width // 2, expected.height // 2)
+def test_formats_that_browsers_do_not_show_are_shown(page: Page, space: Space, tmp_path: Path):
+    noise((120, 90)).save(tmp_path / "scan.tiff")
+    drop(page, space, tmp_path / "scan.tiff")
+    expect(page.locator("#facts")).to_contain_text("480 × 360", timeout=20_000)
+    image = page.locator("#photo img")
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("image => image.naturalWidth") == 120
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    assert download(page, tmp_path).name == "scan-4x.png"
 
 
-def test_endpoint_says_what_is_wrong(space: str, hostile):  # noqa: F811
-    from gradio_client import Client, handle_file
-
-    client = Client(space, verbose=False)
-    with pytest.raises(Exception, match="not a picture"):
-        client.predict(handle_file(str(hostile["text.png"])), api_name="/upscale")
-    with pytest.raises(Exception, match="scale must be between"):
-        client.predict(handle_file(str(hostile["text.png"])), scale=99, api_name="/upscale")
+def test_two_visitors_at_once_get_their_own(
+    browser: Browser, space: Space, shipped: HSRNet, tmp_path: Path
+):
+    visitors = []
+    for number in range(2):
+        path = tmp_path / f"visitor{number}.png"
+        noise((150 + 10 * number, 120), seed=number).save(path)
+        page = browser.new_context().new_page()
+        drop(page, space, path)
+        expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+        visitors.append((page, path))
+    for page, _ in visitors:
+        page.locator("#go").click()
+    for page, path in visitors:
+        expect(page.locator("#note")).to_be_visible(timeout=60_000)
+        result = download(page, tmp_path)
+        assert result.name == f"{path.stem}-4x.png"
+        assert np.array_equal(pixels(result), np.asarray(shipped.upscale(path)))
+        page.context.close()

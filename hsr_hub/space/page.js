@@ -1,0 +1,70 @@
+() => {
+  // Pasting works anywhere on the page, not only after a click on the clipboard's icon.
+  document.addEventListener("paste", (event) => {
+    const image = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+    const input = document.querySelector("#photo input[type=file]");
+    if (!image || !input || event.target.closest?.("input, textarea")) return;
+    const files = new DataTransfer();
+    files.items.add(image);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
+  // A file that is no picture shows a broken one until the server has said so.
+  const hideBroken = (event) => {
+    if (event.target.matches?.("#photo img")) event.target.style.visibility = "hidden";
+  };
+  document.addEventListener("error", hideBroken, true);
+
+  // Gradio's slider answers to a mouse or a finger only. Here are keys for its handle, by the moves
+  // that a mouse would make, and words for what a screen reader meets without any.
+  const move = (handle, pixels) => {
+    const box = handle.getBoundingClientRect();
+    const at = (x) => ({ clientX: x, clientY: box.top + 5, bubbles: true, view: window });
+    const middle = box.left + box.width / 2;
+    handle.dispatchEvent(new MouseEvent("mousedown", at(middle)));
+    window.dispatchEvent(new MouseEvent("mousemove", at(middle + pixels)));
+    window.dispatchEvent(new MouseEvent("mouseup", at(middle + pixels)));
+  };
+  const position = (handle) => {
+    const [box, frame] = [handle, handle.parentElement].map((e) => e.getBoundingClientRect());
+    return Math.round((100 * (box.left + box.width / 2 - frame.left)) / (frame.width || 1));
+  };
+  const onKey = (event) => {
+    const steps = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const handle = event.currentTarget;
+    move(handle, steps[event.key] * handle.parentElement.getBoundingClientRect().width);
+    requestAnimationFrame(() => handle.setAttribute("aria-valuenow", position(handle)));
+  };
+  const words = () => {
+    document.querySelectorAll("#slider img").forEach((image, i) => {
+      image.alt = i ? "After: the sharpened photo" : "Before: your photo, enlarged the plain way";
+    });
+    const handle = document.querySelector('#slider [data-testid="slider"]:not([tabindex])');
+    if (handle) {
+      handle.tabIndex = 0;
+      handle.setAttribute("role", "slider");
+      handle.setAttribute("aria-label", "Line between before and after");
+      handle.setAttribute("aria-valuenow", "50");
+      handle.addEventListener("keydown", onKey);
+    }
+    for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
+      const name = group.querySelector('[data-testid="block-info"]')?.textContent.trim();
+      if (name) group.setAttribute("aria-label", name);
+    }
+    for (const toast of document.querySelectorAll('[data-testid="toast-body"]')) {
+      const title = toast.querySelector(".toast-title");
+      const large = /maximum allowed size/.test(toast.textContent);
+      // Only once: the change itself brings us here again.
+      if (large && title && title.textContent !== "Too large") title.textContent = "Too large";
+    }
+    const names = ["Chelsea the cat", "Eileen Collins", "a cup of coffee"];
+    document.querySelectorAll("#examples .gallery-item").forEach((button, i) => {
+      button.setAttribute("aria-label", `Example: ${names[i]}`);
+    });
+  };
+  new MutationObserver(words).observe(document.body, { childList: true, subtree: true });
+  words();
+};

@@ -1,0 +1,53 @@
+"""Where the page keeps files: one folder of this process, emptied by age and removed at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+KEEP_SECONDS = 3600
+"""How long uploads and results stay."""
+
+
+def open_folder() -> Path:
+    """Make the folder of this process and tell Gradio to put its own files there too.
+
+    Results then lie where Gradio serves from: no second copy of each is made. To be called before
+    gradio is imported, parts of which read the variable only once.
+    """
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix="hsr-hub-", dir=parent)).resolve()
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
+
+
+def new_folder(root: Path) -> Path:
+    """A folder that nobody can guess, for one piece of work; outdated ones go on the way."""
+    jobs = root / "jobs"
+    jobs.mkdir(exist_ok=True)
+    for old in jobs.iterdir():
+        try:
+            outdated = time.time() - old.stat().st_mtime > KEEP_SECONDS
+        except FileNotFoundError:  # another thread was quicker
+            continue
+        if outdated:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=jobs))
+
+
+def file_stem(name: str) -> str:
+    """The name of an upload without its suffix, fit to name a file of ours.
+
+    Names come from strangers: no separators, nothing that hides or escapes, 200 bytes at most.
+    """
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = base.rsplit(".", 1)[0] if "." in base.strip(".") else base
+    kept = "".join(c for c in stem if c.isprintable() and c not in '<>:"|?*').strip(". ")
+    return kept.encode()[:200].decode(errors="ignore").strip() or "picture"

@@ -1,0 +1,184 @@
+"""The Space as its own process, and a browser to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.util import ROOT
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Space:
+    """A running `python app.py`."""
+
+    address: str
+    process: subprocess.Popen
+    log: Path
+    temporary: Path
+    """Where it was told to put temporary files."""
+
+
+@contextmanager
+def running(**environment: str) -> Iterator[Space]:
+    """`python app.py` until the end of the block, with changes to the environment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="hsr-hub-test-"))
+    log, temporary = folder / "log", folder / "tmp"
+    temporary.mkdir()
+    settings = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "0",
+        "TMPDIR": str(temporary),
+        **environment,
+    }
+    for name in ("HSR_MODEL_ID", "HSR_DETAIL_MODEL_ID", "HSR_REVISION", "GRADIO_TEMP_DIR"):
+        if name not in environment:
+            settings.pop(name, None)
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=settings, stdout=output, stderr=output
+        )
+    space = Space(f"http://127.0.0.1:{port}", process, log, temporary)
+    try:
+        _wait_for(space)
+        yield space
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(space: Space) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(space.address, timeout=5).close()
+        except OSError:
+            assert space.process.poll() is None, space.log.read_text()
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError("the Space did not start: " + space.log.read_text())
+
+
+@pytest.fixture(scope="session")
+def space() -> Iterator[Space]:
+    """The Space on the shipped weights. No test may make it print a stack trace."""
+    with running() as space:
+        yield space
+        assert "Traceback" not in space.log.read_text(), space.log.read_text()
+
+
+def browser_path() -> str:
+    """Where a browser is."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, f"the browser tests need one of {BROWSERS}; ./run-tests.sh installs it"
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A visitor of their own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def drop(page: Page, space: Space, path: Path) -> None:
+    """Open the page and give it a file."""
+    page.goto(space.address)
+    page.locator("#photo input[type=file]").set_input_files(path)
+
+
+def sharpen(page: Page, space: Space, path: Path) -> None:
+    """Open the page, give it a file, press the button, wait for the result."""
+    drop(page, space, path)
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=120_000)
+
+
+def download(page: Page, folder: Path, button: str = "#download") -> Path:
+    """Press a download button; the file, under the name that it came with."""
+    with page.expect_download() as waiting:
+        page.locator(button).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    """What a picture file holds."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """A picture of (width, height) that no two seeds share."""
+    values = np.random.default_rng(seed).integers(0, 256, (size[1] // 4 + 1, size[0] // 4 + 1, 3))
+    return Image.fromarray(values.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def wrong_files(tmp_path_factory) -> dict[str, Path]:
+    """Files that are no pictures, though they are called so."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "text.png").write_text("not a picture")
+    (folder / "empty.jpg").touch()
+    noise((64, 48)).save(folder / "whole.jpg")
+    whole = (folder / "whole.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    _promise(folder / "bomb.png", (50_000, 50_000))
+    _promise(folder / "large.png", (8000, 5000))
+    return {path.name: path for path in folder.iterdir()}
+
+
+def _promise(path: Path, size: tuple[int, int]) -> None:
+    """A PNG whose header promises a size that its pixels do not keep."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))

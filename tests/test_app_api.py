@@ -1,0 +1,231 @@
+"""The endpoint: Gradio's client, MCP's client, and requests that are wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from hsr_hub import HSRNet
+from hsr_hub.image_io import Picture, read_picture, write_picture
+from tests.space import Space, noise, pixels
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = {
+    "scale": ("float", 4),
+    "width": ("float", None),
+    "height": ("float", None),
+    "strength": ("float", 0),
+    "model": ("Literal['hsr-lite-x4']", "hsr-lite-x4"),
+}
+
+
+@pytest.fixture(scope="module")
+def client(space: Space) -> Client:
+    return Client(space.address, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> HSRNet:
+    return HSRNet.from_pretrained("hsr-lite-x4")
+
+
+def test_one_endpoint_typed_and_with_defaults(client: Client):
+    described = client.view_api(return_format="dict", print_info=False)
+    assert isinstance(described, dict)
+    assert list(described["named_endpoints"]) == ["/upscale"]
+    endpoint = described["named_endpoints"]["/upscale"]
+    image, *options = endpoint["parameters"]
+    assert image["parameter_name"] == "image" and not image["parameter_has_default"]
+    found = {
+        option["parameter_name"]: (option["python_type"]["type"], option["parameter_default"])
+        for option in options
+    }
+    assert all(option["parameter_has_default"] for option in options)
+    assert found == OPTIONS
+    assert [result["python_type"]["type"] for result in endpoint["returns"]] == ["filepath"]
+
+
+def test_the_page_documents_it(page: Page, space: Space):
+    page.goto(space.address)
+    page.get_by_role("button", name="Use via API").click()
+    page.get_by_text("Python", exact=True).first.click()
+    expect(page.get_by_text("/upscale", exact=True).first).to_be_visible(timeout=20_000)
+    described = page.get_by_text("Enlarge a photo and make it sharper").locator("visible=true")
+    expect(described).to_have_count(1)
+    expect(page.get_by_text("Accepts 6 parameters")).to_be_visible()
+    expect(page.get_by_text("factor from 0.25 to 8")).to_be_visible()
+
+
+def test_the_result_is_one_lossless_png_and_the_network_s_own(
+    client: Client, shipped: HSRNet, cat: Path
+):
+    result = client.predict(handle_file(str(cat)), api_name="/upscale")
+    assert Path(result).name == "cat-4x.png"
+    with Image.open(result) as image:
+        assert image.format == "PNG"
+    assert np.array_equal(pixels(result), np.asarray(shipped.upscale(cat)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "same_as"),
+    [
+        ("RGB", {"scale": 2}, {"scale": 2}),
+        ("RGB", {"scale": 1.7}, {"scale": 1.7}),
+        ("RGBA", {"scale": 1}, {"scale": 1}),
+        ("L", {"width": 100}, {"size": (100, 75)}),
+        ("I;16", {"width": 90, "height": 90}, {"size": (90, 90)}),
+        ("LA", {"height": 30}, {"size": (40, 30)}),
+    ],
+)
+def test_options_mean_what_upscale_means(
+    client: Client, shipped: HSRNet, tmp_path: Path, mode, asked, same_as
+):
+    path = tmp_path / "picture.png"
+    image = noise((64, 48))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    else:
+        image = image.convert(mode)
+        if mode in {"LA", "RGBA"}:
+            image.putalpha(noise((64, 48), seed=1).convert("L"))
+    image.save(path)
+    result = client.predict(handle_file(str(path)), api_name="/upscale", **asked)
+    expected = shipped.upscale(path, **same_as)
+    with Image.open(result) as image:
+        assert (image.format, image.mode) == ("PNG", expected.mode)
+    assert np.array_equal(pixels(result), np.asarray(expected))
+
+
+def test_sixteen_bits_of_colour_stay(client: Client, shipped: HSRNet, tmp_path: Path):
+    colours = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.uint16)
+    write_picture(Picture(colours), tmp_path / "deep.png")
+    result = client.predict(handle_file(str(tmp_path / "deep.png")), api_name="/upscale")
+    assert np.array_equal(read_picture(result).array, shipped.upscale(colours))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 0}, "scale must be between 0.25 and 8, not 0"),
+        ({"scale": 100}, "scale must be between 0.25 and 8, not 100"),
+        ({"scale": -1}, "scale must be between 0.25 and 8, not -1"),
+        ({"scale": "four"}, "scale must be a number, not 'four'"),
+        ({"scale": True}, "scale must be a number, not True"),
+        ({"width": 0.2}, "width must be between 1 and 16000, not 0.2"),
+        ({"width": 10, "height": -5}, "height must be between 1 and 16000, not -5"),
+        ({"width": 16000, "height": 16000}, "would be 256 megapixels"),
+        ({"strength": 0.5}, "hsr-lite-x4 has no detail twin here"),
+        ({"strength": 7}, "strength must be between 0 and 1, not 7"),
+        ({"model": "gpt"}, "there is no model 'gpt' here; choose hsr-lite-x4"),
+    ],
+)
+def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, options, message):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(str(cat)), api_name="/upscale", **options)
+    assert message in str(caught.value)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("text.png", "text.png is not a picture that can be read"),
+        ("empty.jpg", "empty.jpg is empty (0 bytes)"),
+        ("cut.jpg", "cut.jpg is damaged or cut off"),
+        ("bomb.png", "bomb.png promises more than 24 megapixels"),
+        ("large.png", "large.png promises more than 24 megapixels and was not opened"),
+    ],
+)
+def test_a_wrong_file_gets_one_clear_message(client: Client, wrong_files, name, message):
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(str(wrong_files[name])), api_name="/upscale")
+    assert message in str(caught.value)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def ask(space: Space, *data: Any) -> str:
+    """What the endpoint answers to a request that no client would send."""
+    request = urllib.request.Request(
+        f"{space.address}/gradio_api/call/upscale",
+        json.dumps({"data": list(data)}).encode(),  # NaN goes out as it is
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        event = json.load(answer)["event_id"]
+    address = f"{space.address}/gradio_api/call/upscale/{event}"
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return answer.read().decode()
+
+
+def uploaded(space: Space, path: Path) -> dict[str, Any]:
+    """A file as Gradio's own client would send it."""
+    body = b"--edge\r\nContent-Disposition: form-data; name=files; "
+    body += f"filename={path.name}\r\n\r\n".encode() + path.read_bytes() + b"\r\n--edge--\r\n"
+    request = urllib.request.Request(
+        f"{space.address}/gradio_api/upload",
+        body,
+        {"Content-Type": "multipart/form-data; boundary=edge"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
+
+
+def test_nan_is_no_scale(space: Space, cat: Path):
+    answer = ask(space, uploaded(space, cat), float("nan"), None, None, 0, "hsr-lite-x4")
+    assert "event: error" in answer
+    assert "scale must be between 0.25 and 8, not nan" in answer
+
+
+def test_no_picture_is_said_to_be_missing(space: Space):
+    answer = ask(space, None, 4, None, None, 0, "hsr-lite-x4")
+    assert "there is no picture" in answer
+
+
+def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Path):
+    async def use() -> tuple[list, Any, Any]:
+        url = f"{space.address}/gradio_api/mcp/"
+        async with (
+            streamable_http_client(url) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            picture = "data:image/png;base64," + base64.b64encode(cat.read_bytes()).decode()
+            good = await session.call_tool("upscale", {"image": picture, "scale": 2})
+            text = "data:image/png;base64," + base64.b64encode(b"not a picture").decode()
+            bad = await session.call_tool("upscale", {"image": text})
+            return tools, good, bad
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+        tools, good, bad = thread.submit(anyio.run, use).result()
+    [tool] = tools
+    assert tool.name == "upscale"
+    assert "Enlarge a photo and make it sharper" in tool.description
+    described = tool.inputSchema["properties"]
+    assert list(described) == ["image", *OPTIONS]
+    assert all(described[name]["description"] for name in described)
+    assert tool.inputSchema["required"] == ["image"]
+
+    [image] = [part for part in good.content if part.type == "image"]
+    assert not good.isError and image.mimeType == "image/png"
+    with Image.open(io.BytesIO(base64.b64decode(image.data))) as result:
+        assert np.array_equal(np.asarray(result), np.asarray(shipped.upscale(cat, scale=2)))
+    assert bad.isError
+    assert "not a picture that can be read" in bad.content[0].text
+    assert "Traceback" not in bad.content[0].text

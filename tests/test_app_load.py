@@ -1,0 +1,161 @@
+"""Many visitors at once, memory, a waiting room that is full, files that are left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from gradio_client import Client, handle_file
+
+from hsr_hub import HSRNet
+from tests.space import Space, noise, pixels, running
+
+pytestmark = pytest.mark.slow
+
+VISITORS = 10
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Space]:
+    """A Space of this module's own, whose memory nobody else uses."""
+    with running() as space:
+        yield space
+
+
+class Memory:
+    """Samples of what a process holds."""
+
+    def __init__(self, process: int) -> None:
+        self._process = psutil.Process(process)
+        self.start = self.now()
+        self.peak = self.start
+
+    def now(self) -> int:
+        """MiB that are resident."""
+        return self._process.memory_info().rss >> 20
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look every 20 ms during the block."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.02):
+                self.peak = max(self.peak, self.now())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_ten_visitors_at_once_get_their_own_and_memory_stays_bounded(
+    busy: Space, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    def visit(number: int) -> tuple[Path, str]:
+        path = tmp_path / f"visitor{number}.png"
+        noise((220 + 4 * number, 160), seed=number).save(path)
+        client = Client(busy.address, verbose=False)
+        all_here.wait()
+        return path, client.predict(handle_file(str(path)), api_name="/upscale")
+
+    memory = Memory(busy.process.pid)
+    alone = _one(busy, tmp_path, memory)
+    all_here = threading.Barrier(VISITORS)
+    started = time.perf_counter()
+    with memory.watched(), ThreadPoolExecutor(VISITORS) as visitors:
+        results = list(visitors.map(visit, range(VISITORS)))
+    seconds = time.perf_counter() - started
+
+    shipped = HSRNet.from_pretrained("hsr-lite-x4")
+    for path, result in results:
+        assert Path(result).name == f"{path.stem}-4x.png"
+        assert np.array_equal(pixels(result), np.asarray(shipped.upscale(path)))
+    with capsys.disabled():
+        print(
+            f"\n{VISITORS} visitors at once: all served in {seconds:.1f} s; memory {memory.start} "
+            f"MiB idle, {alone} MiB with one, at most {memory.peak} MiB with {VISITORS}"
+        )
+    # One picture is worked on at a time, so ten cost about what one does.
+    assert memory.peak - alone < 400
+
+
+def _one(space: Space, folder: Path, memory: Memory) -> int:
+    """The most that a single picture of that size takes."""
+    noise((260, 160)).save(folder / "alone.png")
+    with memory.watched():
+        Client(space.address, verbose=False).predict(
+            handle_file(str(folder / "alone.png")), api_name="/upscale"
+        )
+    return memory.peak
+
+
+def test_a_full_waiting_room_says_so(busy: Space, tmp_path: Path):
+    def knock(_: int) -> int:
+        request = urllib.request.Request(
+            f"{busy.address}/gradio_api/call/upscale",
+            json.dumps({"data": [picture, 4, None, None, 0, "hsr-lite-x4"]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            assert "Queue is full" in error.read().decode()
+            return error.code
+
+    picture = _uploaded(busy, tmp_path)
+    with ThreadPoolExecutor(8) as visitors:
+        answers = list(visitors.map(knock, range(100)))
+    assert set(answers) == {200, 503}
+    assert answers.count(200) >= 32
+    # And it empties again: whoever comes later is served.
+    for _ in range(120):
+        with urllib.request.urlopen(f"{busy.address}/gradio_api/queue/status") as answer:
+            if json.load(answer)["queue_size"] == 0:
+                break
+        time.sleep(0.5)
+    assert Client(busy.address, verbose=False).predict(
+        handle_file(str(tmp_path / "waiting.png")), api_name="/upscale"
+    )
+
+
+def _uploaded(space: Space, folder: Path) -> dict[str, Any]:
+    noise((160, 120)).save(folder / "waiting.png")
+    body = b"--edge\r\nContent-Disposition: form-data; name=files; filename=waiting.png\r\n\r\n"
+    body += (folder / "waiting.png").read_bytes() + b"\r\n--edge--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+    request = urllib.request.Request(f"{space.address}/gradio_api/upload", body, headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_behind(tmp_path: Path, by: signal.Signals):
+    with running() as space:
+        noise((80, 60)).save(tmp_path / "photo.png")
+        client = Client(space.address, verbose=False)
+        client.predict(handle_file(str(tmp_path / "photo.png")), api_name="/upscale")
+        [folder] = space.temporary.glob("hsr-hub-*")
+        files = {path.name for path in folder.rglob("*") if path.is_file()}
+        # The upload and the result, and the examples that the page shows.
+        examples = {"cat.png", "astronaut.png", "coffee.png"}
+        assert files - examples == {"photo-4x.png", "photo.png"}
+        space.process.send_signal(by)
+        space.process.wait(30)
+        assert list(space.temporary.iterdir()) == []

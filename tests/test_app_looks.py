@@ -1,0 +1,156 @@
+"""The page: keyboard, screen readers, a phone's width, light and dark."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.space import Space, drop, sharpen
+
+pytestmark = pytest.mark.slow
+
+
+def focused(page: Page) -> str:
+    """What a screen reader would say of the element that has the focus."""
+    return page.evaluate(
+        """() => {
+            const e = document.activeElement;
+            return e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent;
+        }"""
+    ).strip()
+
+
+def test_tab_goes_down_the_page_in_order(page: Page, space: Space, cat: Path):
+    drop(page, space, cat)
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("body").press("Home")
+    names = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        names.append(focused(page))
+    order = ["One photo", "Upload file", "1x", "4x", "Make it sharp", "Example: Chelsea the cat"]
+    places = [names.index(name) for name in order]
+    assert places == sorted(places), names
+
+
+def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: Path):
+    drop(page, space, cat)
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("#go").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    handle = page.get_by_role("slider", name="Line between before and after")
+    expect(handle).to_have_attribute("aria-valuenow", "50")
+    handle.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")
+    expect(handle).to_have_attribute("aria-valuenow", "40")
+    after = page.get_by_role("img", name="After: the sharpened photo")
+    expect(after).to_have_attribute("style", re.compile(r"inset\(0px 0px 0px (39|40)\."))
+    page.get_by_role("button", name="Fullscreen").press("Enter")
+    expect(page.locator("#slider")).to_have_class(re.compile("fullscreen"))
+
+
+def test_the_wheel_zooms_into_both(page: Page, space: Space, cat: Path):
+    sharpen(page, space, cat)
+    images = page.locator("#slider img")
+    expect(images.first).to_have_js_property("complete", True)
+    box = images.first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.4 * box["height"])
+    for _ in range(8):
+        page.mouse.wheel(0, -100)
+        page.wait_for_timeout(50)
+    for index in range(2):
+        expect(images.nth(index)).to_have_attribute("style", re.compile(r"scale\(1\.[3-5]"))
+
+
+def test_what_is_seen_has_a_name(page: Page, space: Space, cat: Path):
+    sharpen(page, space, cat)
+    named: list[tuple[Literal["img", "group", "button"], str]] = [
+        ("img", "Your photo"),
+        ("img", "Before: your photo, enlarged the plain way"),
+        ("img", "After: the sharpened photo"),
+        ("group", "Enlarge"),
+        ("group", "Format"),
+        ("button", "Download PNG"),
+        ("button", "Example: Eileen Collins"),
+    ]
+    for role, name in named:
+        expect(page.get_by_role(role, name=name).first).to_be_visible()
+    nameless = page.locator("img:visible:not([alt])")
+    assert nameless.count() == 0, nameless.first.evaluate("image => image.outerHTML")
+    expect(page.get_by_role("status").filter(has_text="became")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_without_scrolling_sideways(
+    browser: Browser, space: Space, cat: Path, scheme
+):
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme=scheme
+    )
+    page = context.new_page()
+    sharpen(page, space, cat)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    card = page.locator(".facts").bounding_box()
+    last = page.locator(".facts dd").last.bounding_box()
+    assert card and last and last["x"] + last["width"] <= card["x"] + card["width"]
+    for place in ("#go", "#download", "#slider"):
+        box = page.locator(place).bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390, place
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3]) / 3
+    assert brightness > 200 if scheme == "light" else brightness < 60
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(
+    browser: Browser, space: Space, cat: Path, wrong_files, scheme
+):
+    """Contrast of 4.5 to 1, what WCAG AA asks of small print, everywhere on our own texts."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    sharpen(page, space, cat)
+    places = "#title p, .facts dt, .facts dd, .segments span, .done, #go, #download"
+    places += ", #examples .label, [data-testid=block-info]"
+    looked_at, poor = page.evaluate(CONTRASTS, places)
+    assert looked_at > 15 and poor == []
+    page.locator("#photo input[type=file]").set_input_files(wrong_files["text.png"])
+    expect(page.locator("#problem")).to_be_visible(timeout=20_000)
+    assert page.evaluate(CONTRASTS, ".problem, .problem strong") == [2, []]
+    context.close()
+
+
+CONTRASTS = """(places) => {
+    const channels = (colour) => (colour.match(/[\\d.]+/g) || []).map(Number);
+    const light = (rgb) => {
+        const [r, g, b] = rgb.slice(0, 3).map((v) => {
+            v /= 255;
+            return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+        for (let e = element; e; e = e.parentElement) {
+            const colour = channels(getComputedStyle(e).backgroundColor);
+            if (colour.length === 3 || colour[3] > 0.99) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const poor = [];
+    let lookedAt = 0;
+    for (const e of document.querySelectorAll(places)) {
+        if (!e.offsetParent) continue;
+        lookedAt += 1;
+        const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (contrast < 4.5) poor.push([e.className || e.id, e.textContent, contrast]);
+    }
+    return [lookedAt, poor];
+}"""

@@ -1,0 +1,277 @@
+"""Which weights the page runs on: those asked for, their twins, and the shipped ones instead."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
+
+from hsr_hub import HSRNet
+from hsr_hub.space import networks
+from tests.hub_client import assert_no_token, client, environment
+from tests.hub_double import Hub
+from tests.space import Space, download, drop, noise, pixels, running
+
+SHIPPED = "hsr-lite-x4"
+
+
+def perturbed(seed: int) -> HSRNet:
+    """The shipped network with other weights of the same shape."""
+    network = HSRNet.from_pretrained(SHIPPED)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * parameter.std() * torch.randn_like(parameter))
+    return network
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> dict[str, str]:
+    """Folders with two sets, the twin of the first, and a set of another shape."""
+    folder = tmp_path_factory.mktemp("sets")
+    networks = {"plain": perturbed(1), "other": perturbed(2), "twin": perturbed(3)}
+    networks["small"] = HSRNet(kernel_sizes=[3], widths=[8], fusion_width=8)
+    for name, network in networks.items():
+        network.save_pretrained(folder / name)
+    return {name: str(folder / name) for name in networks}
+
+
+@pytest.fixture(scope="module")
+def choice(sets: dict[str, str]) -> Iterator[Space]:
+    """A Space with two sets, one of them with a twin."""
+    names = f"{sets['plain']}, {sets['other']}"
+    with running(HSR_MODEL_ID=names, HSR_DETAIL_MODEL_ID=sets["twin"]) as space:
+        yield space
+
+
+@pytest.mark.slow
+def test_strength_and_model_are_shown_where_they_are_a_choice(
+    page: Page, space: Space, choice: Space, sets: dict[str, str]
+):
+    page.goto(space.address)
+    expect(page.locator("#go")).to_be_visible()
+    expect(page.get_by_label("Strength").locator("visible=true")).to_have_count(0)
+    expect(page.get_by_label("Model").locator("visible=true")).to_have_count(0)
+    page.goto(choice.address)
+    expect(page.get_by_role("slider", name="Strength").first).to_be_visible()
+    model = page.get_by_role("combobox", name="Model").first
+    expect(model).to_have_value("plain")
+    # The second set has no twin: nothing to be strong about.
+    model.click()
+    page.get_by_role("option", name="other").click()
+    expect(page.get_by_role("slider", name="Strength").locator("visible=true")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_strength_mixes_a_set_with_its_twin(
+    page: Page, choice: Space, sets: dict[str, str], tmp_path: Path
+):
+    path = tmp_path / "photo.png"
+    noise((60, 40)).save(path)
+    drop(page, choice, path)
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.get_by_role("spinbutton", name="Strength").first.fill("0.6")
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    plain, twin = (HSRNet.from_pretrained(sets[name]) for name in ("plain", "twin"))
+    expected = HSRNet.interpolate(plain, twin, 0.6).upscale(path)
+    assert np.array_equal(pixels(download(page, tmp_path)), np.asarray(expected))
+    assert not np.array_equal(np.asarray(expected), np.asarray(plain.upscale(path)))
+
+
+@pytest.mark.slow
+def test_the_endpoint_takes_strength_and_model(choice: Space, sets: dict[str, str], tmp_path: Path):
+    path = tmp_path / "photo.png"
+    noise((60, 40)).save(path)
+    space = Client(choice.address, verbose=False)
+    for options, name in [
+        ({}, "plain"),
+        ({"strength": 1}, "twin"),
+        ({"model": "other"}, "other"),
+    ]:
+        result = space.predict(handle_file(str(path)), api_name="/upscale", **options)
+        expected = HSRNet.from_pretrained(sets[name]).upscale(path)
+        assert np.array_equal(pixels(result), np.asarray(expected)), name
+
+
+@pytest.mark.slow
+def test_without_the_hub_the_page_starts_soon_and_says_what_it_runs_on(
+    page: Page, cat: Path, tmp_path: Path
+):
+    started = time.perf_counter()
+    with running(
+        HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+        HF_HOME=str(tmp_path),
+        HSR_MODEL_ID="org/hsr",
+        HSR_REVISION="v1.0",
+        HSR_DETAIL_MODEL_ID="org/hsr-detail",
+    ) as space:
+        assert time.perf_counter() - started < 60
+        page.goto(space.address)
+        notice = page.get_by_role("status").filter(has_text="could not be loaded")
+        expect(notice).to_contain_text("org/hsr could not be loaded: the Hub cannot be reached")
+        expect(notice).to_contain_text(f"Shipped weights ({SHIPPED}) are used instead")
+        result = Client(space.address, verbose=False).predict(
+            handle_file(str(cat)), scale=1, api_name="/upscale"
+        )
+        expected = HSRNet.from_pretrained(SHIPPED).upscale(cat, scale=1)
+        assert np.array_equal(pixels(result), np.asarray(expected))
+
+
+@pytest.mark.slow
+def test_weights_come_from_the_hub_at_the_revision_asked_for(
+    sets: dict[str, str], cat: Path, tmp_path: Path
+):
+    push = ("-m", "hsr_hub", "push")
+    with Hub().serve() as hub:
+        for name, tag in (("plain", "v1.0"), ("other", "v2.0")):
+            done = client(hub, tmp_path / "a", *push, sets[name], "org/hsr", "--tag", tag)
+            assert done.returncode == 0, done.stderr
+        settings = {**environment(hub, tmp_path / "b"), "HSR_MODEL_ID": "org/hsr"}
+        with running(**settings, HSR_REVISION="v1.0") as space:
+            result = Client(space.address, verbose=False).predict(
+                handle_file(str(cat)), scale=1, api_name="/upscale"
+            )
+            expected = HSRNet.from_pretrained(sets["plain"]).upscale(cat, scale=1)
+            assert np.array_equal(pixels(result), np.asarray(expected))
+            assert_no_token(space.log.read_text())
+
+
+def test_the_shipped_sets_are_the_default():
+    found = networks.load({}, "cpu")
+    assert found.names[0] == SHIPPED and found.notices == []
+    assert not any(name.endswith("-detail") for name in found.names)
+
+
+def test_a_shipped_twin_needs_no_asking(monkeypatch, tmp_path: Path):
+    for name in (SHIPPED, f"{SHIPPED}-detail", f"{SHIPPED}-real"):
+        perturbed(4).save_pretrained(tmp_path / name)
+    monkeypatch.setattr("hsr_hub.checkpoint.SHIPPED", tmp_path)
+    found = networks.load({}, "cpu")
+    assert found.names == [SHIPPED, f"{SHIPPED}-real"]
+    assert list(found.detail) == [SHIPPED]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("config.json", "its files are broken"),
+        ("model.safetensors", "its files are broken"),
+        ("missing", "it does not exist, or lacks config.json"),
+    ],
+)
+def test_broken_weights_are_replaced_by_the_shipped_ones(tmp_path: Path, broken, reason):
+    folder = tmp_path / "broken"
+    perturbed(5).save_pretrained(folder)
+    if broken == "missing":
+        (folder / "config.json").unlink()
+    else:
+        (folder / broken).write_text("{")
+    found = networks.load({"HSR_MODEL_ID": str(folder)}, "cpu")
+    assert found.names == [SHIPPED]
+    assert reason in found.notices[0] and "used instead" in found.notices[1]
+
+
+def test_one_of_two_that_is_missing_leaves_the_other(sets: dict[str, str], tmp_path: Path):
+    found = networks.load({"HSR_MODEL_ID": f"{tmp_path / 'no'},{sets['other']}"}, "cpu")
+    assert found.names == ["other"] and len(found.notices) == 1
+
+
+def test_a_twin_of_another_shape_is_not_mixed(sets: dict[str, str]):
+    found = networks.load(
+        {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["small"]}, "cpu"
+    )
+    assert found.detail == {} and "another shape" in found.notices[0]
+
+
+def test_what_was_downloaded_before_serves_without_the_hub(
+    monkeypatch, sets: dict[str, str], tmp_path: Path
+):
+    """A snapshot in the Hub's cache, as the Space's preloading leaves it."""
+    repository = tmp_path / "models--org--hsr"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    HSRNet.from_pretrained(sets["plain"]).save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    found = networks.load({"HSR_MODEL_ID": "org/hsr"}, "cpu")
+    assert found.names == ["org/hsr"] and found.notices == []
+
+
+def test_mixtures_are_kept_a_few_at_a_time(sets: dict[str, str]):
+    found = networks.load(
+        {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu"
+    )
+    half = found.get("plain", 0.5)
+    assert found.get("plain", 0.5) is half
+    for strength in (0.1, 0.2, 0.3, 0.4):
+        found.get("plain", strength)
+    assert found.get("plain", 0.5) is not half
+    assert found.get("plain", 0) is found.plain["plain"]
+
+
+ZERO_GPU = '''
+"""Stands in for the `spaces` package of a ZeroGPU Space: calls run in a forked process."""
+import json, multiprocessing, os
+
+def GPU(duration):
+    def decorate(function):
+        def lent(*args, **kwargs):
+            if os.path.exists(os.environ["LENT"] + ".none"):
+                import gradio
+                raise gradio.Error("No GPU time left today", title="ZeroGPU quota exceeded")
+            with open(os.environ["LENT"], "a") as log:
+                log.write(json.dumps(duration(*args, **kwargs)) + "\\n")
+            context = multiprocessing.get_context("fork")
+            here, there = context.Pipe(duplex=False)
+            def call():
+                there.send(function(*args, **kwargs))
+            context.Process(target=call, daemon=True).start()
+            return here.recv()
+        return lent
+    return decorate
+'''
+
+
+@pytest.mark.slow
+def test_on_zero_gpu_the_work_is_lent_a_gpu_for_as_long_as_it_takes(
+    page: Page, cat: Path, tmp_path: Path
+):
+    (tmp_path / "spaces.py").write_text(ZERO_GPU)
+    log = tmp_path / "lent"
+    with running(
+        SPACES_ZERO_GPU="true",
+        PYTHONPATH=str(tmp_path),
+        LENT=str(log),
+        OMP_NUM_THREADS="1",  # GNU's OpenMP does not survive a fork
+    ) as space:
+        drop(page, space, cat)
+        # Nothing was measured yet, and nothing is made up.
+        expect(page.locator("#facts")).to_contain_text("known after the first", timeout=20_000)
+        page.locator("#go").click()
+        expect(page.locator("#note")).to_be_visible(timeout=60_000)
+        expected = HSRNet.from_pretrained(SHIPPED).upscale(cat)
+        assert np.array_equal(pixels(download(page, tmp_path)), np.asarray(expected))
+        api = Client(space.address, verbose=False)
+        api.predict(handle_file(str(cat)), api_name="/upscale")
+        noise((900, 600)).save(tmp_path / "larger.png")
+        api.predict(handle_file(str(tmp_path / "larger.png")), scale=1, api_name="/upscale")
+        # No GPU time left: what the package says comes through, and the page is ready again.
+        (tmp_path / "lent.none").touch()
+        page.locator("#go").click()
+        expect(page.get_by_test_id("toast-body")).to_contain_text("No GPU time left")
+        expect(page.locator("#go")).to_be_visible()
+        with pytest.raises(AppError, match="No GPU time left today"):
+            api.predict(handle_file(str(cat)), api_name="/upscale")
+    first, second, larger = (json.loads(line) for line in log.read_text().splitlines())
+    assert first == 50  # a guess
+    assert 10 <= second < larger <= 120  # by the measure, and by the pixels
