@@ -94,8 +94,7 @@ class HierarchicalFeatureExtraction(nn.Module):
         self.branches = nn.ModuleList(
             Branch(k, width, dilations) for k, width in zip(kernel_sizes, widths, strict=True)
         )
-        # All else can be read off the weights' shapes: with this they describe the network alone,
-        # for programs that read no config.json (see spandrel_arch.py).
+        # All else shows in the weights' shapes, for programs without config.json (spandrel_arch).
         self.register_buffer("dilations", torch.tensor(list(dilations)))
 
     def forward(self, lq: Tensor) -> Tensor:
@@ -133,10 +132,10 @@ class Upsampler(nn.Module):
             return F.pixel_shuffle(_activation(self.conv(features)), r)
         # The same in channels_last, which pixel_shuffle leaves: with the convolution's channels in
         # the order (r, r, out) the shuffle moves blocks of them and the layout stays.
-        weight, bias = self.conv.weight, self.conv.bias
-        assert bias is not None
-        weight = weight.unflatten(0, (-1, r * r)).transpose(0, 1).flatten(0, 1)
-        bias = bias.unflatten(0, (-1, r * r)).t().flatten()
+        weight, bias = (
+            parameter.unflatten(0, (-1, r * r)).transpose(0, 1).flatten(0, 1)
+            for parameter in self.conv.parameters()
+        )
         blocks = _activation(F.conv2d(features, weight, bias, padding=1)).permute(0, 2, 3, 1)
         blocks = blocks.unflatten(3, (r, r, -1)).transpose(2, 3)  # (B,H,r,W,r,out)
         return blocks.flatten(1, 2).flatten(2, 3).permute(0, 3, 1, 2)
@@ -248,17 +247,10 @@ class HSRNet(
                 head.bias.zero_()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As `nn.Module.load_state_dict`; weights trained with other dilations are refused.
-
-        Raises:
-            ValueError: They were.
-        """
-        stored = state_dict.get("extraction.dilations")
-        if stored is not None and stored.tolist() != self.config["dilations"]:
-            raise ValueError(
-                f"the weights have dilations {stored.tolist()}, the network "
-                f"{self.config['dilations']}: weights and config.json do not belong together"
-            )
+        """As `nn.Module.load_state_dict`; a ValueError for weights with other dilations."""
+        stored, ours = state_dict.get("extraction.dilations"), self.config["dilations"]
+        if stored is not None and stored.tolist() != ours:
+            raise ValueError(f"the weights have dilations {stored.tolist()}, config.json {ours}")
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def forward(self, lq: Tensor) -> list[Tensor]:
