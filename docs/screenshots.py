@@ -3,7 +3,7 @@
     python docs/screenshots.py [FOLDER]
 
 Needs what the browser tests need. All go to FOLDER (default: out/screenshots); `done` and `phone`
-also, with fewer colours, to docs/.
+also to docs/.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ def main(folder: Path) -> None:
         browser.close()
     for name in ("done", "phone"):
         with Image.open(folder / f"{name}.png") as image:
-            few = image.convert("RGB").quantize(256)
-        few.save(ROOT / "docs" / f"space-{name}.png", optimize=True)
+            image.convert("RGB").save(ROOT / "docs" / f"space-{name}.png", optimize=True)
 
 
 def visit(browser: Browser, **options) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet, image_io
@@ -19,6 +21,7 @@ from hsr_hub.space.jobs import Job, Jobs, Stopped, Turns
 from hsr_hub.space.networks import Networks
 from hsr_hub.space.speed import Speed
 from tests.space import noise
+from tests.util import ROOT
 
 
 def shop(folder: Path, model: HSRNet) -> work.Workshop:
@@ -202,3 +205,15 @@ def test_a_new_job_stops_the_one_before(tmp_path: Path):
 )
 def test_times_are_told_in_steps_that_promise_no_more_than_is_known(seconds, text):
     assert words.duration(seconds) == text
+
+
+def test_the_front_matter_is_what_a_space_needs():
+    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
+    assert re.fullmatch(r"6\.\d+\.\d+", front["sdk_version"]), "pinned"
+    assert front["python_version"] == "3.12"
+    assert 0 < len(front["short_description"]) <= 60
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert {"title", "emoji", "license"} <= set(front)
+    assert {"super-resolution", "mcp-server"} <= set(front["tags"])
