@@ -126,11 +126,14 @@ def test_average_follows_the_weights(model: HSRNet):
 
 
 def test_every_flag_is_read():
-    files = ("train_accelerate.py", "hsr_hub/training/optimizers.py")
-    source = "".join((ROOT / name).read_text() for name in files)
+    programs = ("train_accelerate.py", "hsr_hub/training/optimizers.py")
+    source = "".join((ROOT / name).read_text() for name in programs)
+    card = (ROOT / "hsr_hub/training/card.py").read_text()
     flags = re.findall(r'"--(\w+)"', (ROOT / "hsr_hub/training/arguments.py").read_text())
     assert len(flags) > 20
-    assert [f for f in flags if f"args.{f}" not in source and f'"{f}"' not in source] == []
+    # The card quotes the names of flags that it leaves out: there only an attribute counts.
+    unread = [f for f in flags if f"args.{f}" not in source + card and f'"{f}"' not in source]
+    assert unread == []
 
 
 def test_real_degradation_is_seeded_and_fits(photo_folder: Path):
