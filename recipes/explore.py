@@ -1,0 +1,167 @@
+"""Short comparisons at equal minutes, before a long run: what shapes and losses are worth.
+
+    python recipes/explore.py VARIANT --out DIR [--minutes 6]
+
+Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores,
+for as many steps as fit into the minutes; then measures it on Set5 and Set14, and on Set14 degraded
+by benchmarks/degrade.py. Prints a line of JSON and adds it to `exploration.json`, from which
+`python recipes/explore.py table` makes the table of README.md beside it. Nothing else should run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import train_accelerate
+from benchmarks.degrade import degrade_set
+from hsr_hub import HSRNet
+from hsr_hub.evaluation import evaluate
+from hsr_hub.paths import data_root
+
+RESULTS = ROOT / "recipes" / "exploration.json"
+TIMED_STEPS = 12
+
+
+def pixel_loss(weights: Sequence[float], sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+    """The pixel loss with a weight for every level."""
+    losses = [w * F.l1_loss(a, b) for w, a, b in zip(weights, sr, gt, strict=True) if w]
+    return sum(losses[1:], start=losses[0])
+
+
+class PlusSmallKernel(nn.Module):
+    """A large kernel with a 3x3 one added to its middle: two convolutions, trained as one."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.small = nn.Parameter(torch.zeros(*weight.shape[:2], 3, 3))
+        nn.init.kaiming_uniform_(self.small, a=5**0.5)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """(out,in,k,k) to (out,in,k,k)."""
+        return weight + F.pad(self.small, [(weight.shape[-1] - 3) // 2] * 4)
+
+
+def reparameterised(build: Any, args: argparse.Namespace) -> HSRNet:
+    """The network with `PlusSmallKernel` in its 5x5 and 7x7 convolutions."""
+    net = build(args)
+    for branch in net.extraction.branches[1:]:
+        for conv in branch.convs:
+            parametrize.register_parametrization(conv, "weight", PlusSmallKernel(conv.weight))
+    return net
+
+
+LITE = [*("--kernel_sizes", "3", "5", "7", "--widths", "48", "16", "8")]
+SERIAL = [*("--kernel_sizes", "3", "--widths", "64")]
+REAL = ["--degradation", "real"]
+LAST_ONLY = (0, 0, 1)
+
+VARIANTS: dict[str, tuple[list[str], Sequence[float], str]] = {
+    "base": (LITE, (1, 1, 1), "branches 3, 5, 7 of 48, 16, 8 channels; every level supervised"),
+    "serial": (SERIAL, LAST_ONLY, "one 3x3 branch of 64 channels, the last level alone"),
+    "base-real": ([*LITE, *REAL], (1, 1, 1), "`base`, trained on degraded input"),
+    "serial-real": ([*SERIAL, *REAL], LAST_ONLY, "`serial`, trained on degraded input"),
+    "coarse-0.1": (LITE, (0.1, 0.1, 1), "the losses of x1 and x2 weigh a tenth"),
+    "reparam": (LITE, (1, 1, 1), "a 3x3 kernel added to each 5x5 and 7x7 one, folded afterwards"),
+}
+"""Flags of the training, weights of the levels' losses, and what it is."""
+
+
+def step_seconds(flags: list[str], out: Path) -> float:
+    """Seconds of a step, the first ones left out."""
+    times: list[float] = []
+    step = train_accelerate.generator_step
+
+    def timed(*args: Any) -> Any:
+        times.append(time.perf_counter())
+        return step(*args)
+
+    train_accelerate.generator_step = timed
+    steps = ["--max_train_steps", str(TIMED_STEPS), "--checkpointing_steps", "1000"]
+    train_accelerate.main([*flags, *steps, "--output_dir", str(out / "timing")])
+    train_accelerate.generator_step = step
+    return (times[-1] - times[3]) / (len(times) - 4)
+
+
+def explore(name: str, out: Path, minutes: float) -> dict[str, Any]:
+    """Train a variant for so long, and measure it."""
+    flags, weights, what = VARIANTS[name]
+    data = data_root()
+    train_accelerate.pixel_loss = partial(pixel_loss, weights)
+    if name == "reparam":
+        train_accelerate.build_generator = partial(
+            reparameterised, train_accelerate.build_generator
+        )
+    flags = [
+        *("--train_data_dir", *(str(data / "train" / f"photos-{i}") for i in (1, 2, 3))),
+        *("--fusion_width", "48", "--reconstruction_widths", "24", "12", "--cache_images"),
+        *("--crop_size", "128", "--train_batch_size", "16", "--learning_rate", "2e-3", *flags),
+    ]
+    made: list[HSRNet] = []
+    train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
+    seconds = step_seconds(flags, out)
+    steps = int(60 * minutes / seconds)
+    steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
+    train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
+
+    net = made[-1].eval()
+    for conv in [m for m in net.modules() if parametrize.is_parametrized(m)]:
+        parametrize.remove_parametrizations(conv, "weight")
+    degrade_set(data / "test" / "Set14", out / "Set14-degraded")
+    sets = [data / "test" / "Set5", data / "test" / "Set14", out / "Set14-degraded"]
+    found = {folder.name: evaluate(net, folder, dtype="float32").psnr_y for folder in sets}
+    return {
+        "variant": name, "what": what, "minutes": minutes, "steps": steps,
+        "seconds_per_step": seconds, "parameters": sum(p.numel() for p in net.parameters()),
+        "psnr_y": found,
+    }  # fmt: skip
+
+
+def table() -> str:
+    """What was found, as Markdown."""
+    lines = [
+        "| variant | what | parameters | steps | Set5 | Set14 | Set14 degraded |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in json.loads(RESULTS.read_text()):
+        psnr = " | ".join(f"{value:.2f}" for value in row["psnr_y"].values())
+        lines.append(
+            f"| `{row['variant']}` | {row['what']} | {row['parameters'] / 1000:.0f} k "
+            f"| {row['steps']} | {psnr} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """One variant, or the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("variant", choices=[*VARIANTS, "table"])
+    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    if args.variant == "table":
+        print(table())
+        return
+    row = explore(args.variant, args.out, args.minutes)
+    print(json.dumps(row))
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    rows = [r for r in rows if r["variant"] != args.variant]
+    RESULTS.write_text(json.dumps([*rows, row], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
