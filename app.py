@@ -32,6 +32,7 @@ from gradio import themes
 from hsr_hub.cli import best_device
 from hsr_hub.image_io import Picture
 from hsr_hub.space import networks, words, work
+from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Turns
 from hsr_hub.space.one import FORMATS, OnePhoto
 from hsr_hub.space.orders import EXACT, Order, order
@@ -278,7 +279,7 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
         several_ticket = gr.State()
 
     # What happens when.
-    one = OnePhoto(shop)
+    one = OnePhoto(shop, Examples(Path(example) for [example] in EXAMPLES))
     places = {
         "photo": photo, "picture": picture, "problem": problem, "facts": facts, "go": go,
         "stop": stop, "waiting": waiting, "stage": stage, "meter": meter, "slider": slider,

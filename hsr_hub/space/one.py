@@ -15,6 +15,7 @@ from typing import Any
 from hsr_hub import image_io
 from hsr_hub.image_io import ImageError, Picture
 from hsr_hub.space import pictures, storage, words
+from hsr_hub.space.examples import Examples, Outcome
 from hsr_hub.space.jobs import Job, Stopped
 from hsr_hub.space.orders import EXACT, Order, fill_in
 from hsr_hub.space.pictures import Upload
@@ -33,8 +34,8 @@ SMALL = "small.jpg"
 class OnePhoto:
     """What the tab does."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self.shop = shop
+    def __init__(self, shop: Workshop, examples: Examples) -> None:
+        self.shop, self.examples = shop, examples
 
     def receive(self, visitor: str, file: dict | None, *form: Any) -> Changes:
         """A photo was dropped, pasted, taken or removed: say what will be made of it."""
@@ -98,6 +99,10 @@ class OnePhoto:
     def sharpen(self, visitor: str, ticket: Ticket) -> Iterator[Changes]:
         """Do the work, and tell the page about it."""
         job, picture, order = ticket
+        kept = self.examples.find(picture.path, order)
+        if kept:
+            yield self._done(picture, order, kept, None)
+            return
         task = Task(
             self.shop, picture.path, picture.name, lambda _: order, job, self._finish(ticket), True
         )
@@ -120,10 +125,16 @@ class OnePhoto:
             problem = words.problem("This did not work.", error)
             yield {**_show("empty"), "problem": _text(problem)}
             return
-        path, before, after = task.outcome
-        seconds = time.perf_counter() - started
+        self.examples.keep(picture.path, order, task.outcome)
+        yield self._done(picture, order, task.outcome, time.perf_counter() - started)
+
+    def _done(
+        self, picture: Upload, order: Order, outcome: Outcome, seconds: float | None
+    ) -> Changes:
+        """The result is there, made in so many seconds, or before."""
+        path, before, after = outcome
         target = order.target(picture.size)
-        yield {
+        return {
             **_show("done"),
             "slider": {"value": (str(before), str(after)), "visible": True},
             "note": _text(words.done(picture.size, target, seconds, reduced=after != path)),
@@ -135,7 +146,7 @@ class OnePhoto:
     def _finish(self, ticket: Ticket):
         job, picture, _ = ticket
 
-        def finish(order: Order, source: Picture, made: Picture) -> tuple[Path, Path, Path]:
+        def finish(order: Order, source: Picture, made: Picture) -> Outcome:
             path = self.shop.keep(job, picture.name, order, made)
             return path, *pictures.save_pair(source, made, path, job.folder)
 

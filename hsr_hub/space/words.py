@@ -103,12 +103,15 @@ def queue(ahead: int) -> str:
     return f'<div class="meter"><p role="status">{text}</p></div>'
 
 
-def done(source: tuple[int, int], target: tuple[int, int], seconds: float, reduced: bool) -> str:
-    """What was done, under the slider."""
+def done(
+    source: tuple[int, int], target: tuple[int, int], seconds: float | None, reduced: bool
+) -> str:
+    """What was done, under the slider; in no seconds where it was there already."""
+    took = "was made before" if seconds is None else f"took {seconds:.1f} s"
     if target == source:
-        text = f"<strong>{size(source)}</strong> cleaned up in {seconds:.1f} s. "
+        text = f"<strong>{size(source)}</strong> cleaned up; it {took}. "
     else:
-        text = f"{size(source)} became <strong>{size(target)}</strong> in {seconds:.1f} s. "
+        text = f"{size(source)} became <strong>{size(target)}</strong>; it {took}. "
         text += "Before: resized the plain way (bicubic). "
     text += "Drag the line; scroll or pinch to zoom."
     if reduced:
