@@ -30,7 +30,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
@@ -66,7 +65,7 @@ from hsr_hub.training.losses import (
     real_over_fake,
 )
 from hsr_hub.training.optimizers import build_optimizer, learning_rate_at, set_rate
-from hsr_hub.training.validation import check_pairs, validate
+from hsr_hub.training.validation import check_pairs, log_grid, validate
 
 logger = logging.getLogger("train")
 
@@ -123,12 +122,13 @@ class Networks:
 
 
 def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm) -> bool:
-    """Backward, clip, step; False when the gradient was not finite and the step was left out.
+    """Backward, clip, step; False when loss or gradient was not finite and the step left out.
 
     The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
     the device, once per network and step.
     """
-    accelerator.backward(loss)
+    # A loss that is not finite need not have such a gradient (L1's is a sign): times NaN it has.
+    accelerator.backward(loss * (1 + (loss - loss).detach()))
     finite = True
     if accelerator.sync_gradients:
         # accelerator.clip_grad_norm_ would unscale every optimizer's fp16 gradients, so those that
@@ -315,12 +315,7 @@ def main(argv: list[str] | None = None) -> None:
         if main_process and result.grid:
             with naming("--output_dir"), write_whole(args.output_dir / "sample.png") as partial:
                 result.grid.save(partial)
-            images = {"LR, bicubic, SR, HR": np.asarray(result.grid)[None]}
-            for tracker in accelerator.trackers:
-                if tracker.name == "tensorboard":
-                    tracker.log_images(images, step=state.global_step, dataformats="NHWC")
-                elif tracker.name == "wandb":
-                    tracker.log_images(images, step=state.global_step)
+            log_grid(accelerator.trackers, result.grid, state.global_step)
 
     if args.report_to:
         plain = (int, float, str, bool)
@@ -340,7 +335,8 @@ def main(argv: list[str] | None = None) -> None:
     not_finite: set[str] = set()
     micro_steps, bad_in_a_row, reason, stopped, hinted = 0, 0, "", False, False
     data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
-    for batch in loader:
+    # A run that was stopped after it had converged has nothing left to learn.
+    for batch in () if state.converged(args) else loader:
         data_time += time.perf_counter() - batch_wanted
 
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
@@ -412,17 +408,12 @@ def main(argv: list[str] | None = None) -> None:
             run_validation()
         if state.global_step == args.pixel_steps:
             state.expect_other_losses()
-        converged = (
-            args.patience is not None
-            and state.global_step >= args.pixel_steps
-            and state.validations_since_best >= args.patience
-        )
         stopped = anywhere(accelerator, bool(stop.reason()))
         reason = (
             f"stopped by {stop.reason() or 'a signal to another process'}"
             if stopped
             else f"L_G has converged: {args.patience} validations without a lower one"
-            if anywhere(accelerator, converged)
+            if anywhere(accelerator, state.converged(args))
             else f"reached --max_train_steps {args.max_train_steps}"
             if last
             else ""
@@ -441,7 +432,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # ---- keep and publish
     if main_process:
-        keep(averaged, args, accelerator, state.global_step, len(dataset.paths))
+        with naming("--output_dir"):
+            keep(averaged, args, accelerator, state.global_step, len(dataset.paths))
     accelerator.end_training()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +23,6 @@ from hsr_hub.metadata import Metadata
 
 if TYPE_CHECKING:
     from hsr_hub.modeling import HSRNet
-
-FAILURES = (OSError, ValueError, RuntimeError, MemoryError)
-"""What a picture, a disk or a device can raise; the next picture may go well."""
 
 
 class Job(NamedTuple):
@@ -92,23 +91,22 @@ def plan(inputs: Sequence[Path], output: Path, label: str, format: str | None = 
     image_io.choose_format(output, suffix)
     if output.is_file() or output.suffix[1:].lower() in image_io.WRITE_FORMATS:
         raise ValueError(f"several pictures need a folder; {output} is named as a file")
-    jobs: list[Job] = []
-    taken: set[str] = set()
+    places: list[tuple[Path, Path]] = []
     for entry in inputs:
         if entry.is_dir() and entry.resolve() == output.resolve():
             raise ValueError(
                 f"results in {output} would mix with the pictures: name another folder"
             )
-        for source in _pictures(entry, output):
-            # The folder's tree is kept. Pictures that differ in nothing but the suffix, or in the
-            # folder they were named with, get names that differ.
-            place = source.relative_to(entry).parent if entry.is_dir() else Path()
-            names = [source.stem, f"{source.stem}-{source.suffix[1:].lower()}"]
-            names += [f"{names[1]}-{number}" for number in range(2, len(taken) + 3)]
-            targets = (output / place / f"{name}-{label}.{suffix}" for name in names)
-            target = next(t for t in targets if str(t).casefold() not in taken)
-            taken.add(str(target).casefold())
-            jobs.append(Job(source, target))
+        # The folder's tree is kept.
+        places += [
+            (source, source.relative_to(entry).parent if entry.is_dir() else Path())
+            for source in _pictures(entry, output)
+        ]
+    names = _names(places)
+    jobs = [
+        Job(source, output / place / f"{name}-{label}.{suffix}")
+        for (source, place), name in zip(places, names, strict=True)
+    ]
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
         if job.target.resolve() in sources:
@@ -116,6 +114,29 @@ def plan(inputs: Sequence[Path], output: Path, label: str, format: str | None = 
                 f"{job.target} would take the place of a picture that is to be enlarged"
             )
     return jobs
+
+
+def _names(places: list[tuple[Path, Path]]) -> list[str]:
+    """A name for each source in its place, which no other has.
+
+    Where pictures are called the same, all of them get what tells them apart, so that a picture
+    that is added later never takes the name of another's earlier result.
+    """
+    names = [source.stem for source, _ in places]
+    for tell in (lambda s: s.suffix[1:].lower(), lambda s: _digest(str(s.resolve()))):
+        keys = [
+            str(place / name).casefold() for (_, place), name in zip(places, names, strict=True)
+        ]
+        counts = Counter(keys)
+        names = [
+            f"{name}-{tell(source)}" if counts[key] > 1 else name
+            for (source, _), name, key in zip(places, names, keys, strict=True)
+        ]
+    return names
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _pictures(entry: Path, output: Path) -> list[Path]:
@@ -163,7 +184,7 @@ def upscale_files(model: HSRNet, jobs: Sequence[Job], options: Options) -> int:
     def written(job: Job, result: Picture, writing: Future[None]) -> None:
         try:
             writing.result()
-        except FAILURES as error:
+        except Exception as error:
             failed(job, error)
         else:
             tqdm.write(f"{job.target} {result.size[0]}x{result.size[1]}")
@@ -178,7 +199,7 @@ def upscale_files(model: HSRNet, jobs: Sequence[Job], options: Options) -> int:
             bar.set_description(job.source.name)
             try:
                 result = _upscale(model, job, reading.result(), options)
-            except FAILURES as error:
+            except Exception as error:  # whatever one picture causes, the next may go well
                 failed(job, error)
                 bar.update()
                 continue

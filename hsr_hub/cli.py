@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from dataclasses import asdict, fields
+from datetime import timedelta
 from pathlib import Path
 
 from hsr_hub import HSRNet, __version__, image_io, publish, publish_space
@@ -133,7 +134,11 @@ def best_device() -> str:
 
 
 def _load(args: argparse.Namespace) -> HSRNet:
-    model = HSRNet.from_pretrained(args.model, map_location=args.device or best_device())
+    device = args.device or best_device()
+    try:
+        model = HSRNet.from_pretrained(args.model, map_location=device)
+    except AssertionError as error:  # torch's, where it was built without the device
+        raise ValueError(f"--device {device}: {error}") from error
     if getattr(args, "detail_model", None):
         strength = 0.5 if args.strength is None else args.strength
         model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
@@ -149,8 +154,14 @@ def _upscale(args: argparse.Namespace) -> int:
         raise ValueError("--width and --height stand alone: leave out --scale, --size, --longest")
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if several and not args.device and best_device() == "cuda":
-        args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    everyone = None
+    if several:
+        from accelerate import PartialState
+
+        # On the CPU, as all that the processes do together is to wait for the slowest at the end.
+        everyone = PartialState(cpu=True, timeout=timedelta(days=30))
+        if not args.device and best_device() == "cuda":
+            args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     model = _load(args)
     jobs = plan(args.inputs, args.output, options.label(model.scale), options.format)
     if not jobs:
@@ -164,10 +175,8 @@ def _upscale(args: argparse.Namespace) -> int:
     failures = upscale_files(model, jobs, options)
     if failures:
         print(f"hsr-hub: {failures} of {len(jobs)} pictures failed", file=sys.stderr)
-    if several:  # a launcher ends all processes when the first one reports failure
-        from accelerate import PartialState
-
-        PartialState().wait_for_everyone()
+    if everyone:  # a launcher ends all processes when the first one reports failure
+        everyone.wait_for_everyone()
     return 1 if failures else 0
 
 

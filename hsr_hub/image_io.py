@@ -111,6 +111,8 @@ def read_picture(
             plain = to_plain_mode(image)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
+        except Exception as error:
+            raise ImageError(f"{name} cannot be converted to plain colours ({error})") from error
         _warn_of_conversion(image, name)
         return Picture(np.array(plain), Metadata.of(plain))
 
@@ -154,6 +156,11 @@ def _opened(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageF
     if image.width * image.height > max_pixels:
         image.close()
         raise ImageError(too_large)
+    for key in ("icc_profile", "xmp"):  # a TIFF may hold numbers there: Pillow would trip over them
+        value = image.info.get(key)
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(part, (bytes, str)) for part in parts):
+            image.info.pop(key, None)
     return image
 
 

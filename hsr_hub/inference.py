@@ -190,14 +190,19 @@ def choose_dtype(
     """The type of the convolutions: the one asked for, or by default the fastest that is safe.
 
     That is bfloat16 for 8-bit pictures where the device computes in it natively: its rounding stays
-    below an 8-bit step, as the network only adds a small residual to the skip. Deeper pictures and
-    float arrays get float32.
+    below an 8-bit step, as the network only adds a small residual to the skip. Older NVIDIA GPUs
+    get float16 instead; tiles that leave its range are computed again. Deeper pictures and float
+    arrays get float32.
 
     Raises:
         ValueError: There is no such type.
     """
     if dtype is None:
-        return torch.bfloat16 if depth == np.uint8 and _has_bfloat16(device) else torch.float32
+        if depth != np.uint8:
+            return torch.float32
+        if _has_bfloat16(device):
+            return torch.bfloat16
+        return torch.float16 if device.type == "cuda" else torch.float32
     for name, known in DTYPES.items():
         if dtype in (name, known):
             return known

@@ -42,19 +42,20 @@ class Metadata:
         """The metadata of an image as Pillow opened it; broken ones count as none."""
         info = image.info
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-        if isinstance(xmp, tuple):
+        if isinstance(xmp, tuple) and all(isinstance(part, bytes) for part in xmp):
             xmp = b"".join(xmp)
         if isinstance(xmp, str):
-            xmp = xmp.encode()
+            xmp = xmp.encode(errors="replace")
+        profile = info.get("icc_profile")  # a TIFF may hold numbers in the place of either
         dpi = info.get("dpi")
         try:
             dpi = tuple(float(value) for value in dpi) if dpi else None
         except (TypeError, ValueError, ZeroDivisionError):
             dpi = None
         return cls(
-            icc_profile=info.get("icc_profile") or None,
+            icc_profile=profile if profile and isinstance(profile, bytes) else None,
             exif=_exif(image),
-            xmp=_upright_xmp(xmp) if xmp else None,
+            xmp=_upright_xmp(xmp) if xmp and isinstance(xmp, bytes) else None,
             dpi=dpi if dpi and len(dpi) == 2 and min(dpi) > 0 else None,
         )
 

@@ -183,7 +183,7 @@ class TileEngine:
 
         waiting: tuple[list[Box], Callable[[], list[np.ndarray]]] | None = None
         for boxes in self._batches(height, width):
-            fetch = self._start(planes, boxes, within_neighbours)
+            fetch = self._start(planes, boxes, within_neighbours, self.dtype)
             if waiting is not None:
                 store(waiting[0], waiting[1]())
             waiting = boxes, fetch
@@ -208,32 +208,36 @@ class TileEngine:
                 yield alike[start : start + most]
 
     def _start(
-        self, planes: np.ndarray, boxes: list[Box], within_neighbours: bool
+        self, planes: np.ndarray, boxes: list[Box], within_neighbours: bool, dtype: torch.dtype
     ) -> Callable[[], list[np.ndarray]]:
         """Begin the work on tiles of one shape; the result waits for it and gives their pixels."""
-        try:
-            return self._attempt(planes, boxes, within_neighbours, self.dtype)
-        except (RuntimeError, MemoryError) as error:
-            height, width = boxes[0].shape()
-            side = min(self.tile_size, max(height, width))
-            if not is_out_of_memory(error) or side <= 1:
-                raise
-        # Outside the handler: its traceback would hold the memory that was too little.
-        side = math.ceil(side / 2)
-        self.tile_size = side
-        fitting = _SIDES_THAT_FIT.setdefault(self.model, {})
-        fitting[(str(self.device), self.level)] = side
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return lambda: [self._in_parts(planes, box, within_neighbours) for box in boxes]
+        side = max(boxes[0].shape())
+        if side <= self.tile_size:  # else an earlier tile has shown that this one cannot fit
+            key = (str(self.device), self.level)
+            try:
+                return self._attempt(planes, boxes, within_neighbours, dtype)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if side <= 1:  # it is not the size: the next picture may find more room
+                    _SIDES_THAT_FIT.get(self.model, {}).pop(key, None)
+                    raise
+            # Outside the handler: its traceback would hold the memory that was too little.
+            self.tile_size = math.ceil(side / 2)
+            _SIDES_THAT_FIT.setdefault(self.model, {})[key] = self.tile_size
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return lambda: [self._in_parts(planes, box, within_neighbours, dtype) for box in boxes]
 
-    def _in_parts(self, planes: np.ndarray, box: Box, within_neighbours: bool) -> np.ndarray:
+    def _in_parts(
+        self, planes: np.ndarray, box: Box, within_neighbours: bool, dtype: torch.dtype
+    ) -> np.ndarray:
         """A tile that did not fit, from smaller ones."""
         s = self.level
         height, width = box.shape()
         tile = np.empty((height * s, width * s, planes.shape[2]), dtype=planes.dtype)
         for part in cut(box, self.tile_size):
-            (pixels,) = self._start(planes, [part], within_neighbours)()
+            (pixels,) = self._start(planes, [part], within_neighbours, dtype)()
             top, left = (part.top - box.top) * s, (part.left - box.left) * s
             tile[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return tile
@@ -277,7 +281,7 @@ class TileEngine:
                         "the network gave numbers that are not finite: its weights are damaged"
                     )
                 # Out of the short type's range: again in the long one.
-                return self._attempt(planes, boxes, within_neighbours, torch.float32)()
+                return self._start(planes, boxes, within_neighbours, torch.float32)()
             return [_to_array(tile, planes.dtype) for tile in tiles]
 
         return fetch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin, TiffTags
 
 from hsr_hub import HSRNet, __version__
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
@@ -74,7 +74,38 @@ def test_names_that_meet_are_told_apart_and_reruns_do_not_feed_on_results(tmp_pa
         )
         assert done.returncode == 0, done.stderr
         written = sorted(p.name for p in (folder / "out").rglob("*"))
-        assert written == ["a-4x.png", "a-png-4x.png", "猫-4x.png"]
+        assert written == ["a-jpg-4x.png", "a-png-4x.png", "猫-4x.png"]
+
+
+def test_a_picture_added_later_does_not_take_the_name_of_an_earlier_result(tmp_path, model_folder):
+    sources = [tmp_path / name / "a.png" for name in ("one", "two")]
+    for path in (*sources, tmp_path / "one" / "a.jpg"):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (6, 5)).save(path)
+    out = tmp_path / "out"
+    flags = ["-o", out, "--skip-existing", "--model", model_folder]
+    assert hsr_hub("upscale", *sources, *flags).returncode == 0
+    first = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert len(first) == 2
+    done = hsr_hub("upscale", tmp_path / "one" / "a.jpg", *reversed(sources), *flags)
+    assert done.returncode == 0, done.stderr
+    assert "2 results are there already" in done.stderr
+    both = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert len(both) == 3 and first.items() <= both.items()
+
+
+@pytest.mark.parametrize("tag", [34675, 700])
+def test_a_tiff_with_numbers_in_the_place_of_metadata(tmp_path: Path, model_folder: Path, tag: int):
+    """Such a profile must neither condemn the picture nor those after it."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[tag], tags.tagtype[tag] = 7, TiffTags.LONG
+    Image.new("RGB", (6, 5)).save(folder / "a.tif", tiffinfo=tags)
+    Image.new("RGB", (6, 5)).save(folder / "b.png")
+    done = hsr_hub("upscale", folder, "-o", tmp_path / "out", "--model", model_folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-4x.png", "b-4x.png"]
 
 
 def test_sources_are_never_overwritten(tmp_path: Path, model_folder: Path):

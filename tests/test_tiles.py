@@ -67,6 +67,28 @@ def test_out_of_memory_halves_the_tile_and_is_remembered(model, image, monkeypat
     assert max(tried) <= 40 + 2 * margin
 
 
+def test_memory_that_runs_out_among_many_tiles_halves_once(model, image, monkeypatch):
+    """And a tile that has to be computed again in float32 may run out of it too."""
+    expected = model.upscale(image, dtype="float32")
+    compute, margin = HSRNet.super_resolve, model.receptive_field
+    sizes: list[int] = []
+
+    def small_memory(self, lq, scale):
+        exact = not torch.is_autocast_enabled("cpu")
+        sizes.append(max(lq.shape[-2:]) - 2 * margin)
+        if sizes[-1] > (9 if exact else 18):
+            raise torch.OutOfMemoryError("no")
+        return compute(self, lq, scale) * (1 if exact else float("nan"))
+
+    monkeypatch.setattr(HSRNet, "super_resolve", small_memory)
+    result = model.upscale(image, tile_size=32, dtype="bfloat16")
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    # Once in each of the two types, however many tiles were still to come.
+    assert sum(size > 18 for size in sizes) == 1
+    assert sum(9 < size <= 18 for size in sizes) <= 2
+    assert [*tiles._SIDES_THAT_FIT[model].values()] == [8]
+
+
 def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
     def no_memory(self, lq, scale):
         raise torch.OutOfMemoryError("no")
@@ -74,6 +96,7 @@ def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
     monkeypatch.setattr(HSRNet, "super_resolve", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         model.upscale(image)
+    assert not tiles._SIDES_THAT_FIT.get(model)  # a later picture may find more room
 
 
 def test_other_errors_are_not_taken_for_memory(model, image, monkeypatch):

@@ -143,6 +143,20 @@ def test_stops_when_converged(photo_folder, test_set, tmp_path: Path, all_losses
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_a_converged_run_learns_no_more_when_it_is_resumed(photo_folder, test_set, tmp_path: Path):
+    out = tmp_path / "out"
+    flags = ["--max_train_steps", "1000", "--learning_rate", "1e-9", "--patience", "1"]
+    flags += ["--validation_data_dir", str(test_set), "--validation_steps", "2"]
+    flags += ["--resume_from_checkpoint", "latest"]
+    launch(photo_folder, out, *flags)
+    before, names = weights(out), sorted(p.name for p in out.iterdir())
+    (out / "model.safetensors").unlink()  # killed before it was written
+    launch(photo_folder, out, *flags)
+    assert sorted(p.name for p in out.iterdir()) == names
+    after = weights(out)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
 def test_accumulated_batches_are_one_batch(photo_folder: Path, tmp_path: Path):
     flags = ["--max_train_steps", "6", "--logging_steps", "1"]
     launch(photo_folder, tmp_path / "whole", *flags)

@@ -31,6 +31,10 @@ pytestmark = pytest.mark.slow
             ["--perceptual_weight", "1", "--perceptual_weights_path", "gone"],
             "--perceptual_weights_path",
         ),
+        (
+            ["--perceptual_weight", "1", "--perceptual_weights_path", "{broken}/HR/a.png"],
+            "--perceptual_weights_path",
+        ),
         (["--validation_data_dir", "{tmp}"], "--validation_data_dir"),
         (["--resume_from_checkpoint", "gone"], "--resume_from_checkpoint"),
         (["--push_to_hub"], "--hub_model_id"),

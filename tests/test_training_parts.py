@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 
 from hsr_hub import HSRNet
+from hsr_hub.training.checkpoints import RunState
 from hsr_hub.training.data import (
     LQ_MARGIN,
     PhotoCrops,
@@ -32,7 +35,9 @@ from hsr_hub.training.losses import (
     pixel_loss,
     real_over_fake,
 )
+from hsr_hub.training.validation import log_grid, validate
 from tests.util import ROOT
+from train_accelerate import update
 
 
 def crops(folder: Path, **options) -> PhotoCrops:
@@ -136,6 +141,54 @@ def test_every_flag_is_read():
     assert unread == []
 
 
+def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
+    net = nn.Linear(2, 1)
+    before = [p.clone() for p in net.parameters()]
+    optimizer = torch.optim.SGD(net.parameters(), 1.0)
+    accelerator = Accelerator(cpu=True)
+    for bad in (float("nan"), float("inf")):
+        # Its own gradient is finite: the L1 loss's is a sign.
+        loss = net(torch.ones(1, 2)).abs().sum() + bad
+        assert not update(accelerator, loss, net, optimizer, 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert update(accelerator, net(torch.ones(1, 2)).abs().sum(), net, optimizer, 1.0)
+    assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_validation_counts_only_numbers():
+    state = RunState()
+    for loss in (1.0, 2.0, float("nan"), float("inf"), 3.0):
+        state.note_validation(loss)
+    assert (state.best_loss, state.validations_since_best) == (1.0, 2)
+
+
+def test_folders_of_one_name_are_both_measured(test_set: Path, tmp_path: Path):
+    other = tmp_path / "other" / test_set.name
+    shutil.copytree(test_set, other)
+    for name in ("HR", "LRx4"):
+        for path in sorted((other / name).iterdir())[1:]:
+            path.unlink()
+    net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4]).eval()
+    figures = validate(net, [test_set, other], torch.device("cpu"), losses=lambda *_: {}).figures
+    each = [v for k, v in figures.items() if k.startswith("val/psnr/")]
+    assert len(each) == 2 and each[0] != each[1]
+    assert figures["val/psnr"] == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "swanlab", "aim", "clearml"])
+def test_the_grid_goes_to_every_tracker_that_takes_pictures(name: str):
+    seen: dict = {}
+
+    def log_images(values: dict, step: int, **options) -> None:
+        seen.update(values, step=step)
+
+    grid = Image.new("RGB", (8, 4))
+    tracker = SimpleNamespace(name=name, log_images=log_images)
+    log_grid([SimpleNamespace(name="no pictures"), tracker], grid, 7)
+    (shown,) = (v for k, v in seen.items() if k != "step")
+    assert seen["step"] == 7 and np.asarray(shown).shape[-3:] == (4, 8, 3)
+
+
 def test_real_degradation_is_seeded_and_fits(photo_folder: Path):
     data = crops(photo_folder, degradation="real", crop_size=64)
     samples = [data[i] for i in range(12)]
@@ -227,6 +280,10 @@ def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
 
     with pytest.raises(ValueError, match="not deep enough"):
         PerceptualLoss({"conv4_1": 1.0}, tmp_path / "vgg.safetensors")
+    state["features.2.bias"][3] = float("nan")
+    save_file(state, tmp_path / "vgg.safetensors")
+    with pytest.raises(ValueError, match=r"features\.2\.bias"):
+        PerceptualLoss({"conv2_1": 1.0}, tmp_path / "vgg.safetensors")
     with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
         PerceptualLoss(layers, tmp_path / "gone.safetensors")
 

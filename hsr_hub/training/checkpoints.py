@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import math
 import multiprocessing
 import os
 import shutil
 import signal
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -40,11 +42,19 @@ class RunState:
         self.best_loss, self.validations_since_best = float("inf"), 0
 
     def note_validation(self, loss: float) -> None:
-        """Count validations without a lower L_G."""
+        """Count validations without a lower L_G; one that is not a number says nothing."""
         if loss < self.best_loss:
             self.best_loss, self.validations_since_best = loss, 0
-        else:
+        elif math.isfinite(loss):
             self.validations_since_best += 1
+
+    def converged(self, args: Namespace) -> bool:
+        """Whether there were `--patience` validations without a lower L_G."""
+        return (
+            args.patience is not None
+            and self.global_step >= args.pixel_steps
+            and self.validations_since_best >= args.patience
+        )
 
 
 class StopRequest:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -94,13 +95,19 @@ class PerceptualLoss(nn.Module):
 
             state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
         elif weights_path.is_file():
-            state = load_file(weights_path)
+            try:
+                state = load_file(weights_path)
+            except SafetensorError as error:
+                raise ValueError(f"{weights_path} is no sound safetensors file: {error}") from error
         else:
             raise FileNotFoundError(f"there is no file of VGG-19 weights {weights_path}")
         wanted = {f"features.{key}": value for key, value in self.features.state_dict().items()}
         missing = [key for key in wanted if key not in state]
         if missing:
             raise ValueError(f"{weights_path} is not deep enough for {[*layers]}: lacks {missing}")
+        for key, value in wanted.items():
+            if state[key].shape != value.shape or not state[key].isfinite().all():
+                raise ValueError(f"{weights_path}: {key} is not VGG-19's, or not finite")
         self.features.load_state_dict(
             {key.removeprefix("features."): state[key].float() for key in wanted}
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def validate(
         `val/psnr`, `val/ssim`, `val/lpips` (means over the folders, and `val/psnr/FOLDER`), and
         `val/loss_g` with its terms, means over all pictures.
     """
-    by_folder: dict[str, list[float]] = {}
+    by_folder: list[list[float]] = []
     terms: dict[str, list[float]] = {}
     rows: list[list[Image.Image]] = []
     for folder in folders:
@@ -69,18 +70,31 @@ def validate(
                 terms.setdefault(name, []).append(float(value))
             if len(rows) < GRID_ROWS:
                 rows.append(_grid_row(lq, image, gt))
-        by_folder[folder.name] = np.mean(metrics, axis=0).tolist()
+        by_folder.append(np.mean(metrics, axis=0).tolist())
     if not by_folder:
         return Validation()
 
-    means = np.mean(list(by_folder.values()), axis=0).tolist()
+    means = np.mean(by_folder, axis=0).tolist()
     figures = {"val/psnr": means[0], "val/ssim": means[1]}
     if lpips:
         figures["val/lpips"] = means[2]
-    figures |= {f"val/psnr/{name}": values[0] for name, values in by_folder.items()}
+    for name, values in zip(_names(folders), by_folder, strict=True):
+        figures[f"val/psnr/{name}"] = values[0]
     loss_terms = {f"val/loss_g/{name}": float(np.mean(v)) for name, v in terms.items()}
     figures |= {"val/loss_g": sum(loss_terms.values()), **loss_terms}
     return Validation(figures, _grid(rows))
+
+
+def log_grid(trackers: Sequence[Any], grid: Image.Image, step: int) -> None:
+    """Give the picture grid to those of Accelerate's trackers that take pictures."""
+    image, title = np.asarray(grid), "LR, bicubic, SR, HR"
+    for tracker in trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images({title: image[None]}, step=step, dataformats="NHWC")
+        elif tracker.name in {"wandb", "swanlab"}:
+            tracker.log_images({title: [image]}, step=step)
+        elif hasattr(tracker, "log_images"):  # aim, clearml
+            tracker.log_images({title: image}, step=step)
 
 
 def check_pairs(folders: Sequence[Path], scale: int) -> int:
@@ -96,6 +110,13 @@ def check_pairs(folders: Sequence[Path], scale: int) -> int:
     for lq_path, gt_path in pairs:
         read_pair(lq_path, gt_path, scale)
     return len(pairs)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, with their parents' where two are called the same."""
+    paths = [folder.resolve() for folder in folders]
+    names = [path.name for path in paths]
+    return [p.name if names.count(p.name) == 1 else f"{p.parent.name}/{p.name}" for p in paths]
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
