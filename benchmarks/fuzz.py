@@ -1,6 +1,6 @@
 """Thousands of damaged picture files through reading and enlarging, in one process.
 
-    python benchmarks/fuzz.py [--files 4000] [--seed 0]
+    python benchmarks/fuzz.py [--files 4000] [--seed 0] [--json FILE]
 
 Takes the awkward pictures (`benchmarks/awkward.py`) of all formats, flips, cuts, repeats and
 overwrites bytes, corrupts header numbers, and gives each to what `hsr-hub upscale` does with a
@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import common
 from benchmarks.awkward import make
 from hsr_hub import HSRNet
 from hsr_hub.image_io import ImageError, read_picture, write_picture
@@ -34,6 +35,13 @@ MOST_PIXELS = 250_000
 """Of a picture, so that one whose header grew does not take the time of all others."""
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+def mistyped(data: bytes, rng: random.Random) -> bytes:
+    """A little-endian TIFF one of whose tags says that it holds another type."""
+    at = int.from_bytes(data[4:8], "little")
+    entry = at + 2 + 12 * rng.randrange(max(1, int.from_bytes(data[at : at + 2], "little")))
+    return data[: entry + 2] + bytes([rng.randrange(1, 14), 0]) + data[entry + 4 :]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -83,6 +91,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     warnings.simplefilter("ignore")
@@ -100,7 +109,9 @@ def main() -> int:
         for number in range(args.files):
             source = sources[number % len(sources)]
             path = folder / f"file{source.suffix}"
-            data = mutate(source.read_bytes(), rng)
+            data = source.read_bytes()
+            typed = source.suffix == ".tif" and data[:4] == b"II*\0" and rng.random() < 0.5
+            data = mistyped(data, rng) if typed else mutate(data, rng)
             if source.suffix == ".png" and rng.random() < 0.8:
                 data = with_right_checksums(data)
             path.write_bytes(data)
@@ -125,14 +136,14 @@ def main() -> int:
             for leftover in (folder / "out").iterdir():
                 leftover.unlink()
             tally[source.suffix[1:]][outcome] += 1
-    print("| format | files | refused | enlarged | misbehaved |\n|---|---|---|---|---|")
+    rows = []
     for suffix, counts in sorted(tally.items()):
-        print(
-            f"| {suffix} | {counts.total()} | {counts['refused']} | {counts['enlarged']} "
-            f"| {counts['misbehaved']} |"
-        )
-    print(f"\n{args.files} files, {len(misbehaved)} misbehaved.")
+        outcomes = {name: counts[name] for name in ("refused", "enlarged", "misbehaved")}
+        rows.append({"format": suffix, "files": counts.total(), **outcomes})
+        print("  ".join(str(value) for value in rows[-1].values()))
+    print(f"{args.files} files, {len(misbehaved)} misbehaved.")
     print(f"Slowest: {slowest[0]:.2f} s ({slowest[1]}).")
+    common.save(args.json, rows=rows, slowest_seconds=slowest[0])
     print("\n".join(misbehaved[:20]))
     return 1 if misbehaved else 0
 

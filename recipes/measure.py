@@ -1,15 +1,14 @@
-"""Measure a shipped set and rewrite what prints its figures.
+"""Measure a shipped set as `hsr-hub evaluate` does, and write its card.
 
     python recipes/measure.py hsr-lite-x4
 
-Needs the test sets and metric weights under HSR_DATA. Writes `recipes/NAME/figures.json`, the set's
-card (see card.py), and the table in the repository's README.
+Needs the test sets and metric weights under HSR_DATA. Writes `recipes/NAME/figures.json` and the
+set's card (see card.py). The README's table is benchmarks/quality.py's.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import evaluate, table
+from hsr_hub.evaluation import evaluate
 from hsr_hub.paths import data_root
 from recipes import card
 
@@ -26,7 +25,7 @@ SETS = [("Set5", 4), ("Set14", 4), ("BSD100", 4), ("Set5", 2)]
 
 
 def main(name: str) -> None:
-    """Measure, then write the three places."""
+    """Measure, then write both."""
     data = data_root()
     model = HSRNet.from_pretrained(name)
     figures = [
@@ -42,14 +41,6 @@ def main(name: str) -> None:
     text = json.dumps([asdict(f) for f in figures], indent=2)
     (recipe / "figures.json").write_text(text + "\n")
     card.main(name)
-
-    readme = ROOT / "README.md"
-    block = f"<!-- {name} -->\n{table(figures)}\n<!-- /{name} -->"
-    pattern = rf"<!-- {name} -->.*<!-- /{name} -->"
-    before = readme.read_text()
-    if not re.search(pattern, before, flags=re.DOTALL):
-        raise SystemExit(f"README.md has no place for {name}: add <!-- {name} --><!-- /{name} -->")
-    readme.write_text(re.sub(pattern, lambda _: block, before, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
