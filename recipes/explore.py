@@ -1,6 +1,6 @@
 """Short comparisons at equal minutes, before a long run: what shapes and losses are worth.
 
-    python recipes/explore.py VARIANT --out DIR [--minutes 6]
+    python recipes/explore.py VARIANT --out DIR [--minutes 6 | --steps N]
 
 Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores,
 for as many steps as fit into the minutes; then measures it on Set5 and Set14, and on Set14 degraded
@@ -97,8 +97,8 @@ def step_seconds(flags: list[str], out: Path) -> float:
     return (times[-1] - times[3]) / (len(times) - 4)
 
 
-def explore(name: str, out: Path, minutes: float) -> dict[str, Any]:
-    """Train a variant for so long, and measure it."""
+def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str, Any]:
+    """Train a variant for so long, or for so many steps, and measure it."""
     flags, weights, what = VARIANTS[name]
     data = data_root()
     train_accelerate.pixel_loss = partial(pixel_loss, weights)
@@ -113,8 +113,7 @@ def explore(name: str, out: Path, minutes: float) -> dict[str, Any]:
     ]
     made: list[HSRNet] = []
     train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
-    seconds = step_seconds(flags, out)
-    steps = int(60 * minutes / seconds)
+    steps = steps or int(60 * minutes / step_seconds(flags, out))
     steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
     train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
 
@@ -124,9 +123,9 @@ def explore(name: str, out: Path, minutes: float) -> dict[str, Any]:
     degrade_set(data / "test" / "Set14", out / "Set14-degraded")
     sets = [data / "test" / "Set5", data / "test" / "Set14", out / "Set14-degraded"]
     found = {folder.name: evaluate(net, folder, dtype="float32").psnr_y for folder in sets}
+    parameters = sum(p.numel() for p in net.parameters())
     return {
-        "variant": name, "what": what, "minutes": minutes, "steps": steps,
-        "seconds_per_step": seconds, "parameters": sum(p.numel() for p in net.parameters()),
+        "variant": name, "what": what, "steps": steps, "parameters": parameters,
         "psnr_y": found,
     }  # fmt: skip
 
@@ -151,12 +150,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variant", choices=[*VARIANTS, "table"])
     parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--steps", type=int, help="instead, where other work disturbs the clock")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.variant == "table":
         print(table())
         return
-    row = explore(args.variant, args.out, args.minutes)
+    row = explore(args.variant, args.out, args.minutes, args.steps)
     print(json.dumps(row))
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows = [r for r in rows if r["variant"] != args.variant]
