@@ -304,7 +304,9 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
     }  # fmt: skip
     on(files.change, several.receive, files, places, queue=False)
     pressed = on(several_go.click, several.prepare, [files, *several_form], places, queue=False)
-    made = on(pressed.success, several.sharpen, several_ticket, places, **WORK)
+    made = on(
+        pressed.success, several.sharpen, several_ticket, places, trigger_mode="multiple", **WORK
+    )
     on(made.failure, several.cancel, None, places, queue=False)
     on(several_stop.click, several.cancel, None, places, queue=False)
 

@@ -69,3 +69,19 @@ def test_a_batch_shows_where_it_is_and_cancel_keeps_what_is_done(
     expect(note).to_contain_text(re.compile("[1-7] of 8 photos"), timeout=60_000)
     with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
         assert 1 <= len(archive.namelist()) <= 7 and archive.testzip() is None
+
+
+def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path):
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(files):
+        noise((1000, 800), seed=number).save(path)
+    give(page, space, files)
+    page.locator("#several-go").click()
+    bar = page.locator("#several-note [role=progressbar]")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"), timeout=60_000)
+    page.locator("#several-stop").click()
+    page.locator("#several-go").click()  # the first run's tile is still being computed
+    note = page.locator("#several-note")
+    expect(note).to_contain_text("All 2 photos", timeout=120_000)
+    with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
+        assert archive.namelist() == ["0-4x.png", "1-4x.png"]
