@@ -273,6 +273,13 @@ def test_formats_that_browsers_do_not_show_are_shown(page: Page, space: Space, t
     assert download(page, tmp_path).name == "scan-4x.png"
 
 
+def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
+    noise((120, 90)).save(tmp_path / "small.jpg")
+    drop(page, space, tmp_path / "small.jpg")
+    expect(page.locator("#facts")).to_contain_text("480 × 360", timeout=20_000)
+    expect(page.locator("#go")).to_be_enabled()
+
+
 def test_two_visitors_at_once_get_their_own(
     browser: Browser, space: Space, shipped: HSRNet, tmp_path: Path
 ):

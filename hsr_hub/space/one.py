@@ -27,8 +27,6 @@ Ticket = tuple[Job, Upload, Order]
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 QUALITY = {"JPEG": 92, "WebP": 90}
 NOT_FOR_BROWSERS = {".tif", ".tiff"}
-SMALL = "small.jpg"
-"""Name of the copy of an upload that stands in for it on the page."""
 
 
 class OnePhoto:
@@ -43,7 +41,7 @@ class OnePhoto:
             self.shop.jobs.stop(visitor)
             return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
         path, name = uploaded(file)
-        if path.name == SMALL:  # shown by ourselves, below
+        if storage.is_ours(self.shop.folder, path):  # shown by ourselves, below
             return {}
         self.shop.jobs.stop(visitor)
         try:
@@ -52,7 +50,8 @@ class OnePhoto:
             # Browsers would show a broken picture: away with it.
             text = words.problem("This file cannot be used.", error)
             return {"photo": {"value": None}, "problem": _text(text)}
-        small = pictures.save_small(decoded, storage.new_folder(self.shop.folder) / SMALL)
+        small = storage.new_folder(self.shop.folder) / "small.jpg"
+        pictures.save_small(decoded, small)
         picture = replace(picture, small=small)
         scale = form[0]
         if scale != EXACT:  # one click must be enough for a large photo too

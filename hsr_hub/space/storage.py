@@ -12,6 +12,9 @@ from pathlib import Path
 KEEP_SECONDS = 3600
 """How long uploads and results stay."""
 
+JOBS = "jobs"
+"""Holds what was made here, apart from what Gradio received."""
+
 
 def open_folder() -> Path:
     """Make the folder of this process and tell Gradio to put its own files there too.
@@ -30,7 +33,7 @@ def open_folder() -> Path:
 
 def new_folder(root: Path) -> Path:
     """A folder that nobody can guess, for one piece of work; outdated ones go on the way."""
-    jobs = root / "jobs"
+    jobs = root / JOBS
     jobs.mkdir(exist_ok=True)
     for old in jobs.iterdir():
         try:
@@ -40,6 +43,11 @@ def new_folder(root: Path) -> Path:
         if outdated:
             shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=jobs))
+
+
+def is_ours(root: Path, path: Path) -> bool:
+    """Whether a file was made here and not uploaded, whatever its name."""
+    return path.is_relative_to(root / JOBS)
 
 
 def file_stem(name: str) -> str:
