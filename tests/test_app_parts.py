@@ -17,8 +17,10 @@ from PIL import Image
 from hsr_hub import HSRNet, image_io
 from hsr_hub.space import orders, pictures, storage, words, work
 from hsr_hub.space.batch import Batch
+from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Stopped, Turns
 from hsr_hub.space.networks import Networks
+from hsr_hub.space.pictures import Upload
 from hsr_hub.space.speed import Speed
 from tests.space import noise
 from tests.util import ROOT
@@ -181,6 +183,32 @@ def test_names_of_strangers_are_no_markup():
     error = image_io.ImageError("<script>alert(1)</script>.png is not a picture")
     for text in (words.problem("No.", error), words.problems([str(error)])):
         assert "<script" not in text and "&lt;script" in text
+
+
+def test_an_example_s_result_is_for_those_who_take_the_example(tmp_path: Path):
+    path, order = tmp_path / "cat.png", orders.Order("it", scale=2)
+    noise((40, 30)).save(path)
+    examples = Examples([path])
+    outcome = tuple(tmp_path / "made" / name for name in ("cat-2x.png", "before.png", "after.png"))
+    outcome[0].parent.mkdir()
+    for file in outcome:
+        file.touch()
+    rude = Upload(path, "rude.png", (40, 30), 1)
+    examples.keep(rude, order, outcome)
+    cat = Upload(path, "cat.png", (40, 30), 1)
+    assert examples.find(cat, order) is None
+    examples.keep(cat, order, outcome)
+    assert examples.find(rude, order) is None
+    # Whoever takes it makes it young again, for whatever looks at its age.
+    for file in (*outcome, outcome[0].parent):
+        os.utime(file, (0, 0))
+    assert examples.find(cat, order) == outcome
+    assert all(file.stat().st_mtime > 0 for file in (*outcome, outcome[0].parent))
+    outcome[2].unlink()
+    assert examples.find(cat, order) is None
+    outcome[2].touch()
+    noise((40, 30), seed=1).save(path)  # another picture of that name
+    assert examples.find(cat, order) is None
 
 
 def test_old_work_is_removed_when_new_work_comes(tmp_path: Path):

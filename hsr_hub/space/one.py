@@ -98,7 +98,7 @@ class OnePhoto:
     def sharpen(self, visitor: str, ticket: Ticket) -> Iterator[Changes]:
         """Do the work, and tell the page about it."""
         job, picture, order = ticket
-        kept = self.examples.find(picture.path, order)
+        kept = self.examples.find(picture, order)
         if kept:
             yield self._done(picture, order, kept, None)
             return
@@ -124,7 +124,7 @@ class OnePhoto:
             problem = words.problem("This did not work.", error)
             yield {**_show("empty"), "problem": _text(problem)}
             return
-        self.examples.keep(picture.path, order, task.outcome)
+        self.examples.keep(picture, order, task.outcome)
         yield self._done(picture, order, task.outcome, time.perf_counter() - started)
 
     def _done(
