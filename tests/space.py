@@ -130,6 +130,14 @@ def drop(page: Page, space: Space, path: Path) -> None:
     page.locator("#photo input[type=file]").set_input_files(path)
 
 
+def let_an_hour_pass(space: Space, name: str) -> None:
+    """Remove uploads of a name, and the page's copies of all, as age does."""
+    found = [p for p in space.temporary.rglob("*") if p.name in {name, "small.jpg"}]
+    assert any(path.name == name for path in found)
+    for path in found:
+        path.unlink()
+
+
 def sharpen(page: Page, space: Space, path: Path) -> None:
     """Open the page, give it a file, press the button, wait for the result."""
     drop(page, space, path)

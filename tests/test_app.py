@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, download, drop, noise, pixels, sharpen
+from tests.space import Space, download, drop, let_an_hour_pass, noise, pixels, sharpen
 from tests.util import ROOT
 
 pytestmark = pytest.mark.slow
@@ -278,6 +278,25 @@ def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
     drop(page, space, tmp_path / "small.jpg")
     expect(page.locator("#facts")).to_contain_text("480 × 360", timeout=20_000)
     expect(page.locator("#go")).to_be_enabled()
+
+
+def test_a_photo_that_is_no_longer_here_is_asked_for_again(
+    page: Page, space: Space, tmp_path: Path
+):
+    noise((120, 90)).save(tmp_path / "old.png")
+    drop(page, space, tmp_path / "old.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    let_an_hour_pass(space, "old.png")
+    page.locator("#go").click()
+    expect(page.get_by_role("alert")).to_contain_text("This photo is no longer here")
+    expect(page.locator("#photo img")).to_have_count(0)
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "old.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    expect(page.get_by_role("alert").locator("visible=true")).to_have_count(0)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
 
 
 def test_two_visitors_at_once_get_their_own(

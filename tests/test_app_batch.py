@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, download, noise, pixels
+from tests.space import Space, download, let_an_hour_pass, noise, pixels
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +85,13 @@ def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path
     expect(note).to_contain_text("All 2 photos", timeout=120_000)
     with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
         assert archive.namelist() == ["0-4x.png", "1-4x.png"]
+
+
+def test_photos_that_are_no_longer_here_are_named(page: Page, space: Space, tmp_path: Path):
+    noise((60, 40)).save(tmp_path / "ancient.png")
+    give(page, space, [tmp_path / "ancient.png"])
+    let_an_hour_pass(space, "ancient.png")
+    page.locator("#several-go").click()
+    problem = page.get_by_role("alert").filter(has_text="One file was left out")
+    expect(problem).to_contain_text("ancient.png is no longer here: give it again")
+    expect(problem).not_to_contain_text("/")

@@ -20,6 +20,7 @@ from hsr_hub.space.batch import Batch
 from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Stopped, Turns
 from hsr_hub.space.networks import Networks
+from hsr_hub.space.one import OnePhoto
 from hsr_hub.space.pictures import Upload
 from hsr_hub.space.speed import Speed
 from tests.space import noise
@@ -183,6 +184,19 @@ def test_names_of_strangers_are_no_markup():
     error = image_io.ImageError("<script>alert(1)</script>.png is not a picture")
     for text in (words.problem("No.", error), words.problems([str(error)])):
         assert "<script" not in text and "&lt;script" in text
+
+
+def test_a_photo_that_goes_while_it_waits_is_asked_for_again(tmp_path: Path, model: HSRNet):
+    job = Job(storage.new_folder(tmp_path))
+    picture = Upload(tmp_path / "cat.png", "cat.png", (40, 30), 1)
+    noise((40, 30)).save(picture.path)
+    tab = OnePhoto(shop(tmp_path, model), Examples([picture.path]))
+    picture.path.unlink()
+    *_, last = tab.sharpen("me", (job, picture, orders.Order("it", scale=2)))
+    assert last["picture"] == {"value": None}
+    assert "no longer here" in last["problem"]["value"]
+    gone = tab.convert("me", tmp_path / "cat-2x.png", "JPEG")["problem"]["value"]
+    assert "no longer here" in gone and str(tmp_path) not in gone
 
 
 def test_an_example_s_result_is_for_those_who_take_the_example(tmp_path: Path):

@@ -82,7 +82,8 @@ class OnePhoto:
 
     def prepare(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
         """The button was pressed: answer at once, before it is this visitor's turn."""
-        assert picture is not None and picture.small is not None  # else the button is not active
+        if picture is None or picture.small is None or not picture.is_there:
+            return _gone()
         order = fill_in(*form, source=picture.size)
         small = image_io.read_image(picture.small)
         preview = pictures.Preview(small, order.target(picture.size))
@@ -95,8 +96,10 @@ class OnePhoto:
             "meter": _text(words.meter(0, "Starting", None)),
         }
 
-    def sharpen(self, visitor: str, ticket: Ticket) -> Iterator[Changes]:
+    def sharpen(self, visitor: str, ticket: Ticket | None) -> Iterator[Changes]:
         """Do the work, and tell the page about it."""
+        if ticket is None:
+            return
         job, picture, order = ticket
         kept = self.examples.find(picture, order)
         if kept:
@@ -121,6 +124,9 @@ class OnePhoto:
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             if hasattr(error, "print_exception"):
                 raise  # ZeroGPU's own, made for Gradio to show: no GPU time left today, say
+            if not picture.is_there:
+                yield _gone()
+                return
             problem = words.problem("This did not work.", error)
             yield {**_show("empty"), "problem": _text(problem)}
             return
@@ -160,6 +166,9 @@ class OnePhoto:
         """The result in another format, made when it is asked for."""
         if path is None:
             return {}
+        if not path.is_file():
+            text = words.problem("This result is no longer here.", "Make it again.")
+            return {"problem": _text(text)}
         target = path.with_suffix(FORMATS[kind])
         if not target.exists():
             try:
@@ -168,6 +177,19 @@ class OnePhoto:
             except ImageError as error:
                 return {"problem": _text(words.problem("Not in this format.", error))}
         return {"download": _offer(target, kind)}
+
+
+def _gone() -> Changes:
+    """The photo was removed, an hour after it came."""
+    return {
+        **_show("empty"),
+        "go": {"visible": True, "interactive": False},
+        "photo": {"value": None},
+        "picture": {"value": None},
+        "ticket": {"value": None},
+        "facts": {"visible": False},
+        "problem": _text(words.problem("This photo is no longer here.", "Give it again.")),
+    }
 
 
 def _offer(path: Path, kind: str) -> dict[str, Any]:
