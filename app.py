@@ -31,7 +31,7 @@ from gradio import themes
 
 from hsr_hub.cli import best_device
 from hsr_hub.image_io import Picture
-from hsr_hub.space import networks, words, work
+from hsr_hub.space import addresses, networks, words, work
 from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Turns
 from hsr_hub.space.one import FORMATS, OnePhoto
@@ -50,6 +50,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 WORK: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "work"}
 """What waits for the device. The line itself is `Turns`, in which a batch stands anew per photo."""
 
+addresses.guard()
 nets = networks.load(os.environ, best_device())
 
 
@@ -155,7 +156,7 @@ def form() -> Form:
         width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
         height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
     strength = gr.Slider(
-        0, 1, 0, step=0.05, label="Strength", visible=bool(nets.detail),
+        0, 1, 0, step=0.05, label="Strength", visible=nets.names[0] in nets.detail,
         info="0: faithful to the photo. 1: the most detail, part of it invented.",
     )  # fmt: skip
     model = gr.Dropdown(nets.names, label="Model", visible=len(nets.names) > 1)
@@ -304,7 +305,9 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
     }  # fmt: skip
     on(files.change, several.receive, files, places, queue=False)
     pressed = on(several_go.click, several.prepare, [files, *several_form], places, queue=False)
-    made = on(pressed.success, several.sharpen, several_ticket, places, **WORK)
+    made = on(
+        pressed.success, several.sharpen, several_ticket, places, trigger_mode="multiple", **WORK
+    )
     on(made.failure, several.cancel, None, places, queue=False)
     on(several_stop.click, several.cancel, None, places, queue=False)
 

@@ -23,6 +23,8 @@ WEIGHTS_NAME = "model.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "hsr-lite-x4"
 """The shipped set that is used where none is named."""
+DETAIL = "-detail"
+"""What a shipped set's twin with more detail is called after it."""
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 """Bytes of the number formats that weights may have; whole numbers are the dilations."""
@@ -36,20 +38,30 @@ def shipped_names() -> list[str]:
     return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_NAME}"))
 
 
+def folder_of(name: str | Path) -> Path:
+    """Where a model that is here lies: a folder with a config.json is preferred to a shipped set.
+
+    Args:
+        name: A folder or a shipped set; what is neither comes back as it is.
+    """
+    folder = Path(name)
+    if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
+        return SHIPPED / str(name)
+    return folder
+
+
 def locate(name: str | Path, file_name: str, **download_options: Any) -> Path:
     """Path of one of the two files of a folder, a shipped set or a Hub repository.
 
     Args:
-        name: The model. A folder of that name with a config.json is preferred to a shipped set.
+        name: The model: a Hub id, or what `folder_of` takes.
         file_name: `CONFIG_NAME` or `WEIGHTS_NAME`.
         download_options: For `huggingface_hub.hf_hub_download`, if it comes to that.
 
     Raises:
         FileNotFoundError: There is no such model, or it lacks the file.
     """
-    folder = Path(name)
-    if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
-        folder = SHIPPED / str(name)
+    folder = folder_of(name)
     if folder.is_dir():
         if not (folder / file_name).is_file():
             names = [path.name for path in sorted(folder.iterdir())]

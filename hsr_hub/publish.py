@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 
-from hsr_hub.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from hsr_hub.checkpoint import CONFIG_NAME, WEIGHTS_NAME, folder_of
 from hsr_hub.hub import explain, hide_token, hub_api
 from hsr_hub.model_card import merged, named, read_figures, same_words, with_figures
 
 if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo, SpaceInfo
+
     from hsr_hub.modeling import HSRNet
 
 CARD_NAME = "README.md"
@@ -53,7 +55,7 @@ def publish(
     The card on the Hub keeps what people wrote into it; see `hsr_hub.model_card.merged`.
 
     Args:
-        folder: What `save_pretrained` or `train_accelerate.py` left.
+        folder: What `save_pretrained` or `train_accelerate.py` left, or the name of a shipped set.
         repo_id: "org/name"; made if it is not there.
         private: For a new repository; by default the organisation's own default.
         branch: Where to commit; made if it is not there. By default main.
@@ -74,7 +76,6 @@ def publish(
     """
     from hsr_hub.modeling import HSRNet
 
-    folder = Path(folder)
     if tag and create_pr:
         raise ValueError("a pull request cannot be tagged: tag the version when it is merged")
     by_hand = repeat is None  # the folder, and maybe its card, are somebody's own
@@ -85,6 +86,7 @@ def publish(
         words += ["--private"] * bool(private) + ["--create-pr"] * create_pr
         words += ["--figures", *map(str, figures)] if figures else []
         repeat = shlex.join(words)
+    folder = folder_of(folder)
     model = HSRNet.from_pretrained(folder)
     card = _local_card(folder, model, repo_id)
     if figures:
@@ -172,16 +174,25 @@ def _target(
     if tag and any(ref.name == tag for ref in api.list_repo_refs(repo_id).tags):
         raise RefusedError(f"{repo_id} has a version {tag} already: choose another --tag")
     info = api.model_info(repo_id)
-    if private and info.private is False:
-        raise RefusedError(
-            f"{repo_id} is there already, and public: make it private on its settings page first"
-        )
+    refuse_public(info, private)
     if branch and not create_pr:
         api.create_branch(repo_id, branch=branch, exist_ok=True)
     if branch:
         info = api.model_info(repo_id, revision=branch)
     assert info.sha is not None
     return info.sha
+
+
+def refuse_public(info: ModelInfo | SpaceInfo, private: bool | None) -> None:
+    """Nothing that is to be private goes where everybody can read it.
+
+    Raises:
+        RefusedError: It would.
+    """
+    if private and info.private is False:
+        raise RefusedError(
+            f"{info.id} is there already, and public: make it private on its settings page first"
+        )
 
 
 def _local_card(folder: Path, model: HSRNet, repo_id: str) -> str:
@@ -227,7 +238,7 @@ def _sha256(path: Path) -> str:
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add `push`; `command(name, run, text)` makes its parser."""
     parser = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("folder", metavar="DIR", help="what a training left, or a shipped set")
     parser.add_argument("repo_id", metavar="org/name")
     parser.add_argument("--private", action="store_true", default=None, help="a new repository")
     parser.add_argument("--branch", help="commit there; made if needed")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.util import ROOT
 
@@ -109,11 +109,16 @@ def browser_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=browser_path(), args=CHROMIUM_FLAGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -128,6 +133,14 @@ def drop(page: Page, space: Space, path: Path) -> None:
     """Open the page and give it a file."""
     page.goto(space.address)
     page.locator("#photo input[type=file]").set_input_files(path)
+
+
+def let_an_hour_pass(space: Space, name: str) -> None:
+    """Remove uploads of a name, and the page's copies of all, as age does."""
+    found = [p for p in space.temporary.rglob("*") if p.name in {name, "small.jpg"}]
+    assert any(path.name == name for path in found)
+    for path in found:
+        path.unlink()
 
 
 def sharpen(page: Page, space: Space, path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, download, noise, pixels
+from tests.space import Space, download, let_an_hour_pass, noise, pixels
 
 pytestmark = pytest.mark.slow
 
@@ -69,3 +69,29 @@ def test_a_batch_shows_where_it_is_and_cancel_keeps_what_is_done(
     expect(note).to_contain_text(re.compile("[1-7] of 8 photos"), timeout=60_000)
     with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
         assert 1 <= len(archive.namelist()) <= 7 and archive.testzip() is None
+
+
+def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path):
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(files):
+        noise((1000, 800), seed=number).save(path)
+    give(page, space, files)
+    page.locator("#several-go").click()
+    bar = page.locator("#several-note [role=progressbar]")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"), timeout=60_000)
+    page.locator("#several-stop").click()
+    page.locator("#several-go").click()  # the first run's tile is still being computed
+    note = page.locator("#several-note")
+    expect(note).to_contain_text("All 2 photos", timeout=120_000)
+    with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
+        assert archive.namelist() == ["0-4x.png", "1-4x.png"]
+
+
+def test_photos_that_are_no_longer_here_are_named(page: Page, space: Space, tmp_path: Path):
+    noise((60, 40)).save(tmp_path / "ancient.png")
+    give(page, space, [tmp_path / "ancient.png"])
+    let_an_hour_pass(space, "ancient.png")
+    page.locator("#several-go").click()
+    problem = page.get_by_role("alert").filter(has_text="One file was left out")
+    expect(problem).to_contain_text("ancient.png is no longer here: give it again")
+    expect(problem).not_to_contain_text("/")

@@ -17,8 +17,11 @@ from PIL import Image
 from hsr_hub import HSRNet, image_io
 from hsr_hub.space import orders, pictures, storage, words, work
 from hsr_hub.space.batch import Batch
+from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Stopped, Turns
 from hsr_hub.space.networks import Networks
+from hsr_hub.space.one import OnePhoto
+from hsr_hub.space.pictures import Upload
 from hsr_hub.space.speed import Speed
 from tests.space import noise
 from tests.util import ROOT
@@ -183,12 +186,59 @@ def test_names_of_strangers_are_no_markup():
         assert "<script" not in text and "&lt;script" in text
 
 
-def test_old_work_is_removed_when_new_work_comes(tmp_path: Path):
-    old, young = storage.new_folder(tmp_path), storage.new_folder(tmp_path)
+def test_a_photo_that_goes_while_it_waits_is_asked_for_again(tmp_path: Path, model: HSRNet):
+    job = Job(storage.new_folder(tmp_path))
+    picture = Upload(tmp_path / "cat.png", "cat.png", (40, 30), 1)
+    noise((40, 30)).save(picture.path)
+    tab = OnePhoto(shop(tmp_path, model), Examples([picture.path]))
+    picture.path.unlink()
+    *_, last = tab.sharpen("me", (job, picture, orders.Order("it", scale=2)))
+    assert last["picture"] == {"value": None}
+    assert "no longer here" in last["problem"]["value"]
+    gone = tab.convert("me", tmp_path / "cat-2x.png", "JPEG")["problem"]["value"]
+    assert "no longer here" in gone and str(tmp_path) not in gone
+
+
+def test_an_example_s_result_is_for_those_who_take_the_example(tmp_path: Path):
+    path, order = tmp_path / "cat.png", orders.Order("it", scale=2)
+    noise((40, 30)).save(path)
+    examples = Examples([path])
+    made = tmp_path / "made"
+    made.mkdir()
+    outcome = (made / "cat-2x.png", made / "before.png", made / "after.png")
+    for file in outcome:
+        file.touch()
+    rude = Upload(path, "rude.png", (40, 30), 1)
+    examples.keep(rude, order, outcome)
+    cat = Upload(path, "cat.png", (40, 30), 1)
+    assert examples.find(cat, order) is None
+    examples.keep(cat, order, outcome)
+    assert examples.find(rude, order) is None
+    # Whoever takes it makes it young again, for whatever looks at its age.
+    for file in (*outcome, made):
+        os.utime(file, (0, 0))
+    assert examples.find(cat, order) == outcome
+    assert all(file.stat().st_mtime > 0 for file in (*outcome, made))
+    outcome[2].unlink()
+    assert examples.find(cat, order) is None
+    outcome[2].touch()
+    noise((40, 30), seed=1).save(path)  # another picture of that name
+    assert examples.find(cat, order) is None
+
+
+def test_old_work_is_removed_though_nobody_comes(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(storage, "SWEEP_SECONDS", 0.05)
+    root = storage.open_folder()
+    old, young = storage.new_folder(root), storage.new_folder(root)
+    (old / "photo-4x.png").touch()
     long_ago = time.time() - storage.KEEP_SECONDS - 60
     os.utime(old, (long_ago, long_ago))
-    new = storage.new_folder(tmp_path)
-    assert not old.exists() and young.exists() and new.exists()
+    for _ in range(200):
+        if not old.exists():
+            break
+        time.sleep(0.05)
+    assert not old.exists() and young.exists()
 
 
 def test_a_new_job_stops_the_one_before(tmp_path: Path):

@@ -13,10 +13,8 @@ from pathlib import Path
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet, checkpoint
-from hsr_hub.checkpoint import DEFAULT_MODEL
+from hsr_hub.checkpoint import DEFAULT_MODEL, DETAIL
 
-DETAIL = "-detail"
-"""What a set's twin with more detail is called after it."""
 MIXED_KEPT = 4
 """Networks between a set and its twin that stay in memory."""
 HUB_SECONDS = 5
@@ -57,10 +55,10 @@ class Networks:
             raise ValueError(f"{name} has no detail twin here: strength must be 0")
         if strength == 1:
             return self.detail[name]
-        key = (name, round(strength, 2))
+        key = (name, strength)
         with self._lock:
             if key not in self._mixed:
-                self._mixed[key] = HSRNet.interpolate(self.plain[name], self.detail[name], key[1])
+                self._mixed[key] = HSRNet.interpolate(self.plain[name], self.detail[name], strength)
             self._mixed.move_to_end(key)
             if len(self._mixed) > MIXED_KEPT:
                 self._mixed.popitem(last=False)

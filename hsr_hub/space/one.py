@@ -27,8 +27,6 @@ Ticket = tuple[Job, Upload, Order]
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 QUALITY = {"JPEG": 92, "WebP": 90}
 NOT_FOR_BROWSERS = {".tif", ".tiff"}
-SMALL = "small.jpg"
-"""Name of the copy of an upload that stands in for it on the page."""
 
 
 class OnePhoto:
@@ -43,7 +41,7 @@ class OnePhoto:
             self.shop.jobs.stop(visitor)
             return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
         path, name = uploaded(file)
-        if path.name == SMALL:  # shown by ourselves, below
+        if storage.is_ours(self.shop.folder, path):  # shown by ourselves, below
             return {}
         self.shop.jobs.stop(visitor)
         try:
@@ -52,7 +50,8 @@ class OnePhoto:
             # Browsers would show a broken picture: away with it.
             text = words.problem("This file cannot be used.", error)
             return {"photo": {"value": None}, "problem": _text(text)}
-        small = pictures.save_small(decoded, storage.new_folder(self.shop.folder) / SMALL)
+        small = storage.new_folder(self.shop.folder) / "small.jpg"
+        pictures.save_small(decoded, small)
         picture = replace(picture, small=small)
         scale = form[0]
         if scale != EXACT:  # one click must be enough for a large photo too
@@ -83,7 +82,8 @@ class OnePhoto:
 
     def prepare(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
         """The button was pressed: answer at once, before it is this visitor's turn."""
-        assert picture is not None and picture.small is not None  # else the button is not active
+        if picture is None or picture.small is None or not picture.is_there:
+            return _gone()
         order = fill_in(*form, source=picture.size)
         small = image_io.read_image(picture.small)
         preview = pictures.Preview(small, order.target(picture.size))
@@ -96,10 +96,12 @@ class OnePhoto:
             "meter": _text(words.meter(0, "Starting", None)),
         }
 
-    def sharpen(self, visitor: str, ticket: Ticket) -> Iterator[Changes]:
+    def sharpen(self, visitor: str, ticket: Ticket | None) -> Iterator[Changes]:
         """Do the work, and tell the page about it."""
+        if ticket is None:
+            return
         job, picture, order = ticket
-        kept = self.examples.find(picture.path, order)
+        kept = self.examples.find(picture, order)
         if kept:
             yield self._done(picture, order, kept, None)
             return
@@ -122,10 +124,13 @@ class OnePhoto:
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             if hasattr(error, "print_exception"):
                 raise  # ZeroGPU's own, made for Gradio to show: no GPU time left today, say
+            if not picture.is_there:
+                yield _gone()
+                return
             problem = words.problem("This did not work.", error)
             yield {**_show("empty"), "problem": _text(problem)}
             return
-        self.examples.keep(picture.path, order, task.outcome)
+        self.examples.keep(picture, order, task.outcome)
         yield self._done(picture, order, task.outcome, time.perf_counter() - started)
 
     def _done(
@@ -161,6 +166,9 @@ class OnePhoto:
         """The result in another format, made when it is asked for."""
         if path is None:
             return {}
+        if not path.is_file():
+            text = words.problem("This result is no longer here.", "Make it again.")
+            return {"problem": _text(text)}
         target = path.with_suffix(FORMATS[kind])
         if not target.exists():
             try:
@@ -169,6 +177,19 @@ class OnePhoto:
             except ImageError as error:
                 return {"problem": _text(words.problem("Not in this format.", error))}
         return {"download": _offer(target, kind)}
+
+
+def _gone() -> Changes:
+    """The photo was removed, an hour after it came."""
+    return {
+        **_show("empty"),
+        "go": {"visible": True, "interactive": False},
+        "photo": {"value": None},
+        "picture": {"value": None},
+        "ticket": {"value": None},
+        "facts": {"visible": False},
+        "problem": _text(words.problem("This photo is no longer here.", "Give it again.")),
+    }
 
 
 def _offer(path: Path, kind: str) -> dict[str, Any]:

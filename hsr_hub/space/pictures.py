@@ -40,6 +40,11 @@ class Upload:
     small: Path | None = None
     """A copy that is small enough to be at hand at once, for the page."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its files were not removed yet."""
+        return all(file.is_file() for file in (self.path, self.small) if file)
+
 
 def look(path: str | Path, name: str) -> tuple[Upload, Picture]:
     """Read an upload.
@@ -49,10 +54,12 @@ def look(path: str | Path, name: str) -> tuple[Upload, Picture]:
         name: What its owner calls it.
 
     Raises:
-        ImageError: It is no sound picture, or too large for this page.
+        ImageError: It is gone, no sound picture, or too large for this page.
     """
-    megabytes = Path(path).stat().st_size / 2**20 if Path(path).is_file() else 0
-    if megabytes > MAX_UPLOAD_MEGABYTES:  # an address, whose file Gradio fetched whatever its size
+    if not Path(path).is_file():
+        raise ImageError(f"{name} is no longer here: give it again")
+    megabytes = Path(path).stat().st_size / 2**20
+    if megabytes > MAX_UPLOAD_MEGABYTES:  # Gradio's MCP server takes text of any length for a file
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
     picture = image_io.read_picture(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
     return Upload(Path(path), name, picture.size, passes(picture)), picture

@@ -54,6 +54,8 @@ class SeveralPhotos:
         batch = Batch(self.shop, [uploaded(file) for file in files], partial(_order, form), job)
         started, shown = time.perf_counter(), 0
         for _ in batch.watch():
+            if job.stopped:
+                continue  # the page may tell of the next one by now
             changes = {"note": {"value": words.batch_working(batch)}}
             if len(batch.done) > shown:
                 shown = len(batch.done)
