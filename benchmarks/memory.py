@@ -73,8 +73,6 @@ def main() -> None:
             one(args.one, Path(folder))
             return
         rows = []
-        print("| result | peak above the model | compute s/MP | seconds, file to file |")
-        print("|---|---|---|---|")
         for megapixels in MEGAPIXELS:
             done = subprocess.run(
                 [sys.executable, __file__, "--one", str(megapixels)],
@@ -85,15 +83,14 @@ def main() -> None:
             row = json.loads(done.stdout)
             rows.append(row)
             print(
-                f"| {row['megapixels']:.0f} MP | {row['peak_mib_above_model']:.0f} MiB "
-                f"| {row['compute_seconds_per_megapixel']:.3f} | {row['seconds']:.1f} |",
+                f"{row['megapixels']:.0f} MP: {row['peak_mib_above_model']:.0f} MiB above the "
+                f"model, {row['compute_seconds_per_megapixel']:.3f} s/MP computed, "
+                f"{row['seconds']:.1f} s file to file",
                 flush=True,
             )
-    if args.json:
-        from hsr_hub.files import write_whole
+    from benchmarks import common  # brings torch, which the processes load themselves
 
-        with write_whole(args.json) as partial:
-            partial.write_text(json.dumps(rows, indent=2) + "\n")
+    common.save(args.json, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """Seconds for 320x180 to 1280x720 on this machine, interleaved in one run.
 
-    python benchmarks/speed.py [--model hsr-lite-x4] [--peers] [--rounds 7] [--json FILE]
+    python benchmarks/speed.py [--model NAME ...] [--no_peers] [--rounds 7] [--json FILE]
 
-`model.upscale` from array to array against the plain fp32 NCHW eager forward of the same weights,
-and with --peers the bare forwards of networks that users would otherwise pick, built by spandrel
-with random weights. Medians; ratios are to the plain forward. Multiply-adds are torch's count, and
-their share is of the machine's peak, a large matrix product of the same type in the same run.
+`model.upscale` from array to array and the plain fp32 NCHW eager forward of each shipped set,
+beside the plain forwards of networks that users would otherwise pick, built by spandrel with random
+weights; on the CPU, then on the GPU where there is one. Medians; ratios are to the plain forward
+of the first set. Multiply-adds are torch's count, and their share is of the machine's peak, a large
+matrix product of the same type in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -21,20 +21,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hsr_hub import HSRNet
-from hsr_hub.files import write_whole
+from benchmarks import common
+from hsr_hub.inference import choose_dtype
 
 WIDTH, HEIGHT, SCALE = 320, 180, 4
 SLOW_SECONDS = 5
 """Beyond it, one round is enough."""
 
+PLAIN, UPSCALE = "plain forward", "upscale"
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-def peers() -> dict[str, torch.nn.Module]:
+
+def peers() -> dict[str, nn.Module]:
     """What users would otherwise pick, at scale 4."""
     from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
     from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
@@ -59,15 +63,8 @@ def peers() -> dict[str, torch.nn.Module]:
     }
 
 
-def peak(dtype: torch.dtype, side: int = 3072) -> float:
-    """Multiply-adds per second of a large matrix product."""
-    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
-    seconds = [timed(lambda: a @ b) for _ in range(4)]
-    return side**3 / min(seconds)
-
-
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds of one call."""
+    """Seconds of one call, on the GPU to its end."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -77,83 +74,91 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
+def peak(dtype: torch.dtype, device: str) -> float:
+    """Multiply-adds per second of a large matrix product."""
+    side = 3072 if device == "cpu" else 8192
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return side**3 / min(timed(lambda: a @ b) for _ in range(4))
+
+
+def multiply_adds(network: nn.Module, lq: torch.Tensor) -> float:
+    """Of one forward."""
+    with FlopCounterMode(display=False) as counter:
+        network(lq)
+    return counter.get_total_flops() / 2
+
+
+def measure(device: str, names: list[str], rounds: int, with_peers: bool) -> list[dict[str, Any]]:
+    """A row per network and way to run it, in the same rounds."""
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    lq = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float().to(device) / 255
+    networks: dict[str, nn.Module] = {name: common.load(name).to(device) for name in names}
+    if with_peers:
+        networks |= {name: net.eval().to(device) for name, net in peers().items()}
+    work: dict[tuple[str, str], Callable[[], Any]] = {}
+    kinds: dict[tuple[str, str], str] = {}
+    by_type = {dtype: kind for kind, dtype in TYPES.items()}
+    for name, network in networks.items():
+        if name in names:
+            # Of its own: the engine lays the weights out anew.
+            net = common.load(name).to(device)
+            fastest = choose_dtype(None, torch.device(device), image.dtype)
+            for dtype in dict.fromkeys((fastest, torch.float32)):
+                key = (name, f"{UPSCALE}, {by_type[dtype]}")
+                work[key] = lambda net=net, dtype=dtype: net.upscale(image, dtype=dtype)
+                kinds[key] = by_type[dtype]
+        work[name, PLAIN] = lambda network=network: network(lq)
+        kinds[name, PLAIN] = "fp32"
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in work}
+    with torch.inference_mode():
+        for call in work.values():
+            timed(call)
+        for _ in range(rounds):
+            for key, call in work.items():
+                if not seconds[key] or seconds[key][-1] < SLOW_SECONDS:
+                    seconds[key].append(timed(call))
+        peaks = {kind: peak(TYPES[kind], device) for kind in set(kinds.values())}
+        counts = {name: multiply_adds(network, lq) for name, network in networks.items()}
+    reference = statistics.median(seconds[names[0], PLAIN])
+    rows = []
+    for (name, way), values in seconds.items():
+        median = statistics.median(values)
+        kind = kinds[name, way]
+        rows.append(
+            {
+                "device": device, "name": name, "ours": name in names, "way": way,
+                "seconds": median,
+                "seconds_per_megapixel": median * 1e6 / (WIDTH * HEIGHT * SCALE**2),
+                "spread": (max(values) - min(values)) / median,
+                "times_faster": reference / median,
+                "parameters": sum(p.numel() for p in networks[name].parameters()),
+                "multiply_adds": counts[name],
+                "share_of_peak": counts[name] / median / peaks[kind],
+                "peak": peaks[kind], "dtype": kind,
+            }
+        )  # fmt: skip
+    return rows
+
+
 def main() -> None:
     """Print a table; write it as JSON too when asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="hsr-lite-x4")
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--model", nargs="+", default=list(common.sets()))
+    parser.add_argument("--no_peers", action="store_true")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    lq = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float() / 255
-    model, same = (HSRNet.from_pretrained(args.model) for _ in range(2))
-    networks: dict[str, torch.nn.Module] = {f"{args.model}, plain forward": same}
-    if args.peers:
-        networks.update(peers())
-    work: dict[str, Callable[[], Any]] = {
-        "upscale, default": lambda: model.upscale(image),
-        'upscale, dtype="float32"': lambda: model.upscale(image, dtype="float32"),
-    }
-    for name, network in networks.items():
-        network.eval()
-        work[name] = lambda network=network: network(lq)
-
-    plain = f"{args.model}, plain forward"
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    with torch.inference_mode():
-        for name in work:
-            timed(work[name])
-        for _ in range(args.rounds):
-            for name, call in work.items():
-                if not seconds[name] or seconds[name][-1] < SLOW_SECONDS:
-                    seconds[name].append(timed(call))
-        peaks = {"fp32": peak(torch.float32), "bf16": peak(torch.bfloat16)}
-        multiply_adds = {}
-        for name, network in networks.items():
-            with FlopCounterMode(display=False) as counter:
-                network(lq)
-            multiply_adds[name] = counter.get_total_flops() / 2
-
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     rows = []
-    for name, values in seconds.items():
-        median = statistics.median(values)
-        count = multiply_adds.get(name, multiply_adds[plain])
-        network = networks.get(name, same)
-        kind = "bf16" if name == "upscale, default" and peaks["bf16"] > peaks["fp32"] else "fp32"
-        rows.append(
-            {
-                "name": name,
-                "seconds": median,
-                "spread": (max(values) - min(values)) / median,
-                "times_faster_than_plain": statistics.median(seconds[plain]) / median,
-                "parameters": sum(p.numel() for p in network.parameters()),
-                "multiply_adds": count,
-                "share_of_peak": count / median / peaks[kind],
-                "peak": kind,
-            }
-        )
-    print(
-        "| what | seconds | spread | x faster | parameters | GMAdds | share of peak |\n"
-        "|---|---|---|---|---|---|---|"
-    )
+    for device in devices:
+        rows += measure(device, args.model, args.rounds, not args.no_peers)
     for row in rows:
         print(
-            f"| {row['name']} | {row['seconds']:.3f} | {100 * row['spread']:.0f} % "
-            f"| {row['times_faster_than_plain']:.2f} | {row['parameters'] / 1e6:.2f} M "
-            f"| {row['multiply_adds'] / 1e9:.1f} | {100 * row['share_of_peak']:.0f} % "
-            f"of {row['peak']} |"
+            f"{row['device']}  {row['name']}, {row['way']}: {row['seconds']:.3f} s, spread "
+            f"{100 * row['spread']:.0f} %, {row['times_faster']:.2f} times as fast, "
+            f"{100 * row['share_of_peak']:.0f} % of the {row['dtype']} peak"
         )
-    print(
-        f"\nPeak: {peaks['fp32'] / 1e9:.0f} G multiply-adds/s in fp32, "
-        f"{peaks['bf16'] / 1e9:.0f} in bf16; "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}."
-    )
-    if args.json:
-        with write_whole(args.json) as partial:
-            partial.write_text(json.dumps({"peaks": peaks, "rows": rows}, indent=2) + "\n")
+    common.save(args.json, rows=rows, threads=torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Images per second of `train_accelerate.py` with one and two CPU processes of one thread each.
-
-Photos decoded once (`--cache_images`) and, with one process, anew for every crop.
+"""Images per second of `train_accelerate.py`: one and two processes, and all GPUs where there are.
 
     python benchmarks/training.py [--json FILE]
 
 Trains the default network's pixel stage for a few dozen steps on `train/photos-1` under HSR_DATA
-(the example pictures where that is missing) and reads the script's own log. One run after the
-other, on an otherwise idle machine.
+(the example pictures where that is missing) and reads the script's own log. On a CPU each process
+has one thread; with one process, photos decoded once (`--cache_images`) and anew for every crop.
+One run after the other, on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -14,70 +13,98 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
+
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hsr_hub.files import write_whole
+from benchmarks import common
 from hsr_hub.paths import data_root
 
-STEPS, WINDOW = 40, 10
-BATCH = 8
+BATCH = {"cpu": 8, "cuda": 64}
+STEPS = {"cpu": 40, "cuda": 400}
 
 
-def measure(photos: Path, processes: int, cached: bool = True) -> dict[str, float]:
+@contextmanager
+def gpu_use(samples: list[float]) -> Iterator[None]:
+    """Collect the GPUs' utilisation in percent, every half second, where there are any."""
+    over = Event()
+    ask = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+
+    def watch() -> None:
+        while torch.cuda.is_available() and not over.wait(0.5):
+            answer = subprocess.run(ask, capture_output=True, text=True).stdout
+            samples.extend(float(line) for line in answer.split())
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def measure(photos: Path, device: str, processes: int, cache: str | None) -> dict:
     """Images per second and the share of waiting for data, medians over windows of steps."""
-    several = ["--multi_gpu"] if processes > 1 else ["--cpu"]
-    with tempfile.TemporaryDirectory() as out:
+    several = ["--multi_gpu"] if processes > 1 else ["--cpu"] if device == "cpu" else []
+    steps, batch = STEPS[device], BATCH[device]
+    window = steps // 4
+    environment = dict(os.environ)
+    if device == "cpu":
+        environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    use: list[float] = []
+    with tempfile.TemporaryDirectory() as out, gpu_use(use):
         command = [
             *(sys.executable, "-m", "accelerate.commands.launch", *several),
-            *("--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"),
+            *("--num_processes", str(processes), "--num_machines", "1"),
+            *("--mixed_precision", "bf16" if device == "cuda" else "no"),
             *("--dynamo_backend", "no", "--main_process_port", "0", "train_accelerate.py"),
             *("--train_data_dir", str(photos), "--output_dir", out),
-            *(["--cache_images"] if cached else []),
-            *("--train_batch_size", str(BATCH), "--max_train_steps", str(STEPS)),
-            *("--logging_steps", str(WINDOW), "--checkpointing_steps", str(10 * STEPS)),
+            *(["--cache_images", cache] if cache else []),
+            *("--train_batch_size", str(batch), "--max_train_steps", str(steps)),
+            *("--logging_steps", str(window), "--checkpointing_steps", str(10 * steps)),
         ]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
-    windows = sorted(line["seconds/step"] for line in lines[1:])  # the first warms up
-    waits = sorted(line["seconds/data"] for line in lines[1:])
-    step, wait = windows[len(windows) // 2], waits[len(waits) // 2]
+    step = statistics.median(line["seconds/step"] for line in lines[1:])  # the first warms up
+    wait = statistics.median(line["seconds/data"] for line in lines[1:])
     return {
+        "device": device,
         "processes": processes,
-        "cached": cached,
-        "images_per_second": BATCH * processes / step,
+        "photos": f"cached in {cache}" if cache else "decoded",
+        "images_per_second": batch * processes / step,
         "seconds_per_step": step,
         "data_share": wait / step,
+        "gpu_percent": statistics.median(use) if use else None,
     }
 
 
 def main() -> None:
-    """Print a table; write it as JSON too when asked."""
+    """Print a line per run; write JSON too when asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     photos = data_root() / "train" / "photos-1"
     if not photos.is_dir():
         photos = ROOT / "examples"
-    rows = [measure(photos, 1), measure(photos, 2), measure(photos, 1, cached=False)]
-    print("| processes | photos | images/s | s/step | waiting for data |\n|---|---|---|---|---|")
-    for row in rows:
-        print(
-            f"| {row['processes']:.0f} | {'cached' if row['cached'] else 'decoded'} "
-            f"| {row['images_per_second']:.1f} "
-            f"| {row['seconds_per_step']:.3f} | {100 * row['data_share']:.1f} % |"
-        )
-    speedup = rows[1]["images_per_second"] / rows[0]["images_per_second"]
-    print(f"\nTwo processes: {speedup:.2f} times the images per second of one.")
-    if args.json:
-        with write_whole(args.json) as partial:
-            partial.write_text(json.dumps({"rows": rows, "speedup": speedup}, indent=2) + "\n")
+    runs = [("cpu", 1, "memory"), ("cpu", 2, "memory"), ("cpu", 1, None)]
+    gpus = torch.cuda.device_count()
+    runs += [("cuda", count, "device") for count in sorted({min(1, gpus), gpus} - {0})]
+    rows = []
+    for run in runs:
+        rows.append(measure(photos, *run))
+        print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    common.save(args.json, rows=rows, batch=BATCH)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,19 @@ def ssim_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
     return cast(float, similarity)
 
 
+def consistency(sr: np.ndarray, lq: np.ndarray) -> float:
+    """What a result keeps of the picture that was given: PSNR in dB, RGB, at the latter's size.
+
+    Args:
+        sr: (H*s,W*s,3) uint8; scaled down by antialiased bicubic (Pillow's).
+        lq: (H,W,3) uint8.
+    """
+    size = (lq.shape[1], lq.shape[0])
+    small = np.asarray(Image.fromarray(sr).resize(size, Image.Resampling.BICUBIC))
+    error = float(np.mean((small.astype(np.float64) - lq) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
 @dataclass
 class Figures:
     """Means over a test set, ours and bicubic's."""

@@ -36,6 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsr_hub import bicubic
 from hsr_hub.pretrained import PretrainedModule
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 UP_FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}
 """Up-sampling factors by scale, low to high; levels are their running products, from 1."""
-
-BICUBIC_RADIUS = 2
-"""Input pixels on each side that bicubic interpolation reads."""
 
 
 def default_widths(kernel_sizes: Sequence[int]) -> list[int]:
@@ -62,7 +60,8 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int =
 
 
 def _activation(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1)
+    """In place, as are the sums below: what a convolution gave is needed nowhere else."""
+    return F.leaky_relu(x, 0.1, inplace=True)
 
 
 class Branch(nn.Module):
@@ -80,8 +79,8 @@ class Branch(nn.Module):
         """(B,3,H,W) to (B,width,H,W)."""
         first = features = self.convs[0](lq)
         for i in (1, 3, 5):
-            features = features + self.convs[i + 1](_activation(self.convs[i](features)))
-        return _activation(first + self.convs[7](features))
+            features = self.convs[i + 1](_activation(self.convs[i](features))).add_(features)
+        return _activation(self.convs[7](features).add_(first))
 
 
 class HierarchicalFeatureExtraction(nn.Module):
@@ -114,7 +113,7 @@ class FeatureFusion(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B,in_channels,H,W) to (B,width,H,W)."""
         first = self.conv1(features)
-        return first + self.conv3(_activation(self.conv2(first)))
+        return self.conv3(_activation(self.conv2(first))).add_(first)
 
 
 class Upsampler(nn.Module):
@@ -239,6 +238,9 @@ class HSRNet(
         self.reconstruction = HierarchicalGuidedReconstruction(
             fusion_width, reconstruction_widths, factors
         )
+        self.skips = nn.ModuleList(
+            bicubic.BicubicUpsampling(s) if s > 1 else nn.Identity() for s in self.levels
+        )
         for head in self.reconstruction.heads:
             # Start close to the bicubic skip: large residuals would have to be unlearnt first.
             assert isinstance(head, nn.Conv2d) and head.bias is not None
@@ -280,11 +282,7 @@ class HSRNet(
         residuals = self.reconstruction(self.fusion(self.extraction(lq)), wanted)
         images = []
         for index, residual in zip(wanted, residuals, strict=True):
-            scale = self.levels[index]
-            skip = lq
-            if scale > 1:
-                skip = F.interpolate(lq, scale_factor=scale, mode="bicubic", align_corners=False)
-            images.append(skip + residual)
+            images.append(residual + self.skips[index](lq))
         return images
 
     @property
@@ -310,7 +308,7 @@ class HSRNet(
             assert isinstance(upsampler, Upsampler)
             radius = _radius(upsampler.conv)
             low, high = low // upsampler.factor - radius, high // upsampler.factor + radius
-        return max(features + max(-low, high), BICUBIC_RADIUS)
+        return max(features + max(-low, high), bicubic.RADIUS)
 
     def upscale(
         self,

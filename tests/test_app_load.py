@@ -10,16 +10,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from gradio_client import Client, handle_file
 from playwright.sync_api import Page, expect
 
+from benchmarks.load import Memory
 from hsr_hub import HSRNet
 from tests.space import Space, drop, let_an_hour_pass, noise, pixels, running
 
@@ -33,36 +32,6 @@ def busy() -> Iterator[Space]:
     """A Space of this module's own, whose memory nobody else uses."""
     with running() as space:
         yield space
-
-
-class Memory:
-    """Samples of what a process holds."""
-
-    def __init__(self, process: int) -> None:
-        self._process = psutil.Process(process)
-        self.start = self.now()
-        self.peak = self.start
-
-    def now(self) -> int:
-        """MiB that are resident."""
-        return self._process.memory_info().rss >> 20
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Look every 20 ms during the block."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.02):
-                self.peak = max(self.peak, self.now())
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
 
 def test_ten_visitors_at_once_get_their_own_and_memory_stays_bounded(

@@ -166,3 +166,11 @@ def test_interpolate(model: HSRNet):
         HSRNet.interpolate(model, other, 1.5)
     with pytest.raises(ValueError, match="kernel_sizes"):
         HSRNet.interpolate(model, HSRNet(), 0.5)
+
+
+def test_images_have_the_layout_of_the_input():
+    net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4])
+    lq = torch.rand(2, 3, 6, 5)
+    assert all(image.is_contiguous() for image in net(lq))
+    lasts = net(lq.to(memory_format=torch.channels_last))
+    assert all(image.is_contiguous(memory_format=torch.channels_last) for image in lasts)

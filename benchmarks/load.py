@@ -1,0 +1,137 @@
+"""The running Space under 1, 4 and 16 clients at once: right answers, latencies, peak memory.
+
+    python benchmarks/load.py [--json FILE]
+
+Starts `python app.py` as its own process; every client sends three different pictures of 320x240,
+one after the other, through gradio_client. Each answer must equal `model.upscale` pixel for pixel.
+Needs what the tests need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+from gradio_client import Client, handle_file
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import common
+from hsr_hub import HSRNet
+from hsr_hub.checkpoint import DEFAULT_MODEL
+from tests.space import Space, running
+
+CLIENTS = (1, 4, 16)
+PICTURES = 3
+
+
+class Memory:
+    """Samples of what a process holds."""
+
+    def __init__(self, process: int) -> None:
+        self._process = psutil.Process(process)
+        self.start = self.now()
+        self.peak = self.start
+
+    def now(self) -> int:
+        """MiB that are resident."""
+        return self._process.memory_info().rss >> 20
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look every 20 ms during the block."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.02):
+                self.peak = max(self.peak, self.now())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def crop(number: int, folder: Path) -> Path:
+    """A picture that no other client sends, cut from an example."""
+    path = folder / f"picture{number}.png"
+    with Image.open(ROOT / "examples" / "coffee.png") as image:
+        left, top = number * 7 % (image.width - 320), number * 5 % (image.height - 240)
+        image.convert("RGB").crop((left, top, left + 320, top + 240)).save(path)
+    return path
+
+
+def visit(space: Space, clients: int, folder: Path) -> tuple[list[float], float, int]:
+    """Seconds of every answer and of all together, and how many answers were wrong."""
+    paths = [crop(number, folder) for number in range(clients * PICTURES)]
+    barrier = threading.Barrier(clients)
+
+    def one(client: int) -> list[tuple[float, Path, str]]:
+        connection = Client(space.address, verbose=False)
+        barrier.wait()
+        answers = []
+        for path in paths[client::clients]:
+            started = time.perf_counter()
+            result = connection.predict(handle_file(str(path)), api_name="/upscale")
+            answers.append((time.perf_counter() - started, path, result))
+        return answers
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        answers = [answer for client in pool.map(one, range(clients)) for answer in client]
+    together = time.perf_counter() - started
+    model = HSRNet.from_pretrained(DEFAULT_MODEL)
+    wrong = 0
+    for _, path, result in answers:
+        with Image.open(result) as image:
+            wrong += not np.array_equal(np.asarray(image), np.asarray(model.upscale(path)))
+    return [seconds for seconds, _, _ in answers], together, wrong
+
+
+def main() -> None:
+    """Print a line per number of clients; write JSON too when asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    rows = []
+    with running() as space, tempfile.TemporaryDirectory() as folder:
+        visit(space, 1, Path(folder))  # warm
+        idle = Memory(space.process.pid).start
+        for clients in CLIENTS:
+            memory = Memory(space.process.pid)
+            with memory.watched():
+                seconds, together, wrong = visit(space, clients, Path(folder))
+            rows.append(
+                {
+                    "clients": clients,
+                    "answers": len(seconds),
+                    "wrong": wrong,
+                    "median_seconds": statistics.median(seconds),
+                    "slowest_seconds": max(seconds),
+                    "answers_per_second": len(seconds) / together,
+                    "peak_mib": memory.peak,
+                }
+            )
+            print("  ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()), flush=True)
+    common.save(args.json, rows=rows, idle_mib=idle)
+    if any(row["wrong"] for row in rows):
+        raise SystemExit("some answers were wrong")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Figures of the README come from the JSON, and the JSON from programs that run."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from benchmarks import readme
+from benchmarks.degrade import degrade_set
+from hsr_hub.checkpoint import shipped_names
+from hsr_hub.evaluation import consistency
+from tests.util import ROOT, run
+
+
+def test_the_readme_shows_what_was_measured():
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.rewritten(text) == text, "run `python benchmarks/readme.py`"
+
+
+def test_every_shipped_set_was_measured():
+    """With the weights that are shipped today; by name, the figures are in test_evaluation."""
+    measured = {row["method"] for row in readme.read("quality")["rows"]}
+    timed = {row["name"] for row in readme.read("speed")["rows"] if row["ours"]}
+    alone = {name for name in shipped_names() if not name.endswith("-detail")}
+    assert alone <= measured and alone <= timed
+
+
+def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for path in readme.RESULTS.glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text())
+    results = json.loads((tmp_path / "load.json").read_text())
+    results["rows"][0]["peak_mib"] = 123_456
+    (tmp_path / "load.json").write_text(json.dumps(results))
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    text = readme.README.read_text(encoding="utf-8")
+    assert "123456 MiB" in readme.rewritten(text)
+
+
+@pytest.mark.slow
+def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
+    target = tmp_path / "quality.json"
+    script = str(ROOT / "benchmarks" / "quality.py")
+    done = run(sys.executable, script, "--data", str(test_set.parent), "--json", str(target))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(target.read_text())["rows"]
+    by = {(row["method"], row["level"]): row for row in rows}
+    assert {level for _, level in by} == {1, 2, 4}
+    ours, bicubic = by["hsr-lite-x4", 4], by["bicubic", 4]
+    assert ours["psnr_y"] > bicubic["psnr_y"] and ours["consistency"] > 35
+    assert by["bicubic", 1]["consistency"] == 60  # the very same picture
+
+
+def test_degraded_sets_are_the_same_every_time(test_set: Path, tmp_path: Path):
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
+        degrade_set(test_set, tmp_path / name, seed=seed)
+    names = [f"LRx4/{path.name}" for path in (test_set / "LRx4").iterdir()]
+    _, differ, missing = filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", names, shallow=False)
+    assert not differ and not missing
+    same, *_ = filecmp.cmpfiles(tmp_path / "one", tmp_path / "other", names, shallow=False)
+    assert not same
+
+
+@given(value=st.integers(0, 255), shift=st.integers(1, 20))
+def test_consistency_of_a_known_error(value: int, shift: int):
+    lq = np.full((6, 5, 3), min(value, 255 - shift), np.uint8)
+    sr = np.asarray(Image.fromarray(lq + np.uint8(shift)).resize((20, 24)))
+    assert consistency(sr, lq) == pytest.approx(20 * np.log10(255 / shift))
+    assert consistency(np.asarray(Image.fromarray(lq).resize((20, 24))), lq) == float("inf")
