@@ -31,7 +31,7 @@ from gradio import themes
 
 from hsr_hub.cli import best_device
 from hsr_hub.image_io import Picture
-from hsr_hub.space import networks, words, work
+from hsr_hub.space import addresses, networks, words, work
 from hsr_hub.space.examples import Examples
 from hsr_hub.space.jobs import Job, Jobs, Turns
 from hsr_hub.space.one import FORMATS, OnePhoto
@@ -50,6 +50,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 WORK: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "work"}
 """What waits for the device. The line itself is `Turns`, in which a batch stands anew per photo."""
 
+addresses.guard()
 nets = networks.load(os.environ, best_device())
 
 

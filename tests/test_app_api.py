@@ -159,6 +159,12 @@ def test_a_wrong_file_gets_one_clear_message(client: Client, wrong_files, name, 
     assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_address_that_is_not_public_is_not_fetched(client: Client, space: Space):
+    with pytest.raises(AppError, match=r"could not be fetched: .*Send the file") as caught:
+        client.predict(handle_file(f"{space.address}/x.png"), api_name="/upscale")
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
 def ask(space: Space, *data: Any) -> str:
     """What the endpoint answers to a request that no client would send."""
     request = urllib.request.Request(

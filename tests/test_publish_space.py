@@ -45,8 +45,8 @@ def test_files_follow_what_the_app_imports():
 def test_what_must_be_imported_is_in_the_requirements():
     """Libraries at the top of an uploaded module; those inside functions are optional parts."""
     named = (ROOT / "requirements.txt").read_text().lower().replace("-", "_")
-    # What the others bring: torch its typing_extensions, huggingface_hub its YAML.
-    brought = {"typing_extensions", "yaml", "hsr_hub"}
+    # What the others bring: torch its typing_extensions, huggingface_hub its YAML, gradio the rest.
+    brought = {"typing_extensions", "yaml", "httpx", "safehttpx", "hsr_hub"}
     for name in (n for n in space_files("org/hsr") if n.endswith(".py")):
         for node in ast.parse((ROOT / name).read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):

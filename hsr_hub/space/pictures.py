@@ -59,7 +59,7 @@ def look(path: str | Path, name: str) -> tuple[Upload, Picture]:
     if not Path(path).is_file():
         raise ImageError(f"{name} is no longer here: give it again")
     megabytes = Path(path).stat().st_size / 2**20
-    if megabytes > MAX_UPLOAD_MEGABYTES:  # an address, whose file Gradio fetched whatever its size
+    if megabytes > MAX_UPLOAD_MEGABYTES:  # Gradio's MCP server takes text of any length for a file
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
     picture = image_io.read_picture(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
     return Upload(Path(path), name, picture.size, passes(picture)), picture

@@ -1,0 +1,146 @@
+"""Pictures by their address: Gradio's own download, from servers that mean no good."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio import processing_utils
+
+from hsr_hub.space import addresses
+
+LIMIT = addresses.MAX_UPLOAD_MEGABYTES * 2**20
+
+
+class Server(ThreadingHTTPServer):
+    """Answers by the path that is asked for."""
+
+    def __init__(self, picture: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.picture, self.sent = picture, 0
+        self.now, self.most, self.lock = 0, 0, threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    @property
+    def counts(self) -> Server:
+        assert isinstance(self.server, Server)
+        return self.server
+
+    def do_GET(self) -> None:
+        with self.counts.lock:
+            self.counts.now += 1
+            self.counts.most = max(self.counts.most, self.counts.now)
+        try:
+            getattr(self, self.path.strip("/").partition(".")[0])()
+        except OSError:  # they hung up
+            pass
+        finally:
+            self.counts.now -= 1
+
+    def _answer(self, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def good(self) -> None:
+        time.sleep(0.2)
+        self._answer()
+        self.wfile.write(self.counts.picture)
+
+    def moved(self) -> None:
+        self._answer(302, Location="/good.png")
+
+    def missing(self) -> None:
+        self._answer(404)
+
+    def endless(self) -> None:
+        self._answer()
+        while True:
+            self.wfile.write(bytes(2**20))
+            self.counts.sent += 2**20
+
+    def packed(self) -> None:
+        self._answer(Content_Encoding="gzip")
+        self.wfile.write(gzip.compress(bytes(2 * LIMIT)))
+
+    def slow(self) -> None:
+        self._answer()
+        while True:
+            self.wfile.write(b"a")
+            time.sleep(0.1)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(cat: Path) -> Iterator[Server]:
+    with Server(cat.read_bytes()) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in app.py, and this machine counts as a public host."""
+
+    async def here(host: str) -> str:
+        assert host == "pictures.example"
+        return "127.0.0.1"
+
+    monkeypatch.setattr(processing_utils, "async_transport", None)
+    monkeypatch.setattr("safehttpx.async_validate_url", here)
+    monkeypatch.setattr(addresses, "SECONDS", 3)
+    addresses.guard()
+
+
+def fetch(server: Server, name: str, folder: Path) -> Path:
+    """What Gradio does with an address."""
+    address = f"http://pictures.example:{server.server_port}/{name}"
+    download = processing_utils.async_ssrf_protected_download
+    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+        made = thread.submit(asyncio.run, download(address, str(folder)))
+        return Path(made.result())
+
+
+@pytest.mark.parametrize("name", ["good.png", "moved.png"])
+def test_a_picture_is_fetched(server: Server, guarded, name: str, tmp_path: Path):
+    assert fetch(server, name, tmp_path).read_bytes() == server.picture
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.png", "the answer was 404"),
+        ("endless.png", "it has more than 40 MB"),
+        ("packed.png", "it comes packed"),
+        ("slow.png", "it took more than 3 seconds"),
+    ],
+)
+def test_what_is_no_good_is_given_up(server: Server, guarded, name, reason, tmp_path: Path):
+    with pytest.raises(gr.Error, match=rf"{name} could not be fetched: {reason}"):
+        fetch(server, name, tmp_path)
+    assert server.sent < LIMIT + 2**24  # what lies in buffers
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_few_are_fetched_at_a_time(server: Server, guarded, tmp_path: Path):
+    async def all_at_once() -> None:
+        download = processing_utils.async_ssrf_protected_download
+        address = f"http://pictures.example:{server.server_port}/good.png"
+        await asyncio.gather(*(download(f"{address}?{n}", str(tmp_path)) for n in range(6)))
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+        thread.submit(asyncio.run, all_at_once()).result()
+    assert server.most == addresses.AT_ONCE
