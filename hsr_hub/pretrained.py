@@ -139,8 +139,6 @@ class PretrainedModule(nn.Module, PyTorchModelHubMixin):
         from hsr_hub.publish import publish
 
         card = {"name": repo_id, **(model_card_kwargs or {})}
-        options = {"private": private, "branch": branch, "create_pr": create_pr, "tag": tag}
-        given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, model_card_kwargs=card)
             return publish(
@@ -152,7 +150,7 @@ class PretrainedModule(nn.Module, PyTorchModelHubMixin):
                 tag=tag,
                 token=token,
                 commit_message=commit_message,
-                repeat=f"model.push_to_hub({repo_id!r}{given})",
+                repeat=f"model.push_to_hub({repo_id!r}, ...)  # with the same arguments",
             )
 
     def _save_pretrained(self, save_directory: Path) -> None:

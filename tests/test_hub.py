@@ -174,7 +174,7 @@ def test_push_from_python_and_run_the_cards_snippet(
     home = tmp_path / "home"
     hub.faults = [Fault("commit", "cut")]
     done = client(hub, home, "-c", PUSH, folder)
-    last = "To repeat it:\n  model.push_to_hub('org/hsr', private=True, tag='v1.0')\n"
+    last = "To repeat it:\n  model.push_to_hub('org/hsr', ...)  # with the same arguments\n"
     assert done.stderr.endswith(last), done.stderr
     hub.faults = []
     done = client(hub, home, "-c", PUSH, folder)
