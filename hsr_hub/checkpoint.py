@@ -36,20 +36,30 @@ def shipped_names() -> list[str]:
     return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_NAME}"))
 
 
+def folder_of(name: str | Path) -> Path:
+    """Where a model that is here lies: a folder with a config.json is preferred to a shipped set.
+
+    Args:
+        name: A folder or a shipped set; what is neither comes back as it is.
+    """
+    folder = Path(name)
+    if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
+        return SHIPPED / str(name)
+    return folder
+
+
 def locate(name: str | Path, file_name: str, **download_options: Any) -> Path:
     """Path of one of the two files of a folder, a shipped set or a Hub repository.
 
     Args:
-        name: The model. A folder of that name with a config.json is preferred to a shipped set.
+        name: The model: a Hub id, or what `folder_of` takes.
         file_name: `CONFIG_NAME` or `WEIGHTS_NAME`.
         download_options: For `huggingface_hub.hf_hub_download`, if it comes to that.
 
     Raises:
         FileNotFoundError: There is no such model, or it lacks the file.
     """
-    folder = Path(name)
-    if not (folder / CONFIG_NAME).is_file() and str(name) in shipped_names():
-        folder = SHIPPED / str(name)
+    folder = folder_of(name)
     if folder.is_dir():
         if not (folder / file_name).is_file():
             names = [path.name for path in sorted(folder.iterdir())]

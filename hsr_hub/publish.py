@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 
-from hsr_hub.checkpoint import CONFIG_NAME, WEIGHTS_NAME
+from hsr_hub.checkpoint import CONFIG_NAME, WEIGHTS_NAME, folder_of
 from hsr_hub.hub import explain, hide_token, hub_api
 from hsr_hub.model_card import merged, named, read_figures, same_words, with_figures
 
@@ -53,7 +53,7 @@ def publish(
     The card on the Hub keeps what people wrote into it; see `hsr_hub.model_card.merged`.
 
     Args:
-        folder: What `save_pretrained` or `train_accelerate.py` left.
+        folder: What `save_pretrained` or `train_accelerate.py` left, or the name of a shipped set.
         repo_id: "org/name"; made if it is not there.
         private: For a new repository; by default the organisation's own default.
         branch: Where to commit; made if it is not there. By default main.
@@ -74,7 +74,6 @@ def publish(
     """
     from hsr_hub.modeling import HSRNet
 
-    folder = Path(folder)
     if tag and create_pr:
         raise ValueError("a pull request cannot be tagged: tag the version when it is merged")
     by_hand = repeat is None  # the folder, and maybe its card, are somebody's own
@@ -85,6 +84,7 @@ def publish(
         words += ["--private"] * bool(private) + ["--create-pr"] * create_pr
         words += ["--figures", *map(str, figures)] if figures else []
         repeat = shlex.join(words)
+    folder = folder_of(folder)
     model = HSRNet.from_pretrained(folder)
     card = _local_card(folder, model, repo_id)
     if figures:
@@ -227,7 +227,7 @@ def _sha256(path: Path) -> str:
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add `push`; `command(name, run, text)` makes its parser."""
     parser = command("push", _push, "Publish a trained folder to the Hugging Face Hub.")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("folder", metavar="DIR", help="what a training left, or a shipped set")
     parser.add_argument("repo_id", metavar="org/name")
     parser.add_argument("--private", action="store_true", default=None, help="a new repository")
     parser.add_argument("--branch", help="commit there; made if needed")

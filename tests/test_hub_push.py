@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet
+from hsr_hub.checkpoint import SHIPPED
 from hsr_hub.evaluation import evaluate
 from tests.hub_client import assert_no_token, client
 from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Fault, Hub
@@ -284,6 +285,21 @@ def test_a_folder_that_does_not_load_is_not_sent(hub: Hub, folder: Path, tmp_pat
     done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", folder, "org/hsr")
     assert done.returncode == 1
     assert "model.safetensors is not a sound safetensors file" in done.stderr
+    assert hub.seen == []
+
+
+def test_a_shipped_set_is_pushed_by_its_name(hub: Hub, tmp_path: Path):
+    done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", "hsr-lite-x4", "org/net")
+    assert done.returncode == 0, done.stderr
+    files = hub.repo("org/net").files()
+    shipped = {path.name: path.read_bytes() for path in (SHIPPED / "hsr-lite-x4").iterdir()}
+    assert set(files) == {*shipped, ".gitattributes"}
+    assert files["model.safetensors"] == shipped["model.safetensors"]
+    assert b'from_pretrained("org/net")' in files["README.md"]
+    # What is neither a folder nor a shipped set: nothing is asked of the Hub.
+    hub.seen.clear()
+    done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", "org/net", "org/copy")
+    assert done.returncode == 1 and "no model 'org/net'" in done.stderr
     assert hub.seen == []
 
 
