@@ -19,6 +19,8 @@ from hsr_hub.hub import explain, hide_token, hub_api
 from hsr_hub.model_card import merged, named, read_figures, same_words, with_figures
 
 if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo, SpaceInfo
+
     from hsr_hub.modeling import HSRNet
 
 CARD_NAME = "README.md"
@@ -172,16 +174,25 @@ def _target(
     if tag and any(ref.name == tag for ref in api.list_repo_refs(repo_id).tags):
         raise RefusedError(f"{repo_id} has a version {tag} already: choose another --tag")
     info = api.model_info(repo_id)
-    if private and info.private is False:
-        raise RefusedError(
-            f"{repo_id} is there already, and public: make it private on its settings page first"
-        )
+    refuse_public(info, private)
     if branch and not create_pr:
         api.create_branch(repo_id, branch=branch, exist_ok=True)
     if branch:
         info = api.model_info(repo_id, revision=branch)
     assert info.sha is not None
     return info.sha
+
+
+def refuse_public(info: ModelInfo | SpaceInfo, private: bool | None) -> None:
+    """Nothing that is to be private goes where everybody can read it.
+
+    Raises:
+        RefusedError: It would.
+    """
+    if private and info.private is False:
+        raise RefusedError(
+            f"{info.id} is there already, and public: make it private on its settings page first"
+        )
 
 
 def _local_card(folder: Path, model: HSRNet, repo_id: str) -> str:

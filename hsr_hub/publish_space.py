@@ -16,7 +16,7 @@ import yaml
 
 from hsr_hub.checkpoint import CONFIG_NAME, DEFAULT_MODEL, WEIGHTS_NAME, shipped_names
 from hsr_hub.hub import hub_api
-from hsr_hub.publish import CARD_NAME, RefusedError, explained, send
+from hsr_hub.publish import CARD_NAME, RefusedError, explained, refuse_public, send
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository, where the package is used from a checkout."""
@@ -71,7 +71,9 @@ def push_space(
         url = api.create_repo(
             space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
         )
-        head = api.space_info(url.repo_id).sha
+        info = api.space_info(url.repo_id)
+        refuse_public(info, private)
+        head = info.sha
         assert head is not None
         there = api.list_repo_files(url.repo_id, repo_type="space", revision=head)
         send(

@@ -137,3 +137,14 @@ def test_push_space_refused_or_cut(hub: Hub, tmp_path: Path):
     said = client(hub, tmp_path, *command, "org/hsr").stderr
     assert said.endswith("To repeat it:\n  hsr-hub push-space org/space --model org/hsr\n")
     assert len(hub.repo("org/space", "spaces").commits) == 1
+
+
+@pytest.mark.slow
+def test_a_public_space_is_not_taken_for_a_private_one(hub: Hub, tmp_path: Path):
+    hub.add_repo("org/space", "spaces")
+    command = ("-m", "hsr_hub", "push-space", "org/space", "--model", "hsr-lite-x4", "--private")
+    done = client(hub, tmp_path, *command)
+    assert done.returncode == 1
+    assert "org/space is there already, and public" in done.stderr
+    assert "To repeat it" not in done.stderr
+    assert len(hub.repo("org/space", "spaces").commits) == 1
