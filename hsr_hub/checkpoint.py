@@ -23,6 +23,8 @@ WEIGHTS_NAME = "model.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "hsr-lite-x4"
 """The shipped set that is used where none is named."""
+DETAIL = "-detail"
+"""What a shipped set's twin with more detail is called after it."""
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 """Bytes of the number formats that weights may have; whole numbers are the dilations."""

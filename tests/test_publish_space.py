@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hsr_hub.checkpoint import shipped_names
 from hsr_hub.publish_space import choosing, space_files
 from tests.hub_client import client
 from tests.hub_double import Fault, Hub
@@ -30,8 +33,8 @@ def test_files_follow_what_the_app_imports():
     assert NEEDED | {"hsr_hub/modeling.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
     # Nothing for training, no tests, no caches; no weights but those that stand in for the Hub's.
     assert not [n for n in names if re.search(r"training|tests|__pycache__|\.pyc|docs/", n)]
-    weights = {n for n in names if n.endswith(".safetensors")}
-    assert weights == {"hsr_hub/weights/hsr-lite-x4/model.safetensors"}
+    weights = {Path(n).parent.name for n in names if n.endswith(".safetensors")}
+    assert weights == {"hsr-lite-x4", "hsr-lite-x4-detail"}.intersection(shipped_names())
     for name in names - NEEDED:
         assert name.startswith(("hsr_hub/", "examples/")) or name.endswith(".py"), name
     # Every module of ours that an uploaded file imports is uploaded.
@@ -64,12 +67,52 @@ def test_a_shipped_set_goes_with_the_space():
     assert isinstance(readme, bytes) and b"preload_from_hub" not in readme
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in (*NEEDED, "hsr_hub", "examples"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_what_else_lies_about_is_not_sent(checkout: Path):
+    expected = set(space_files("org/hsr", root=checkout))
+    strays = ["examples/holiday.png", "examples/.cache/a.json", "hsr_hub/notes.txt"]
+    strays += ["hsr_hub/space/page.css.orig", "hsr_hub/try.py", "hsr_hub/.ruff_cache/page.js"]
+    strays += ["hsr_hub/weights/hsr-lite-x4/optimizer.bin"]
+    for name in strays:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).touch()
+    assert set(space_files("org/hsr", root=checkout)) == expected
+    named = re.findall(r'for name in \("(.*)"\)\]', (ROOT / "app.py").read_text())[0]
+    for name in named.split('", "'):
+        assert f"examples/{name}.png" in expected
+
+
+def test_the_twins_of_shipped_sets_go_with_them(monkeypatch, checkout: Path):
+    shipped = checkout / "hsr_hub" / "weights"
+    for name in ("hsr-lite-x4-detail", "hsr-real", "hsr-real-detail", "hsr-large"):
+        shutil.copytree(shipped / "hsr-lite-x4", shipped / name, dirs_exist_ok=True)
+    monkeypatch.setattr("hsr_hub.checkpoint.SHIPPED", shipped)
+
+    def sets(*models: str) -> set[str]:
+        names = space_files(*models, root=checkout)
+        return {n.split("/")[2] for n in names if n.endswith("model.safetensors")}
+
+    default = {"hsr-lite-x4", "hsr-lite-x4-detail"}
+    assert sets("org/hsr") == sets("hsr-lite-x4") == default
+    assert sets("hsr-real") == default | {"hsr-real", "hsr-real-detail"}
+    assert sets("org/hsr", "hsr-large") == default | {"hsr-large"}
+
+
 def test_wrong_use_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="checkout"):
         space_files("org/hsr", root=tmp_path)
     for model in ("no-such-set", "a/b/c", "org/hsr\nx", ""):
         with pytest.raises(ValueError, match="no Hub id"):
             space_files(model)
+        with pytest.raises(ValueError, match="no Hub id"):
+            space_files("org/hsr", model)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +132,36 @@ def test_the_model_is_chosen_before_anything_else_runs(source: str):
     at = next(i for i, node in enumerate(body) if "HSR_MODEL_ID" in ast.unparse(node))
     before = [ast.unparse(node) for node in body[:at]]
     assert all("__future__" in b or "Doc." in b or b == "import os" for b in before)
+
+
+@pytest.mark.parametrize("detail", ["org/detail", None])
+def test_the_settings_of_the_space_choose_other_weights(monkeypatch, detail: str | None):
+    def chosen(**settings: str) -> tuple[str | None, str | None]:
+        monkeypatch.setattr(os, "environ", settings)
+        exec(choosing("", "org/hsr", detail), {})
+        return settings.get("HSR_MODEL_ID"), settings.get("HSR_DETAIL_MODEL_ID")
+
+    assert chosen() == ("org/hsr", detail)
+    assert chosen(HSR_DETAIL_MODEL_ID="org/new") == ("org/hsr", "org/new")
+    assert chosen(HSR_MODEL_ID="org/other") == ("org/other", None)  # of another shape, maybe
+
+
+@pytest.mark.slow
+def test_push_space_with_a_detail_model(hub: Hub, tmp_path: Path):
+    for name in ("org/hsr", "org/detail"):
+        hub.put(name, {"config.json": b"{}", "model.safetensors": b"\0weights"})
+    command = ("-m", "hsr_hub", "push-space", "org/space", "--model", "org/hsr", "--detail-model")
+    said = client(hub, tmp_path, *command, "org/nothing").stderr
+    assert "404" in said
+    assert said.endswith("push-space org/space --model org/hsr --detail-model org/nothing\n")
+    done = client(hub, tmp_path, *command, "org/detail")
+    assert done.returncode == 0, done.stderr
+    files = hub.repo("org/space", "spaces").files()
+    front = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
+    assert front["models"] == ["org/hsr", "org/detail"]
+    preloaded = [f"{name} config.json,model.safetensors" for name in front["models"]]
+    assert front["preload_from_hub"] == preloaded
+    assert b"""os.environ.setdefault("HSR_DETAIL_MODEL_ID", 'org/detail')""" in files["app.py"]
 
 
 @pytest.mark.slow

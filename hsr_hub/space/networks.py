@@ -13,10 +13,8 @@ from pathlib import Path
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet, checkpoint
-from hsr_hub.checkpoint import DEFAULT_MODEL
+from hsr_hub.checkpoint import DEFAULT_MODEL, DETAIL
 
-DETAIL = "-detail"
-"""What a set's twin with more detail is called after it."""
 MIXED_KEPT = 4
 """Networks between a set and its twin that stay in memory."""
 HUB_SECONDS = 5
