@@ -156,7 +156,7 @@ def form() -> Form:
         width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
         height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
     strength = gr.Slider(
-        0, 1, 0, step=0.05, label="Strength", visible=bool(nets.detail),
+        0, 1, 0, step=0.05, label="Strength", visible=nets.names[0] in nets.detail,
         info="0: faithful to the photo. 1: the most detail, part of it invented.",
     )  # fmt: skip
     model = gr.Dropdown(nets.names, label="Model", visible=len(nets.names) > 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from hsr_hub.space import networks
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
 from tests.space import Space, download, drop, noise, pixels, running
+from tests.util import ROOT, run
 
 SHIPPED = "hsr-lite-x4"
 
@@ -68,6 +71,33 @@ def test_strength_and_model_are_shown_where_they_are_a_choice(
     model.click()
     page.get_by_role("option", name="other").click()
     expect(page.get_by_role("slider", name="Strength").locator("visible=true")).to_have_count(0)
+
+
+STRENGTH_SHOWN = """
+import sys
+from pathlib import Path
+from hsr_hub import checkpoint
+checkpoint.SHIPPED = Path(sys.argv[1])
+import app
+sliders = [block for block in app.demo.blocks.values() if getattr(block, "label", "") == "Strength"]
+print(app.nets.names, list(app.nets.detail), [slider.visible for slider in sliders])
+"""
+
+
+@pytest.mark.slow
+def test_strength_is_about_the_model_that_is_shown_first(sets: dict[str, str], tmp_path: Path):
+    for name, source in (("two", "other"), ("two-detail", "twin")):
+        shutil.copytree(sets[source], tmp_path / name)
+    found = []
+    for names in (f"{sets['plain']}, two", f"two, {sets['plain']}"):
+        env = {"PYTHONPATH": str(ROOT), "HSR_MODEL_ID": names, "HSR_DETAIL_MODEL_ID": ""}
+        done = run(sys.executable, "-c", STRENGTH_SHOWN, tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.splitlines()[-1])
+    assert found == [
+        "['plain', 'two'] ['two'] [False, False]",
+        "['two', 'plain'] ['two'] [True, True]",
+    ]
 
 
 @pytest.mark.slow
@@ -205,6 +235,16 @@ def test_what_was_downloaded_before_serves_without_the_hub(
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     found = networks.load({"HSR_MODEL_ID": "org/hsr"}, "cpu")
     assert found.names == ["org/hsr"] and found.notices == []
+
+
+def test_a_mixture_is_of_the_very_strength(sets: dict[str, str]):
+    found = networks.load(
+        {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu"
+    )
+    mixed = found.get("plain", 0.125).state_dict()
+    expected = HSRNet.interpolate(found.plain["plain"], found.detail["plain"], 0.125).state_dict()
+    assert all(torch.equal(mixed[key], expected[key]) for key in expected)
+    assert found.get("plain", 0.125) is not found.get("plain", 0.12)
 
 
 def test_mixtures_are_kept_a_few_at_a_time(sets: dict[str, str]):

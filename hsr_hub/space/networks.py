@@ -55,10 +55,10 @@ class Networks:
             raise ValueError(f"{name} has no detail twin here: strength must be 0")
         if strength == 1:
             return self.detail[name]
-        key = (name, round(strength, 2))
+        key = (name, strength)
         with self._lock:
             if key not in self._mixed:
-                self._mixed[key] = HSRNet.interpolate(self.plain[name], self.detail[name], key[1])
+                self._mixed[key] = HSRNet.interpolate(self.plain[name], self.detail[name], strength)
             self._mixed.move_to_end(key)
             if len(self._mixed) > MIXED_KEPT:
                 self._mixed.popitem(last=False)
