@@ -6,11 +6,14 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 KEEP_SECONDS = 3600
 """How long uploads and results stay."""
+SWEEP_SECONDS = 600
+"""Between two looks for results that are older."""
 
 JOBS = "jobs"
 """Holds what was made here, apart from what Gradio received."""
@@ -28,20 +31,27 @@ def open_folder() -> Path:
     root = Path(tempfile.mkdtemp(prefix="hsr-hub-", dir=parent)).resolve()
     os.environ["GRADIO_TEMP_DIR"] = str(root)
     atexit.register(shutil.rmtree, root, ignore_errors=True)
+    threading.Thread(target=_sweep, args=(root,), daemon=True).start()
     return root
 
 
+def _sweep(root: Path) -> None:
+    """Remove outdated work again and again, though nobody comes."""
+    while True:
+        time.sleep(SWEEP_SECONDS)
+        for folder in (root / JOBS).glob("*"):
+            try:
+                outdated = time.time() - folder.stat().st_mtime > KEEP_SECONDS
+            except FileNotFoundError:  # all goes when the process ends
+                continue
+            if outdated:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def new_folder(root: Path) -> Path:
-    """A folder that nobody can guess, for one piece of work; outdated ones go on the way."""
+    """A folder that nobody can guess, for one piece of work."""
     jobs = root / JOBS
     jobs.mkdir(exist_ok=True)
-    for old in jobs.iterdir():
-        try:
-            outdated = time.time() - old.stat().st_mtime > KEEP_SECONDS
-        except FileNotFoundError:  # another thread was quicker
-            continue
-        if outdated:
-            shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=jobs))
 
 
