@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from tests.space import browser, page, space, wrong_files  # noqa: F401  (fixtures)
+from tests.space import browser, page, playwright, space, wrong_files  # noqa: F401  (fixtures)
 from tests.util import ROOT
 
 

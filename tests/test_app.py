@@ -10,10 +10,19 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, download, drop, let_an_hour_pass, noise, pixels, sharpen
+from tests.space import (
+    CHROMIUM_FLAGS,
+    Space,
+    browser_path,
+    download,
+    drop,
+    noise,
+    pixels,
+    sharpen,
+)
 from tests.util import ROOT
 
 pytestmark = pytest.mark.slow
@@ -111,6 +120,27 @@ def test_a_picture_can_be_pasted_anywhere(page: Page, space: Space, cat: Path):
         list(cat.read_bytes()),
     )
     expect(page.locator("#facts")).to_contain_text("225 × 150", timeout=20_000)
+
+
+def test_a_picture_can_be_taken_with_the_camera(
+    playwright: Playwright, space: Space, tmp_path: Path
+):
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.chromium.launch(
+        executable_path=browser_path(), args=[*CHROMIUM_FLAGS, *camera]
+    ) as browser:
+        page = browser.new_page(permissions=["camera"])
+        page.goto(space.address)
+        page.get_by_role("button", name="Capture from camera").click()
+        page.get_by_role("button", name="Click to Access Webcam").click()
+        page.get_by_role("button", name="capture photo").click()
+        expect(page.locator("#facts")).to_contain_text(re.compile(r"\d+ × \d+"), timeout=20_000)
+        expect(page.locator("#photo img")).to_have_js_property("complete", True)
+        page.get_by_role("radio", name="1x").first.check()
+        page.locator("#go").click()
+        expect(page.locator("#note")).to_contain_text("cleaned up", timeout=60_000)
+        taken = pixels(download(page, tmp_path))
+        assert taken.std() > 20, "the camera's picture, not a blank one"
 
 
 def test_exact_size_keeps_the_proportions_of_what_is_left_empty(
@@ -278,25 +308,6 @@ def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
     drop(page, space, tmp_path / "small.jpg")
     expect(page.locator("#facts")).to_contain_text("480 × 360", timeout=20_000)
     expect(page.locator("#go")).to_be_enabled()
-
-
-def test_a_photo_that_is_no_longer_here_is_asked_for_again(
-    page: Page, space: Space, tmp_path: Path
-):
-    noise((120, 90)).save(tmp_path / "old.png")
-    drop(page, space, tmp_path / "old.png")
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
-    let_an_hour_pass(space, "old.png")
-    page.locator("#go").click()
-    expect(page.get_by_role("alert")).to_contain_text("This photo is no longer here")
-    expect(page.locator("#photo img")).to_have_count(0)
-    expect(page.locator("#go")).to_be_disabled()
-    expect(page.get_by_test_id("toast-body")).to_have_count(0)
-    page.locator("#photo input[type=file]").set_input_files(tmp_path / "old.png")
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
-    expect(page.get_by_role("alert").locator("visible=true")).to_have_count(0)
-    page.locator("#go").click()
-    expect(page.locator("#note")).to_be_visible(timeout=60_000)
 
 
 def test_two_visitors_at_once_get_their_own(

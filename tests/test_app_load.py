@@ -18,9 +18,10 @@ import numpy as np
 import psutil
 import pytest
 from gradio_client import Client, handle_file
+from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, noise, pixels, running
+from tests.space import Space, drop, let_an_hour_pass, noise, pixels, running
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +144,25 @@ def _uploaded(space: Space, folder: Path) -> dict[str, Any]:
     request = urllib.request.Request(f"{space.address}/gradio_api/upload", body, headers)
     with urllib.request.urlopen(request, timeout=20) as answer:
         return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
+
+
+def test_a_photo_that_is_no_longer_here_is_asked_for_again(
+    page: Page, space: Space, tmp_path: Path
+):
+    noise((120, 90)).save(tmp_path / "old.png")
+    drop(page, space, tmp_path / "old.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    let_an_hour_pass(space, "old.png")
+    page.locator("#go").click()
+    expect(page.get_by_role("alert")).to_contain_text("This photo is no longer here")
+    expect(page.locator("#photo img")).to_have_count(0)
+    expect(page.locator("#go")).to_be_disabled()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "old.png")
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    expect(page.get_by_role("alert").locator("visible=true")).to_have_count(0)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -132,13 +133,21 @@ def test_the_endpoint_takes_strength_and_model(choice: Space, sets: dict[str, st
         assert np.array_equal(pixels(result), np.asarray(expected)), name
 
 
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A Hub that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("hub", ["refuses", "is silent"])
 def test_without_the_hub_the_page_starts_soon_and_says_what_it_runs_on(
-    page: Page, cat: Path, tmp_path: Path
+    hub: str, silent: str, page: Page, cat: Path, tmp_path: Path
 ):
     started = time.perf_counter()
     with running(
-        HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+        HF_ENDPOINT=silent if hub == "is silent" else "http://127.0.0.1:9",  # nobody is there
         HF_HOME=str(tmp_path),
         HSR_MODEL_ID="org/hsr",
         HSR_REVISION="v1.0",
