@@ -9,7 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.readme import CITED, PLAIN, read
+from benchmarks.readme import CITED, PLAIN, UPSCALE, read
 
 OURS, THEIRS = "#4f46e5", "#64748b"
 
@@ -28,29 +28,33 @@ def pareto(path: Path) -> None:
         if row["set"] == "Set14" and row["level"] == 4 and not row["strength"]
     }
     quality |= {name: psnr[1] for name, (psnr, _) in CITED.items()}
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    up = True
+    by_name: dict[str, list[dict]] = {}
     for row in read("speed")["rows"]:
-        if row["device"] != "cpu" or row["name"] not in quality:
-            continue
-        label = f"{row['name']}, {row['way'] if row['ours'] else 'PSNR cited'}"
-        place = (row["seconds"], quality[row["name"]])
-        colour = OURS if row["ours"] else THEIRS
-        axes.plot(*place, "o" if row["way"] == PLAIN else "D", color=colour)
-        at_edge = row["seconds"] > 2
-        tilt = 0 if not row["ours"] else 30 if up else -30
-        up = up != row["ours"]  # ours stand close together: labels up and down in turn
+        if row["device"] == "cpu" and row["name"] in quality:
+            by_name.setdefault(row["name"], []).append(row)
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    markers = {f"{UPSCALE}, bf16": "D", f"{UPSCALE}, fp32": "s", PLAIN: "o"}
+    for name, rows in by_name.items():
+        colour = OURS if rows[0]["ours"] else THEIRS
+        rows.sort(key=lambda row: row["seconds"])
+        height = quality[name]
+        axes.plot([row["seconds"] for row in rows], [height] * len(rows), color=colour, lw=1)
+        for row in rows:
+            axes.plot(row["seconds"], height, markers[row["way"]], color=colour)
         axes.annotate(
-            label, place, fontsize=8, color=colour, textcoords="offset points",
-            xytext=(-7, -3) if at_edge else (5, 5 if tilt > 0 else -9 if tilt else -3),
-            ha="right" if at_edge else "left", rotation=tilt, rotation_mode="anchor",
+            name if rows[0]["ours"] else f"{name}, PSNR cited",
+            (rows[0]["seconds"], height), xytext=(0, 8), textcoords="offset points",
+            fontsize=8, color=colour, ha="right" if rows[0]["seconds"] > 2 else "left",
         )  # fmt: skip
+    for way, marker in markers.items():
+        axes.plot([], [], marker, color=OURS, label=way)
+    axes.legend(loc="center right", fontsize=8)
     axes.axhline(quality["bicubic"], color=THEIRS, linewidth=0.8, linestyle=":")
     axes.annotate("bicubic", (0.01, quality["bicubic"]), xycoords=("axes fraction", "data"),
                   xytext=(0, 3), textcoords="offset points", fontsize=8, color=THEIRS)  # fmt: skip
     axes.set(
         xscale="log",
-        xlabel="seconds, 320x180 to 1280x720, two cores (diamonds: upscale; dots: plain fp32)",
+        xlabel="seconds, 320x180 to 1280x720, on the CPU of the table below",
         ylabel="PSNR-Y on Set14, x4 (dB)",
     )
     axes.margins(x=0.15, y=0.12)

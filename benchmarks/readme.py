@@ -37,7 +37,7 @@ CITED = {
 """Published PSNR-Y on Set5, Set14 and BSD100 at x4, same protocol; speed.py runs the networks."""
 
 TEST_SETS = ("Set5", "Set14", "BSD100")
-PLAIN = "plain forward"
+PLAIN, UPSCALE = "plain forward", "upscale"
 
 
 def read(name: str) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
         return "127.0.0.1"
 
     monkeypatch.setattr(processing_utils, "async_transport", None)
-    monkeypatch.setattr(addresses, "async_validate_url", here)
+    monkeypatch.setattr("safehttpx.async_validate_url", here)
     monkeypatch.setattr(addresses, "SECONDS", 3)
     addresses.guard()
 

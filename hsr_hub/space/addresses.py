@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-import gradio as gr
 import httpx
-from gradio import processing_utils
-from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_whitelist
 
 from hsr_hub.space.pictures import MAX_UPLOAD_MEGABYTES
 
@@ -22,6 +19,8 @@ SECONDS = 30
 
 def guard() -> None:
     """Have Gradio fetch within these limits, whatever part of the page an address is sent to."""
+    from gradio import processing_utils
+
     processing_utils.async_transport = Bounded()  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -45,6 +44,8 @@ class Bounded(httpx.AsyncBaseTransport):
             reason = f"it took more than {SECONDS} seconds"
         except (httpx.HTTPError, ValueError, OSError) as error:
             reason = str(error) or type(error).__name__
+        import gradio as gr
+
         raise gr.Error(
             f"{address} could not be fetched: {reason}. Send the file itself.",
             title="Cannot do this",
@@ -54,9 +55,12 @@ class Bounded(httpx.AsyncBaseTransport):
 
 async def _way_to(host: str) -> httpx.AsyncBaseTransport:
     """A connection to a host that everybody reaches; ours are none of a stranger's business."""
-    if matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
+    import safehttpx
+    from gradio import processing_utils
+
+    if safehttpx.matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
         return httpx.AsyncHTTPTransport()
-    return AsyncSecureTransport(await async_validate_url(host))
+    return safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
 
 
 async def _fetch(request: httpx.Request) -> httpx.Response:
