@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -289,8 +290,9 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
     }  # fmt: skip
     on(photo.change, one.receive, [photo, *one_form], places, concurrency_limit=2)
     photo.clear(lambda: gr.update(visible=False), None, problem, queue=False, **QUIET)
-    for control in one_form:
-        on(control.change, one.describe, [picture, *one_form], places, queue=False)
+    # As one event: the answers to changes in quick succession must not overtake each other.
+    changed = partial(gr.on, [control.change for control in one_form])
+    on(changed, one.describe, [picture, *one_form], places, queue=False, trigger_mode="always_last")
     pressed = on(go.click, one.prepare, [picture, *one_form], places, queue=False)
     made = on(pressed.success, one.sharpen, ticket, places, trigger_mode="multiple", **WORK)
     on(made.failure, one.cancel, None, places, queue=False)  # no room to wait, no GPU left, a bug
