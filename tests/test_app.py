@@ -133,6 +133,8 @@ def test_a_picture_can_be_taken_with_the_camera(
         page.goto(space.address)
         page.get_by_role("button", name="Capture from camera").click()
         page.get_by_role("button", name="Click to Access Webcam").click()
+        page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
+        page.wait_for_timeout(500)  # the first frames may be blank
         page.get_by_role("button", name="capture photo").click()
         expect(page.locator("#facts")).to_contain_text(re.compile(r"\d+ × \d+"), timeout=20_000)
         expect(page.locator("#photo img")).to_have_js_property("complete", True)
@@ -166,7 +168,7 @@ def test_a_large_result_is_shown_reduced_and_saved_whole(page: Page, space: Spac
     noise((90, 60)).save(tmp_path / "small.png")
     drop(page, space, tmp_path / "small.png")
     page.get_by_role("radio", name="Exact").first.check()
-    page.get_by_label("Width in pixels").first.fill("4500")
+    page.get_by_label("Width in pixels").first.fill("4500")  # before the answer to the choice
     expect(page.locator("#facts")).to_contain_text("4500 × 3000", timeout=20_000)
     page.locator("#go").click()
     expect(page.locator("#note")).to_contain_text("This view is reduced", timeout=60_000)
