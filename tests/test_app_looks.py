@@ -45,6 +45,9 @@ def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: P
     expect(page.locator("#note")).to_be_visible(timeout=60_000)
     handle = page.get_by_role("slider", name="Line between before and after")
     expect(handle).to_have_attribute("aria-valuenow", "50")
+    for image in page.locator("#slider img").all():
+        expect(image).to_have_js_property("complete", True)
+    page.wait_for_timeout(500)  # laid out
     handle.focus()
     for _ in range(2):
         page.keyboard.press("ArrowLeft")

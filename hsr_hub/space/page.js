@@ -34,6 +34,9 @@
     const steps = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 };
     if (!(event.key in steps)) return;
     event.preventDefault();
+    // Until both pictures are there Gradio's slider has no size, and a move would end at its edge.
+    const loaded = (image) => image.complete && image.naturalWidth;
+    if (![...document.querySelectorAll("#slider img")].every(loaded)) return;
     const handle = event.currentTarget;
     move(handle, steps[event.key] * handle.parentElement.getBoundingClientRect().width);
     requestAnimationFrame(() => handle.setAttribute("aria-valuenow", position(handle)));
