@@ -60,6 +60,7 @@ from hsr_hub.training.ema import averaged_copy
 from hsr_hub.training.losses import (
     PerceptualLoss,
     adversarial_loss,
+    consistency_loss,
     discriminator_loss,
     pixel_loss,
     real_over_fake,
@@ -119,6 +120,7 @@ class Networks:
     raw_d: nn.Module
     optimizer_d: torch.optim.Optimizer | None
     perceptual: PerceptualLoss | None
+    perceptual_in_bf16: bool
 
 
 def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm) -> bool:
@@ -162,8 +164,12 @@ def generator_losses(
 ) -> dict[str, Tensor]:
     """The weighted terms of L_G: pixel and perceptual over all levels, adversarial on the last."""
     losses = {"pixel": args.pixel_weight * pixel_loss(sr, gt)}
+    if args.consistency_weight > 0:
+        losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
     if nets.perceptual is not None and not pixel_only:
-        losses["perceptual"] = args.perceptual_weight * nets.perceptual(sr, gt)
+        # Not in float16, beyond whose largest number features of Caffe's convention can come.
+        with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
+            losses["perceptual"] = args.perceptual_weight * nets.perceptual(sr, gt)
     if nets.optimizer_d is not None and not pixel_only:
         # The bare network, frozen: G's step leaves nothing on D and reduces nothing for it.
         with torch.no_grad():
@@ -228,7 +234,8 @@ def main(argv: list[str] | None = None) -> None:
     # channels_last is the faster layout, but on a CPU the bfloat16 weight gradients of a dilated
     # convolution of 24, 40, 56, ... channels are NaN in it (torch 2.15).
     hit = [w for w in raw_g.config["widths"] if w > 8 and w % 16]
-    if not (hit and device.type == "cpu" and accelerator.mixed_precision == "bf16"):
+    in_bf16 = accelerator.mixed_precision == "bf16"
+    if not (hit and device.type == "cpu" and in_bf16):
         raw_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     raw_g.to(device)
@@ -238,12 +245,12 @@ def main(argv: list[str] | None = None) -> None:
     if args.perceptual_weight > 0:
         with naming("--perceptual_weights_path"):
             perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
-        perceptual.to(device)
+        perceptual.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
     net_d, optimizer_d = raw_d, None
     if args.adversarial_weight > 0:
         net_d, optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
-    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual)
+    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual, in_bf16)
     forward_g = torch.compile(net_g) if args.compile else net_g
     state = RunState()
     accelerator.register_for_checkpointing(ema, state)

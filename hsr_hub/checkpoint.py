@@ -22,7 +22,9 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "hsr-lite-x4"
-"""The shipped set that is used where none is named."""
+"""The shipped set that is used on a CPU where none is named."""
+GPU_MODEL = "hsr-x4"
+"""The one that is used on a GPU: larger, and more faithful."""
 DETAIL = "-detail"
 """What a shipped set's twin with more detail is called after it."""
 
@@ -36,6 +38,12 @@ MAX_HEADER = 10_000_000
 def shipped_names() -> list[str]:
     """Names of the sets that come with this package."""
     return sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_NAME}"))
+
+
+def default_model(device: str) -> str:
+    """The shipped set for a device ("cpu", "cuda:1", ...) where none is named."""
+    larger = not device.startswith("cpu") and GPU_MODEL in shipped_names()
+    return GPU_MODEL if larger else DEFAULT_MODEL
 
 
 def folder_of(name: str | Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hsr_hub import HSRNet, __version__, image_io, publish, publish_space
 from hsr_hub.batch import Options, own_share, plan, upscale_files
-from hsr_hub.checkpoint import DEFAULT_MODEL
+from hsr_hub.checkpoint import DEFAULT_MODEL, GPU_MODEL, default_model
 from hsr_hub.files import write_whole
 
 
@@ -95,8 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
-        help="Hub id, folder or shipped set (default: %(default)s)",
+        help=f"Hub id, folder or shipped set (default: {DEFAULT_MODEL}, on a GPU {GPU_MODEL})",
     )
     parser.add_argument("--device", help="cpu, cuda, mps, ...; default: the best there is")
     parser.add_argument(
@@ -135,6 +134,7 @@ def best_device() -> str:
 
 def _load(args: argparse.Namespace) -> HSRNet:
     device = args.device or best_device()
+    args.model = args.model or default_model(device)
     try:
         model = HSRNet.from_pretrained(args.model, map_location=device)
     except AssertionError as error:  # torch's, where it was built without the device

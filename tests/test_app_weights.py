@@ -17,7 +17,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from hsr_hub import HSRNet
+from hsr_hub import HSRNet, checkpoint
 from hsr_hub.space import networks
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
@@ -58,12 +58,13 @@ def choice(sets: dict[str, str]) -> Iterator[Space]:
 
 @pytest.mark.slow
 def test_strength_and_model_are_shown_where_they_are_a_choice(
-    page: Page, space: Space, choice: Space, sets: dict[str, str]
+    page: Page, choice: Space, sets: dict[str, str]
 ):
-    page.goto(space.address)
-    expect(page.locator("#go")).to_be_visible()
-    expect(page.get_by_label("Strength").locator("visible=true")).to_have_count(0)
-    expect(page.get_by_label("Model").locator("visible=true")).to_have_count(0)
+    with running(HSR_MODEL_ID=sets["plain"]) as alone:
+        page.goto(alone.address)
+        expect(page.locator("#go")).to_be_visible()
+        expect(page.get_by_label("Strength").locator("visible=true")).to_have_count(0)
+        expect(page.get_by_label("Model").locator("visible=true")).to_have_count(0)
     page.goto(choice.address)
     expect(page.get_by_role("slider", name="Strength").first).to_be_visible()
     model = page.get_by_role("combobox", name="Model").first
@@ -131,6 +132,25 @@ def test_the_endpoint_takes_strength_and_model(choice: Space, sets: dict[str, st
         result = space.predict(handle_file(str(path)), api_name="/upscale", **options)
         expected = HSRNet.from_pretrained(sets[name]).upscale(path)
         assert np.array_equal(pixels(result), np.asarray(expected)), name
+    with pytest.raises(AppError, match="other has no detail twin here"):
+        space.predict(handle_file(str(path)), strength=0.5, model="other", api_name="/upscale")
+
+
+def test_the_first_choice_is_the_best_set_for_the_device(
+    sets: dict[str, str], tmp_path: Path, monkeypatch
+):
+    for name in ("hsr-lite-x4", "hsr-lite-x4-detail", "hsr-aaa"):
+        shutil.copytree(sets["plain"], tmp_path / name)
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    assert networks.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa"]
+    # Without the larger set, what is there is taken on a GPU too.
+    assert checkpoint.default_model("cuda") == "hsr-lite-x4"
+    shutil.copytree(sets["small"], tmp_path / "hsr-x4")
+    assert networks.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa", "hsr-x4"]
+    # A device that every machine has, and that is no CPU.
+    assert networks.load({}, "meta").names == ["hsr-x4", "hsr-aaa", "hsr-lite-x4"]
+    found = [checkpoint.default_model(device) for device in ("cpu", "cuda:1", "mps")]
+    assert found == ["hsr-lite-x4", "hsr-x4", "hsr-x4"]
 
 
 @pytest.fixture

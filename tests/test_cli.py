@@ -14,6 +14,8 @@ import pytest
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from hsr_hub import HSRNet, __version__
+from hsr_hub.checkpoint import default_model
+from hsr_hub.cli import best_device
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
 from tests.util import ROOT, hsr_hub, run
@@ -38,7 +40,7 @@ def test_one_file_with_the_shipped_weights(cat: Path, tmp_path: Path):
     done = hsr_hub("upscale", cat, "-o", target)
     assert done.returncode == 0, done.stderr
     with Image.open(target) as image:
-        expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(cat)
+        expected = HSRNet.from_pretrained(default_model(best_device())).upscale(cat)
         assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 

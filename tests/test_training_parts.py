@@ -6,12 +6,14 @@ import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from hsr_hub import HSRNet
@@ -30,6 +32,7 @@ from hsr_hub.training.ema import averaged_copy
 from hsr_hub.training.losses import (
     PerceptualLoss,
     adversarial_loss,
+    consistency_loss,
     discriminator_loss,
     parse_layers,
     pixel_loss,
@@ -113,6 +116,42 @@ def test_pixel_loss_sums_the_levels_means():
     sr = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 3, 4, 4), 0.2)]
     gt = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 4, 4)]
     assert pixel_loss(sr, gt).item() == pytest.approx(0.7)
+
+
+def test_consistency_asks_for_nothing_but_the_input_back(rng: np.random.Generator):
+    gt = label_pyramid(torch.from_numpy(rng.random((1, 3, 60, 60), dtype=np.float32)), (1, 2, 4))
+    levels = [torch.rand_like(gt[0]), torch.rand_like(gt[1]), gt[2]]
+    assert float(consistency_loss(levels, gt)) == 0  # the other levels do not count
+    shifted = [*levels[:2], gt[2] + 0.25]
+    torch.testing.assert_close(consistency_loss(shifted, gt), torch.tensor(0.25))
+    fine = torch.ones_like(gt[2])
+    fine[..., ::2] = -1  # what the filter takes out is free
+    assert float(consistency_loss([*levels[:2], gt[2] + 0.2 * fine], gt)) < 0.01
+    # The label of a crop was made with what lies beyond its border.
+    inner = crop_margin(gt, (1, 2, 4))
+    assert float(consistency_loss(inner, inner)) < 1e-6
+
+
+def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tmp_path: Path):
+    from torchvision.models import vgg19
+
+    import train_accelerate as script
+
+    state = {
+        f"features.{k}": v
+        for k, v in cast(nn.Sequential, vgg19(weights=None).features)[:3].state_dict().items()
+    }
+    save_file(state, tmp_path / "vgg.safetensors")
+    loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
+    args = SimpleNamespace(pixel_weight=0, consistency_weight=0, perceptual_weight=1)
+    sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
+    found = []
+    for in_bf16 in (False, True):
+        nets = script.Networks(model, None, model, model, None, loss, in_bf16)  # type: ignore[arg-type]
+        found.append(script.generator_losses(nets, args, sr, gt)["perceptual"])  # type: ignore[arg-type]
+    assert found[1].dtype == torch.float32
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, rtol=0.02, atol=0)
 
 
 def test_average_follows_the_weights(model: HSRNet):
@@ -252,7 +291,6 @@ def test_layers_are_parsed_and_wrong_ones_named():
 
 def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
     """Layers by name, after their ReLU, Caffe's preprocessing; the network is torchvision's own."""
-    from safetensors.torch import save_file
     from torchvision.models import vgg19
 
     torch.manual_seed(0)
@@ -316,7 +354,7 @@ def test_steps_change_their_own_network_only(model: HSRNet):
     net_g, net_d = HSRNet(**model.config), Discriminator(width=4)
     nets = script.Networks(
         *(net_g, torch.optim.SGD(net_g.parameters(), 0.1), net_d, net_d),
-        *(torch.optim.SGD(net_d.parameters(), 0.1), None),
+        *(torch.optim.SGD(net_d.parameters(), 0.1), None, False),
     )
     lq, gt = torch.rand(2, 3, 8, 8), [torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet, checkpoint
-from hsr_hub.checkpoint import DEFAULT_MODEL, DETAIL
+from hsr_hub.checkpoint import DETAIL, default_model
 
 MIXED_KEPT = 4
 """Networks between a set and its twin that stay in memory."""
@@ -84,7 +84,7 @@ def load(environment: Mapping[str, str], device: str) -> Networks:
         if network := _load(networks.notices, hub, source, revision, device):
             networks.plain[_label(source)] = network
     if not networks.plain:
-        for name in _choices(shipped):
+        for name in _choices(shipped, device):
             networks.plain[name] = HSRNet.from_pretrained(name, map_location=device)
         if wanted:
             networks.notices.append(f"Shipped weights ({networks.names[0]}) are used instead.")
@@ -104,10 +104,10 @@ def load(environment: Mapping[str, str], device: str) -> Networks:
     return networks
 
 
-def _choices(shipped: list[str]) -> list[str]:
-    """Shipped sets that are nobody's twin, the default first."""
+def _choices(shipped: list[str], device: str) -> list[str]:
+    """Shipped sets that are nobody's twin, the device's default first."""
     names = [name for name in shipped if not name.endswith(DETAIL)]
-    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
+    return sorted(names, key=lambda name: name != default_model(device))
 
 
 def _load(

@@ -45,6 +45,7 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     add("--pixel_weight", type=float, default=1.0)
     add("--perceptual_weight", type=float, default=0.0)
     add("--adversarial_weight", type=float, default=0.0)
+    add("--consistency_weight", type=float, default=0.0, help="of the result, scaled down again")
     add("--perceptual_layers", default="conv1_2:0.1,conv2_2:0.1,conv3_4:1", help="of VGG-19")
     add("--perceptual_weights_path", type=Path, help="safetensors, Caffe's; else torchvision's")
     add("--pixel_steps", type=int, default=0, help="steps of pixel loss alone before the others")

@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hsr_hub.training.data import resize_antialiased
+
 VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """Channels and number of convolutions of each block; a pooling stands between blocks."""
 
@@ -32,6 +34,25 @@ def pixel_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     """
     losses = [F.l1_loss(image, label) for image, label in zip(sr, gt, strict=True)]
     return sum(losses[1:], start=losses[0])
+
+
+def consistency_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+    """What the last level says of the picture that was given; ours, not the source's.
+
+    The mean absolute difference between the last level, scaled down to the first, and the first
+    level's label: detail may be invented where nothing is known, not where something is.
+
+    Args:
+        sr: The network's images, low to high.
+        gt: Their labels; the first at least five pixels high and wide.
+
+    Returns:
+        A scalar in the units of the images.
+    """
+    height, width = gt[0].shape[-2:]
+    small = resize_antialiased(sr[-1], (height, width))
+    inner = slice(2, -2)  # the filter reaches so far, and the label was made beyond the border
+    return F.l1_loss(small[..., inner, inner], gt[0][..., inner, inner])
 
 
 def parse_layers(text: str) -> dict[str, float]:
@@ -120,7 +141,8 @@ class PerceptualLoss(nn.Module):
             with torch.no_grad():
                 wanted = self._features(label)
             for index, feature in self._features(image).items():
-                total = total + self.taps[index] * F.l1_loss(feature, wanted[index])
+                difference = F.l1_loss(feature.float(), wanted[index].float())
+                total = total + self.taps[index] * difference
         return total
 
     def _features(self, image: Tensor) -> dict[int, Tensor]:
