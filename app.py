@@ -160,7 +160,8 @@ def form() -> Form:
         0, 1, 0, step=0.05, label="Strength", visible=nets.names[0] in nets.detail,
         info="0: faithful to the photo. 1: the most detail, part of it invented.",
     )  # fmt: skip
-    model = gr.Dropdown(nets.names, label="Model", visible=len(nets.names) > 1)
+    names = nets.names
+    model = gr.Dropdown(names, label="Model", info=words.models(names), visible=len(names) > 1)
     shown = scale.change(
         lambda chosen: gr.update(visible=chosen == EXACT), scale, exact, queue=False, **QUIET
     )

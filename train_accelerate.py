@@ -5,8 +5,8 @@ r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial loss
 
     # detail: all three losses, from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
-        --pretrained_model fidelity --learning_rate 1e-4 --perceptual_weight 0.1 \
-        --adversarial_weight 0.005
+        --pretrained_model fidelity --learning_rate 5e-4 --perceptual_weight 0.02 \
+        --adversarial_weight 0.015 --consistency_weight 1
 
     # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \

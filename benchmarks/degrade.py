@@ -22,6 +22,9 @@ sys.path.insert(0, str(ROOT))
 from hsr_hub.evaluation import find_pairs, read_pair
 from hsr_hub.training.degradations import degrade
 
+DEGRADED = "-degraded"
+"""What a test set is called after it was degraded."""
+
 
 def degrade_set(folder: Path, out: Path, scale: int = 4, seed: int = 0) -> None:
     """Write a degraded copy of a test set."""
@@ -32,6 +35,20 @@ def degrade_set(folder: Path, out: Path, scale: int = 4, seed: int = 0) -> None:
         lq = degrade(gt, scale, np.random.default_rng([seed, index]))
         Image.fromarray(gt).save(out / "HR" / f"{gt_path.stem}.png")
         Image.fromarray(lq).save(out / f"LRx{scale}" / f"{gt_path.stem}.png")
+
+
+def found(name: str, tests: Path, made: Path) -> Path:
+    """The folder of a test set by its name, made where that ends in `-degraded`.
+
+    Args:
+        name: "Set14", or "Set14-degraded" for a degraded copy.
+        tests: Where the test sets lie.
+        made: Where a copy may be put.
+    """
+    if not name.endswith(DEGRADED):
+        return tests / name
+    degrade_set(tests / name.removesuffix(DEGRADED), made / name)
+    return made / name
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.sheet import CREDIT
 from hsr_hub.files import write_whole
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -67,54 +68,87 @@ def method_name(row: dict[str, Any]) -> str:
     return f"{row['method']}, strength {row['strength']:g}" if row["strength"] else row["method"]
 
 
-def quality() -> str:
-    """Ours and the interpolations at x4, the cited peers, the lower levels."""
-    results = read("quality")
-    by_method: dict[str, dict[tuple[str, int], dict]] = {}
-    for row in results["rows"]:
-        by_method.setdefault(method_name(row), {})[row["set"], row["level"]] = row
-    sizes = {row["set"]: row["images"] for row in results["rows"]}
+Row = dict[str, Any]
+CLEAN_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f"), ("consistency", ".1f")]
+DEGRADED_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f")]
+
+
+def cell(row: Row | None, keys: list[tuple[str, str]]) -> str:
+    """Figures of one method on one test set."""
+    return (
+        " / ".join(f"{row[key]:{spec}}" if key in row else "-" for key, spec in keys) if row else ""
+    )
+
+
+def by_set(rows: list[Row], level: int, keys: list[tuple[str, str]], cited: bool = False) -> str:
+    """A table of one level: a line per method, a column per test set."""
+    rows = [row for row in rows if row["level"] == level]
+    sizes = {row["set"]: row["images"] for row in rows}
     names = [name for name in TEST_SETS if name in sizes]
     names += [name for name in sizes if name not in names]
+    found = {(method_name(row), row["set"]): row for row in rows}
+    methods = dict.fromkeys(method for method, _ in found)
+    lines = [[m, *(cell(found.get((m, name)), keys) for name in names)] for m in methods]
+    for peer, (psnr, source) in CITED.items() if cited else ():
+        values = dict(zip(TEST_SETS, psnr, strict=True))
+        cells = [f"{values[n]:.2f}" if n in values else "-" for n in names]
+        lines.append([f"{peer}, cited: {source}", *cells])
+    return table([f"x{level}", *(f"{name} ({sizes[name]})" for name in names)], lines)
 
-    def cell(row: dict, keys: list[tuple[str, str]]) -> str:
-        return " / ".join(f"{row[key]:{spec}}" if key in row else "-" for key, spec in keys)
 
-    def block(level: int, keys: list[tuple[str, str]], cited: bool) -> str:
-        rows = [
-            [method, *(cell(found[name, level], keys) for name in names)]
-            for method, found in by_method.items()
-        ]
-        if cited:
-            for peer, (psnr, source) in CITED.items():
-                values = dict(zip(TEST_SETS, psnr, strict=True))
-                cells = [f"{values[n]:.2f}" if n in values else "-" for n in names]
-                rows.append([f"{peer}, cited: {source}", *cells])
-        return table([f"x{level}", *(f"{name} ({sizes[name]})" for name in names)], rows)
+def degraded(rows: list[Row]) -> str:
+    """People's pictures: x4 and x1 side by side."""
+    if not rows:
+        return ""
+    found = {(method_name(row), row["level"]): row for row in rows}
+    methods = dict.fromkeys(method for method, _ in found)
+    lines = [
+        [m, cell(found[m, 4], DEGRADED_KEYS), cell(found.get((m, 1)), DEGRADED_KEYS[:2])]
+        for m in methods
+    ]
+    what = f"{rows[0]['set'].removesuffix('-degraded')} ({rows[0]['images']}) degraded"
+    return f"""Pictures as people have them: blur, noise and JPEG, by `benchmarks/degrade.py`.
+PSNR-Y / SSIM-Y / LPIPS at x4; PSNR-Y / SSIM-Y at x1, where bicubic and Lanczos leave the picture as
+it came.
 
-    full = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f"), ("consistency", ".1f")]
-    lower = [("psnr_y", ".2f"), ("ssim_y", ".4f")]
+{table([what, "x4", "x1"], lines)}
+
+"""
+
+
+def quality() -> str:
+    """Ours and the interpolations at x4, the cited peers, the lower levels, degraded pictures."""
+    results = read("quality")
+    dirty = [row for row in results["rows"] if row["set"].endswith("-degraded")]
+    clean = [row for row in results["rows"] if row not in dirty]
+    drift: dict[str, float] = {}
+    for row in clean:
+        name = method_name(row)
+        drift[name] = max(drift.get(name, 0), row["colour_drift"])
+    drifts = ", ".join(f"{name} {value:.2f}" for name, value in drift.items())
+    shown = ", ".join(name if name == "bicubic" else f"`{name}`" for name in results["sheet"])
     return f"""### Quality
 
 From the given LR pictures, in fp32; PSNR-Y / SSIM-Y / LPIPS (SqueezeNet, lower is better) /
 consistency with the input (PSNR of the result, scaled down again, against the LR).
 
-{block(4, full, cited=True)}
+{by_set(clean, 4, CLEAN_KEYS, cited=True)}
+
+Colour drift, the largest difference of any picture's mean colour from bicubic's, of 255: {drifts}.
 
 The lower levels, PSNR-Y / SSIM-Y against HR scaled down to them. At x1 the given LR is already
 clean, so that leaving it alone (bicubic and Lanczos do) is best; what little they differ by is
 between MATLAB's and Pillow's bicubic.
 
-{block(2, lower, cited=False)}
+{by_set(clean, 2, CLEAN_KEYS[:2])}
 
-{block(1, lower, cited=False)}
+{by_set(clean, 1, CLEAN_KEYS[:2])}
 
-{under(results)}
+{degraded(dirty)}{under(results)}
 
-![bicubic, our sets, the original](benchmarks/results/quality.png)
+![eyes, fur, leaves, brick, text and sky](benchmarks/results/quality.png)
 
-*From pictures scaled down four times; each row: bicubic,
-{", ".join(f"`{m}`" for m in by_method if m not in ("bicubic", "Lanczos"))}, the original.*
+*From pictures scaled down four times; from the left: {shown}, the original. Pictures {CREDIT}.*
 
 ![quality against time](benchmarks/results/pareto.png)"""
 

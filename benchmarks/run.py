@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [NAME ...]
 
-Seven minutes on two cores, which should have nothing else to do. NAMEs run only those; the
+Some ten minutes on two cores, which should have nothing else to do. NAMEs run only those; the
 others keep their last results. Needs requirements-dev.txt and the test sets under HSR_DATA.
 """
 

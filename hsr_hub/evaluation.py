@@ -117,6 +117,21 @@ def consistency(sr: np.ndarray, lq: np.ndarray) -> float:
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
+def colour_drift(sr: np.ndarray, lq: np.ndarray) -> float:
+    """How far a result's mean colour is from that of the picture that was given.
+
+    Args:
+        sr: (H*s,W*s,3) uint8.
+        lq: (H,W,3) uint8; enlarged by bicubic (Pillow's).
+
+    Returns:
+        The largest of the three channels' differences, of 255.
+    """
+    size = (sr.shape[1], sr.shape[0])
+    bicubic = np.asarray(Image.fromarray(lq).resize(size, Image.Resampling.BICUBIC))
+    return float(np.abs(sr.mean(axis=(0, 1)) - bicubic.mean(axis=(0, 1))).max())
+
+
 @dataclass
 class Figures:
     """Means over a test set, ours and bicubic's."""

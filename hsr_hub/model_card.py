@@ -77,8 +77,8 @@ OURS = re.compile(r"(PSNR|SSIM) \(Y, border \d+\)")
 
 NO_FIGURES = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
 NO_TRAINING = "Not recorded."
-SAMPLE = "![low resolution, bicubic, result, original](sample.png)"
-CAPTION = "*From the left: low resolution, bicubic, the result, the original.*"
+SAMPLE = "![samples](sample.png)\n\n*From the left: {columns}.*"
+COLUMNS = "low resolution, bicubic, the result, the original"
 PLACEHOLDERS = {NO_FIGURES, NO_TRAINING, ""}
 
 LIMITS = {
@@ -107,6 +107,7 @@ def model_card(
     degradation: str | None = None,
     datasets: Sequence[str] = (),
     sample: bool = False,
+    columns: str = COLUMNS,
 ) -> ModelCard:
     """A card with metadata for the Hub.
 
@@ -118,6 +119,7 @@ def model_card(
         degradation: "bicubic" or "real": what the weights were trained for, if that is known.
         datasets: Hub ids of what the weights were trained on, where it is on the Hub.
         sample: Whether a `sample.png` lies beside the card.
+        columns: What it shows, from the left.
     """
     data: ModelCardData = copy.deepcopy(model._hub_mixin_info.model_card_data)  # the class's own
     data.metrics = ["psnr", "ssim"]
@@ -135,7 +137,7 @@ def model_card(
         scale=model.scale,
         facts=_marked("facts", f"{parameters} parameters; kernels {kernels}; levels {levels}."),
         figures=_marked("figures", _figures_text(figures) if figures else NO_FIGURES),
-        sample=_marked("sample", f"{SAMPLE}\n\n{CAPTION}" if sample else ""),
+        sample=_marked("sample", SAMPLE.format(columns=columns) if sample else ""),
         training=_marked("training", training),
         limits=_marked("limits", LIMITS[degradation]),
     )

@@ -4,13 +4,14 @@
 
 From `recipes/NAME/figures.json` (by measure.py), `training.md`, `train.sh` and ATTRIBUTION.md to
 `hsr_hub/weights/NAME/README.md` and `sample.png`. The card stands alone: on the Hub there is no
-recipes/ beside it. The picture is made of the examples, whose licences allow that.
+recipes/ beside it.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -18,19 +19,15 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import common
+from benchmarks.quality import by_filter, by_network
+from benchmarks.sheet import CREDIT, Method, sheet
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED
+from hsr_hub.checkpoint import DETAIL, SHIPPED
 from hsr_hub.model_card import model_card, read_figures
 
-CROPS = [
-    ("cat", (60, 30, 156, 102)),
-    ("astronaut", (80, 5, 176, 77)),
-    ("coffee", (130, 50, 226, 122)),
-]
-"""Examples, and the part of each that is shown: (left, top, right, bottom)."""
-
-SHOWN = 2
-"""Screen pixels by picture pixel."""
+REAL = "-real"
+"""What a set for people's pictures is called after the one for clean pictures."""
 
 
 def credits(attribution: str) -> str:
@@ -60,50 +57,39 @@ def training_text(name: str) -> str:
     )
 
 
+def shown(name: str) -> dict[str, Method]:
+    """The columns of the card's picture before the original, by what the caption calls them."""
+    mine, title = common.load(name), f"`{name}`"
+    columns: dict[str, Method] = {"bicubic": partial(by_filter, Image.Resampling.BICUBIC)}
+    twin = re.sub(f"{DETAIL}$|{REAL}$", "", name)
+    if twin != name:
+        columns[f"`{twin}`"] = partial(by_network, common.load(twin))
+    if name.endswith(DETAIL):
+        columns["both mixed at strength 0.5"] = partial(by_network, common.load(twin, 0.5))
+    return columns | {title: partial(by_network, mine)}
+
+
 def card_text(name: str) -> str:
     """The card of a shipped set."""
+    real = name.endswith(REAL)
+    made = "scaled down four times" + real * ", with blur, noise and JPEG artefacts"
     card = model_card(
         HSRNet.from_pretrained(name),
         name=name,
         figures=read_figures(ROOT / "recipes" / name / "figures.json"),
         training=training_text(name),
-        degradation="real" if name.endswith("-real") else "bicubic",
+        degradation="real" if real else "bicubic",
         sample=True,
+        columns=f"{', '.join(shown(name))}, the original. Pictures {made}; {CREDIT}",
     )
     return f"{card}\n"
-
-
-def sample_picture(name: str) -> Image.Image:
-    """One row per example: low resolution, bicubic, the result, the original."""
-    model = HSRNet.from_pretrained(name)
-    rows = []
-    for example, box in CROPS:
-        with Image.open(ROOT / "examples" / f"{example}.png") as image:
-            gt = image.convert("RGB")
-        width, height = (side // model.scale for side in gt.size)
-        gt = gt.crop((0, 0, width * model.scale, height * model.scale))
-        lq = gt.resize((width, height), Image.Resampling.BICUBIC)
-        shown = (
-            lq.resize(gt.size, Image.Resampling.NEAREST),
-            lq.resize(gt.size, Image.Resampling.BICUBIC),
-            model.upscale(lq, dtype="float32"),
-            gt,
-        )
-        size = (SHOWN * (box[2] - box[0]), SHOWN * (box[3] - box[1]))
-        crops = (picture.crop(box) for picture in shown)
-        rows.append([crop.resize(size, Image.Resampling.NEAREST) for crop in crops])
-    width, height = rows[0][0].size
-    sheet = Image.new("RGB", (4 * width, len(rows) * height))
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            sheet.paste(picture, (x * width, y * height))
-    return sheet
 
 
 def main(name: str) -> None:
     """Write both files."""
     (SHIPPED / name / "README.md").write_text(card_text(name), encoding="utf-8")
-    sample_picture(name).save(SHIPPED / name / "sample.png", optimize=True)
+    picture = sheet(list(shown(name).values()), degraded=name.endswith(REAL))
+    picture.save(SHIPPED / name / "sample.png", optimize=True)
 
 
 if __name__ == "__main__":

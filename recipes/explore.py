@@ -1,6 +1,6 @@
 """Short comparisons at equal minutes, before a long run: what shapes and losses are worth.
 
-    python recipes/explore.py VARIANT --out DIR [--minutes 6 | --steps N]
+    python recipes/explore.py VARIANT --out DIR [--minutes 5 | --steps N]
 
 Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores,
 for as many steps as fit into the minutes; then measures it on Set5 and Set14, and on Set14 degraded
@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,13 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
     }  # fmt: skip
 
 
-def table() -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """What was found, as Markdown."""
     lines = [
         "| variant | what | parameters | steps | Set5 | Set14 | Set14 degraded |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in json.loads(RESULTS.read_text()):
+    for row in rows:
         psnr = " | ".join(f"{value:.2f}" for value in row["psnr_y"].values())
         lines.append(
             f"| `{row['variant']}` | {row['what']} | {row['parameters'] / 1000:.0f} k "
@@ -145,23 +145,28 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """One variant, or the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("variant", choices=[*VARIANTS, "table"])
-    parser.add_argument("--minutes", type=float, default=6)
+def command(
+    variants: Collection[str],
+    explore: Callable[[str, Path, float, int | None], dict[str, Any]],
+    results: Path,
+    table: Callable[[list[dict[str, Any]]], str],
+) -> None:
+    """Explore the variant that the command line names and keep what was found, or print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("variant", choices=[*variants, "table"])
+    parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--steps", type=int, help="instead, where other work disturbs the clock")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    rows = json.loads(results.read_text()) if results.exists() else []
     if args.variant == "table":
-        print(table())
+        print(table(rows))
         return
     row = explore(args.variant, args.out, args.minutes, args.steps)
     print(json.dumps(row))
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows = [r for r in rows if r["variant"] != args.variant]
-    RESULTS.write_text(json.dumps([*rows, row], indent=2) + "\n")
+    results.write_text(json.dumps([*rows, row], indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    command(VARIANTS, explore, RESULTS, table)

@@ -1,6 +1,7 @@
 """Plot a training's log: python recipes/plot_log.py recipes/NAME/log.jsonl.
 
-Writes `training-curve.png` beside the log: validation PSNR, and the loss with the learning rate.
+Writes `training-curve.png` beside the log: validation PSNR, the loss with the learning rate, and
+of an adversarial training LPIPS with how often the discriminator ranks real over fake.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def main(log: Path) -> None:
         at = [step for step in steps if key in by_step[step]]
         return at, [by_step[step][key] for step in at]
 
-    figure, (psnr, loss) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    adversarial = any("d/real_over_fake" in values for values in by_step.values())
+    width = 5 * (2 + adversarial)
+    figure, axes = plt.subplots(1, 2 + adversarial, figsize=(width, 3.6), layout="constrained")
+    psnr, loss = axes[:2]
     for key in sorted({k for values in by_step.values() for k in values if "val/psnr/" in k}):
         psnr.plot(*series(key), marker="o", markersize=3, label=key.rpartition("/")[2])
     psnr.set(xlabel="step", ylabel="PSNR-Y (dB), averaged weights")
@@ -35,7 +39,14 @@ def main(log: Path) -> None:
     rate = loss.twinx()
     rate.plot(*series("lr"), color="tab:orange", linewidth=1)
     rate.set_ylabel("learning rate", color="tab:orange")
-    for axis in (psnr, loss):
+    if adversarial:
+        axes[2].plot(*series("val/lpips"), "o-", markersize=3)
+        axes[2].set(xlabel="step", ylabel="LPIPS, averaged weights")
+        rank = axes[2].twinx()
+        rank.plot(*series("d/real_over_fake"), color="tab:orange", linewidth=0.8)
+        rank.set_ylabel("real over fake (0.5: D cannot tell)", color="tab:orange")
+        rank.set_ylim(0.4, 1)
+    for axis in axes:
         axis.grid(alpha=0.3)
     figure.savefig(log.with_name("training-curve.png"), dpi=110)
 

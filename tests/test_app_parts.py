@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet, image_io
+from hsr_hub.checkpoint import DETAIL, shipped_names
 from hsr_hub.space import orders, pictures, storage, words, work
 from hsr_hub.space.batch import Batch
 from hsr_hub.space.examples import Examples
@@ -267,3 +268,9 @@ def test_the_front_matter_is_what_a_space_needs():
     assert {front["colorFrom"], front["colorTo"]} <= colours
     assert {"title", "emoji", "license"} <= set(front)
     assert {"super-resolution", "mcp-server"} <= set(front["tags"])
+
+
+def test_every_set_that_visitors_can_choose_is_described():
+    choosable = {name for name in shipped_names() if not name.endswith(DETAIL)}
+    assert choosable == set(words.ABOUT)
+    assert words.models(["org/hsr"]) is None

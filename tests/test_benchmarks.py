@@ -28,9 +28,11 @@ def test_the_readme_shows_what_was_measured():
 def test_every_shipped_set_was_measured():
     """With the weights that are shipped today; by name, the figures are in test_evaluation."""
     measured = {row["method"] for row in readme.read("quality")["rows"]}
+    mixed = {row["method"] for row in readme.read("quality")["rows"] if row["strength"] == 1}
     timed = {row["name"] for row in readme.read("speed")["rows"] if row["ours"]}
     alone = {name for name in shipped_names() if not name.endswith("-detail")}
     assert alone <= measured and alone <= timed
+    assert {name.removesuffix("-detail") for name in set(shipped_names()) - alone} <= mixed
 
 
 def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -48,14 +50,23 @@ def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.M
 def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
     target = tmp_path / "quality.json"
     script = str(ROOT / "benchmarks" / "quality.py")
-    done = run(sys.executable, script, "--data", str(test_set.parent), "--json", str(target))
+    flags = ["--data", str(test_set.parent), "--degrade", test_set.name]
+    sheet = tmp_path / "sheet.png"
+    done = run(sys.executable, script, *flags, "--json", str(target), "--sheet", str(sheet))
     assert done.returncode == 0, done.stderr
     rows = json.loads(target.read_text())["rows"]
-    by = {(row["method"], row["level"]): row for row in rows}
-    assert {level for _, level in by} == {1, 2, 4}
-    ours, bicubic = by["hsr-lite-x4", 4], by["bicubic", 4]
+    clean = [row for row in rows if row["set"] == test_set.name]
+    by = {(row["method"], row["strength"], row["level"]): row for row in clean}
+    assert {level for *_, level in by} == {1, 2, 4}
+    ours, bicubic = by["hsr-lite-x4", 0, 4], by["bicubic", None, 4]
     assert ours["psnr_y"] > bicubic["psnr_y"] and ours["consistency"] > 35
-    assert by["bicubic", 1]["consistency"] == 60  # the very same picture
+    assert ours["colour_drift"] < 3 and bicubic["colour_drift"] == 0
+    assert by["bicubic", None, 1]["consistency"] == 60  # the very same picture
+    dirty = {row["method"]: row for row in rows if row not in clean and row["level"] == 4}
+    assert {row["set"] for row in dirty.values()} == {f"{test_set.name}-degraded"}
+    assert dirty["bicubic"]["psnr_y"] < bicubic["psnr_y"]
+    with Image.open(sheet) as image:  # bicubic, every set, and the original
+        assert image.width / 216 == len(json.loads(target.read_text())["sheet"]) + 1
 
 
 def test_degraded_sets_are_the_same_every_time(test_set: Path, tmp_path: Path):

@@ -22,6 +22,18 @@ SEVERAL_WAITING = """
 """
 
 
+ABOUT = {
+    "hsr-lite-x4": "hsr-lite-x4: fast, faithful.",
+    "hsr-x4": "hsr-x4: slower, a little more faithful.",
+}
+"""The shipped sets between which visitors choose."""
+
+
+def models(names: list[str]) -> str | None:
+    """What is known of the sets that can be chosen."""
+    return " ".join(ABOUT[name] for name in names if name in ABOUT) or None
+
+
 def size(pixels: tuple[int, int]) -> str:
     """Width and height, for people."""
     return f"{pixels[0]} × {pixels[1]}"

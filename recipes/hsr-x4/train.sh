@@ -12,4 +12,4 @@ accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf1
   --output_dir "$1/run" --resume_from_checkpoint latest --cache_images --seed 2 \
   --pretrained_model "$1/start" --crop_size 128 --train_batch_size 16 \
   --learning_rate 1e-3 --lr_warmup_steps 200 \
-  --max_train_steps "${STEPS:-20000}" --validation_steps 500 --checkpointing_steps 250
+  --max_train_steps "${STEPS:-8000}" --validation_steps 500 --checkpointing_steps 250
