@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 """The repository, where the package is used from a checkout."""
 
 PACKAGE_DATA = ("py.typed", "space/page.css", "space/page.js")
-SET_FILES = (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, "sample.png")
+SET_FILES = (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, "sample.png", "training-curve.png")
 """What is sent beside code: the package's data, and of each set."""
 
 OWN_FOLDERS = ("hsr_hub/", "examples/")

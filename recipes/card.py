@@ -1,10 +1,10 @@
-"""Write the card of a shipped set, and its comparison picture.
+"""Write the card of a shipped set, and its pictures: comparison and training curves.
 
     python recipes/card.py hsr-lite-x4
 
-From `recipes/NAME/figures.json` (by measure.py), `training.md`, `train.sh` and ATTRIBUTION.md to
-`hsr_hub/weights/NAME/README.md` and `sample.png`. The card stands alone: on the Hub there is no
-recipes/ beside it.
+From `recipes/NAME/figures.json` (by measure.py), `training.md`, `train.sh`, `log.jsonl` and
+ATTRIBUTION.md to `hsr_hub/weights/NAME/`: `README.md`, `sample.png`, `training-curve.png`. The card
+stands alone: on the Hub there is no recipes/ beside it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from benchmarks.sheet import CREDIT, Method, sheet
 from hsr_hub import HSRNet
 from hsr_hub.checkpoint import DETAIL, SHIPPED
 from hsr_hub.model_card import model_card, read_figures
+from recipes import plot_log
 
+CURVE = "training-curve.png"
 REAL = "-real"
 """What a set for people's pictures is called after the one for clean pictures."""
 
@@ -51,6 +53,7 @@ def training_text(name: str) -> str:
     attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text(encoding="utf-8")
     return (
         f"{(recipe / 'training.md').read_text().strip()}\n\n"
+        f"![the training's curves]({CURVE})\n\n"
         f"{credits(attribution)}\n\n"
         f"**Recipe**, in a checkout of hsr-hub (`recipes/{name}/train.sh`):\n\n"
         f"```bash\n{command.strip()}\n```"
@@ -86,10 +89,12 @@ def card_text(name: str) -> str:
 
 
 def main(name: str) -> None:
-    """Write both files."""
-    (SHIPPED / name / "README.md").write_text(card_text(name), encoding="utf-8")
+    """Write all three files."""
+    folder = SHIPPED / name
+    (folder / "README.md").write_text(card_text(name), encoding="utf-8")
+    plot_log.main(ROOT / "recipes" / name / "log.jsonl", folder / CURVE)
     picture = sheet(list(shown(name).values()), degraded=name.endswith(REAL))
-    picture.save(SHIPPED / name / "sample.png", optimize=True)
+    picture.save(folder / "sample.png", optimize=True)
 
 
 if __name__ == "__main__":

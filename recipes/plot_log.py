@@ -1,6 +1,6 @@
-"""Plot a training's log: python recipes/plot_log.py recipes/NAME/log.jsonl.
+"""Plot a training's log: python recipes/plot_log.py recipes/NAME/log.jsonl OUT.png.
 
-Writes `training-curve.png` beside the log: validation PSNR, the loss with the learning rate, and
+What is drawn: validation PSNR, the loss with the learning rate, and
 of an adversarial training LPIPS with how often the discriminator ranks real over fake.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 
-def main(log: Path) -> None:
+def main(log: Path, picture: Path) -> None:
     """Read the lines (a later one for the same step replaces an earlier one), draw, save."""
     by_step: dict[int, dict[str, float]] = {}
     for line in log.read_text().splitlines():
@@ -48,8 +48,8 @@ def main(log: Path) -> None:
         rank.set_ylim(0.4, 1)
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.savefig(log.with_name("training-curve.png"), dpi=110)
+    figure.savefig(picture, dpi=110)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
