@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [NAME ...]
 
-Some ten minutes on two cores, which should have nothing else to do. NAMEs run only those; the
-others keep their last results. Needs requirements-dev.txt and the test sets under HSR_DATA.
+Two minutes for speed and five for quality on two cores, which should have nothing else to do. NAMEs
+run only those; the others keep their last results. Needs requirements-dev.txt and the test sets
+under HSR_DATA.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,12 +33,15 @@ class BicubicUpsampling(nn.Module):
         self.factor = factor
         taps = range(-RADIUS, RADIUS + 1)
         centres = [(p + 0.5) / factor - 0.5 for p in range(factor)]
-        line = torch.tensor([[_cubic(tap - centre) for tap in taps] for centre in centres])
-        weight = torch.zeros(factor, factor, 3, 3, len(taps), len(taps))
+        # In numpy: torch's arithmetic on the meta device, where shapes are checked, would import
+        # its compiler, and leave a folder of that in the temporary one.
+        line = np.array([[_cubic(tap - c) for tap in taps] for c in centres], np.float32)
+        weight = np.zeros((factor, factor, 3, 3, len(taps), len(taps)), np.float32)
         for colour in range(3):
-            weight[:, :, colour, colour] = torch.einsum("yi,xj->yxij", line, line)
+            weight[:, :, colour, colour] = np.einsum("yi,xj->yxij", line, line)
         # Follows from the factor: nothing to store with the weights.
-        self.register_buffer("weight", weight.flatten(0, 2), persistent=False)
+        flat = torch.tensor(weight.reshape(-1, 3, len(taps), len(taps)))
+        self.register_buffer("weight", flat, persistent=False)
 
     def forward(self, lq: Tensor) -> Tensor:
         """(B,3,H,W) to (B,3,H*factor,W*factor), in channels_last."""

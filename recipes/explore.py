@@ -97,6 +97,16 @@ def step_seconds(flags: list[str], out: Path) -> float:
     return (times[-1] - times[3]) / (len(times) - 4)
 
 
+def trained(flags: list[str], out: Path, minutes: float, steps: int | None) -> tuple[HSRNet, int]:
+    """The averaged network after so long, or so many steps, and the steps."""
+    made: list[HSRNet] = []
+    train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
+    steps = steps or int(60 * minutes / step_seconds(flags, out))
+    steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
+    train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
+    return made[-1].eval(), steps
+
+
 def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str, Any]:
     """Train a variant for so long, or for so many steps, and measure it."""
     flags, weights, what = VARIANTS[name]
@@ -111,13 +121,7 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
         *("--fusion_width", "48", "--reconstruction_widths", "24", "12", "--cache_images"),
         *("--crop_size", "128", "--train_batch_size", "16", "--learning_rate", "2e-3", *flags),
     ]
-    made: list[HSRNet] = []
-    train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
-    steps = steps or int(60 * minutes / step_seconds(flags, out))
-    steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
-    train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
-
-    net = made[-1].eval()
+    net, steps = trained(flags, out, minutes, steps)
     for conv in [m for m in net.modules() if parametrize.is_parametrized(m)]:
         parametrize.remove_parametrizations(conv, "weight")
     degrade_set(data / "test" / "Set14", out / "Set14-degraded")

@@ -20,12 +20,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import train_accelerate
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import colour_drift, consistency, find_pairs, psnr_y, read_pair
 from hsr_hub.lpips import LpipsSqueeze
 from hsr_hub.paths import data_root
-from recipes.explore import command, step_seconds
+from recipes.explore import command, trained
 
 RESULTS = ROOT / "recipes" / "exploration-detail.json"
 FIDELITY = "hsr-lite-x4"
@@ -82,13 +81,7 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
         *("--cache_images", "--perceptual_weights_path", str(vgg)),
         *(text for pair in (BASE | changes).items() for text in pair),
     ]
-    made: list[HSRNet] = []
-    train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
-    steps = steps or int(60 * minutes / step_seconds(flags, out))
-    steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
-    train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
-
-    net = made[-1].eval()
+    net, steps = trained(flags, out, minutes, steps)
     lines = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text().splitlines()]
     ranks = [line["d/real_over_fake"] for line in lines if "d/real_over_fake" in line]
     half = HSRNet.interpolate(HSRNet.from_pretrained(FIDELITY), net, 0.5)
