@@ -5,8 +5,9 @@ r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial loss
 
     # detail: all three losses, from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
-        --pretrained_model fidelity --learning_rate 5e-4 --perceptual_weight 0.02 \
-        --adversarial_weight 0.015 --consistency_weight 1
+        --pretrained_model fidelity --learning_rate 2e-4 --discriminator_learning_rate 2e-4 \
+        --adam_beta1 0.5 --pixel_weight 0.8 --perceptual_weight 0.02 --adversarial_weight 0.015 \
+        --consistency_weight 1 --grid_weight 6 --strengths 1 1 1 0.5
 
     # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
@@ -62,13 +63,18 @@ from hsr_hub.training.losses import (
     adversarial_loss,
     consistency_loss,
     discriminator_loss,
+    grid_loss,
     pixel_loss,
+    random_windows,
     real_over_fake,
 )
 from hsr_hub.training.optimizers import build_optimizer, learning_rate_at, set_rate
+from hsr_hub.training.strengths import at_strength
 from hsr_hub.training.validation import check_pairs, log_grid, validate
 
 logger = logging.getLogger("train")
+
+Levels = tuple[Sequence[Tensor], Sequence[Tensor]]  # images and labels, low to high
 
 MAX_BAD_STEPS = 20
 """Steps in a row whose gradient is not finite before the run gives up."""
@@ -85,14 +91,8 @@ def naming(flag: str) -> Iterator[None]:
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
     """A new network, or the one to start from."""
-    shape = (
-        "scale",
-        "kernel_sizes",
-        "widths",
-        "dilations",
-        "fusion_width",
-        "reconstruction_widths",
-    )
+    shape = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
+    shape += ("reconstruction_widths",)
     given = {name: getattr(args, name) for name in shape if getattr(args, name) is not None}
     if args.pretrained_model:
         with naming("--pretrained_model"):
@@ -144,11 +144,11 @@ def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, ma
 
 
 def discriminator_step(
-    accelerator: Accelerator, nets: Networks, sr: Tensor, gt: Tensor, max_norm: float
+    accelerator: Accelerator, nets: Networks, seen: Levels, max_norm: float
 ) -> tuple[dict[str, Tensor], bool]:
     """One step of D on the target level's labels and images."""
     # One forward for both: no batch statistics, and DDP wants one forward per backward.
-    real, fake = nets.net_d(torch.cat([gt, sr.detach()])).float().chunk(2)
+    real, fake = nets.net_d(torch.cat([seen[1][-1], seen[0][-1].detach()])).float().chunk(2)
     loss = discriminator_loss(real, fake)
     finite = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
     values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
@@ -156,26 +156,26 @@ def discriminator_step(
 
 
 def generator_losses(
-    nets: Networks,
-    args: argparse.Namespace,
-    sr: Sequence[Tensor],
-    gt: Sequence[Tensor],
-    pixel_only: bool = False,
+    nets: Networks, args: argparse.Namespace, whole: Levels, seen: Levels, strength: float = 1.0
 ) -> dict[str, Tensor]:
-    """The weighted terms of L_G: pixel and perceptual over all levels, adversarial on the last."""
+    """The weighted terms of L_G; VGG and D look at windows `seen` and count by the strength."""
+    (sr, gt), (seen_sr, seen_gt) = whole, seen
     losses = {"pixel": args.pixel_weight * pixel_loss(sr, gt)}
     if args.consistency_weight > 0:
         losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
-    if nets.perceptual is not None and not pixel_only:
+    if args.grid_weight > 0:
+        losses["grid"] = args.grid_weight * grid_loss(sr, gt)
+    if nets.perceptual is not None and strength > 0:
         # Not in float16, beyond whose largest number features of Caffe's convention can come.
         with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
-            losses["perceptual"] = args.perceptual_weight * nets.perceptual(sr, gt)
-    if nets.optimizer_d is not None and not pixel_only:
+            loss = nets.perceptual(seen_sr, seen_gt)
+        losses["perceptual"] = strength * args.perceptual_weight * loss
+    if nets.optimizer_d is not None and strength > 0:
         # The bare network, frozen: G's step leaves nothing on D and reduces nothing for it.
         with torch.no_grad():
-            real = nets.raw_d(gt[-1]).float()
-        fake = nets.raw_d(sr[-1]).float()
-        losses["adversarial"] = args.adversarial_weight * adversarial_loss(real, fake)
+            real = nets.raw_d(seen_gt[-1]).float()
+        fake = nets.raw_d(seen_sr[-1]).float()
+        losses["adversarial"] = strength * args.adversarial_weight * adversarial_loss(real, fake)
     return losses
 
 
@@ -183,14 +183,14 @@ def generator_step(
     accelerator: Accelerator,
     nets: Networks,
     args: argparse.Namespace,
-    sr: Sequence[Tensor],
-    gt: Sequence[Tensor],
-    pixel_only: bool,
+    whole: Levels,
+    seen: Levels,
+    strength: float,
 ) -> tuple[dict[str, Tensor], bool]:
     """One step of G; D is frozen meanwhile."""
     nets.raw_d.requires_grad_(False)
-    losses = generator_losses(nets, args, sr, gt, pixel_only)
-    total = sum(losses.values(), start=sr[0].new_zeros(()))
+    losses = generator_losses(nets, args, whole, seen, strength)
+    total = sum(losses.values(), start=whole[0][0].new_zeros(()))
     finite = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
     nets.raw_d.requires_grad_(True)
     return {f"loss_g/{name}": value for name, value in losses.items()}, finite
@@ -239,6 +239,7 @@ def main(argv: list[str] | None = None) -> None:
         raw_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     raw_g.to(device)
+    fidelity = [parameter.detach().clone() for parameter in raw_g.parameters()]
     ema = averaged_copy(raw_g, args.ema_decay)
     averaged = cast(HSRNet, ema.module)
     perceptual = None
@@ -314,7 +315,7 @@ def main(argv: list[str] | None = None) -> None:
             averaged,
             args.validation_data_dir,
             device,
-            losses=lambda sr, gt: generator_losses(nets, args, sr, gt),
+            losses=lambda sr, gt: generator_losses(nets, args, (sr, gt), (sr, gt)),
             lpips=lpips,
         )
         log(result.figures)
@@ -351,19 +352,19 @@ def main(argv: list[str] | None = None) -> None:
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
         rate = learning_rate_at(state.global_step, args.learning_rate, args)
         set_rate(optimizer_g, rate)
-        pixel_only = state.global_step < args.pixel_steps
 
         trained = [net_g] if optimizer_d is None else [net_g, net_d]
-        with accelerator.accumulate(*trained):
+        strength = args.strengths[state.global_step % len(args.strengths)]
+        detail = 0.0 if state.global_step < args.pixel_steps else strength
+        with accelerator.accumulate(*trained), at_strength(raw_g, fidelity, strength):
             values, finite = {}, True
             sr = [image.float() for image in forward_g(lq)]
-            if optimizer_d is not None and not pixel_only:
+            seen = random_windows(sr, gt, state.global_step)
+            if optimizer_d is not None and detail > 0:
                 peak = args.discriminator_learning_rate
                 set_rate(optimizer_d, learning_rate_at(state.global_step, peak, args))
-                values, finite = discriminator_step(
-                    accelerator, nets, sr[-1], gt[-1], args.max_grad_norm
-                )
-            g_values, g_finite = generator_step(accelerator, nets, args, sr, gt, pixel_only)
+                values, finite = discriminator_step(accelerator, nets, seen, args.max_grad_norm)
+            g_values, g_finite = generator_step(accelerator, nets, args, (sr, gt), seen, detail)
             finite = finite and g_finite
         for key, value in {**values, **g_values}.items():
             sums[key] = sums.get(key, 0) + value.detach()

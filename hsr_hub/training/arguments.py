@@ -46,8 +46,10 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     add("--perceptual_weight", type=float, default=0.0)
     add("--adversarial_weight", type=float, default=0.0)
     add("--consistency_weight", type=float, default=0.0, help="of the result, scaled down again")
+    add("--grid_weight", type=float, default=0.0, help="of errors that come with every input pixel")
     add("--perceptual_layers", default="conv1_2:0.1,conv2_2:0.1,conv3_4:1", help="of VGG-19")
     add("--perceptual_weights_path", type=Path, help="safetensors, Caffe's; else torchvision's")
+    add("--strengths", nargs="+", type=float, default=[1.0], help="of steps in turn, see README")
     add("--pixel_steps", type=int, default=0, help="steps of pixel loss alone before the others")
 
     add = parser.add_argument_group("optimisation").add_argument
@@ -99,6 +101,10 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
         parser.error("--patience must be at least 1")
     if args.push_to_hub and not args.hub_model_id:
         parser.error("--push_to_hub needs --hub_model_id org/name")
+    if not all(0 < strength <= 1 for strength in args.strengths):
+        parser.error(f"--strengths must lie above 0 and up to 1, not {args.strengths}")
+    if args.strengths != [1.0] and not args.pretrained_model:
+        parser.error("--strengths mixes with the weights of --pretrained_model: name them")
     if args.data_credits and not args.data_credits.is_file():
         parser.error(f"--data_credits: there is no file {args.data_credits}")
     if args.cache_images == "device" and args.dataloader_num_workers:

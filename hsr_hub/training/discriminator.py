@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+DETAIL_GAIN = 8
+"""How much stronger than the image its detail is shown; the two then vary alike."""
 
 
 class Discriminator(nn.Module):
@@ -11,6 +16,10 @@ class Discriminator(nn.Module):
     Without batch statistics: an image's score depends on that image alone, so real and fake ones
     may share a batch, and several processes compute what one does.
 
+    Beside the image it sees the image's detail, stronger: what results and photographs differ in is
+    small beside all that they share, and without it the discriminator learns more slowly than
+    the generator (ours; the source gives it the image alone).
+
     Args:
         width: Channels of the first block; VGG-13's is 64. The last two blocks have eight times it.
     """
@@ -18,7 +27,7 @@ class Discriminator(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         modules: list[nn.Module] = []
-        channels = 3
+        channels = 6
         for factor in (1, 2, 4, 8, 8):
             for _ in range(2):
                 modules.append(nn.Conv2d(channels, width * factor, 3, padding=1))
@@ -42,4 +51,6 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B,3,H,W) in [0, 1] to (B,1): higher means more real; not a probability."""
-        return self.score(self.features(image * 2 - 1))
+        padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+        detail = DETAIL_GAIN * (image - F.avg_pool2d(padded, 5, stride=1))
+        return self.score(self.features(torch.cat([image * 2 - 1, detail], dim=1)))

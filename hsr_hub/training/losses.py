@@ -55,6 +55,58 @@ def consistency_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     return F.l1_loss(small[..., inner, inner], gt[0][..., inner, inner])
 
 
+def grid_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+    """What of the images' errors repeats with every input pixel; ours, not the source's.
+
+    Up-sampling by s makes the pixels of s x s phases by weights of their own. The easiest texture
+    that such a network learns for VGG and a young discriminator is a pattern of s pixels, which
+    people see as a grid. So: the error of every phase, averaged over 8x8 input pixels, of which
+    texture leaves little and a pattern all; the mean of its absolute, summed over the levels.
+
+    Args:
+        sr: The network's images, low to high; the first is x1.
+        gt: Their labels, of the same shapes.
+
+    Returns:
+        A scalar in the units of the images.
+    """
+    height, width = sr[0].shape[-2:]
+    window = (min(8, height), min(8, width))
+    total = sr[0].new_zeros(())
+    for image, label in zip(sr[1:], gt[1:], strict=True):
+        phases = F.pixel_unshuffle(image - label, image.shape[-1] // width)
+        total = total + F.avg_pool2d(phases, window, stride=4).abs().mean()
+    return total
+
+
+def random_windows(
+    sr: Sequence[Tensor], gt: Sequence[Tensor], key: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Every level and its label without some of the outermost rows and columns.
+
+    Up-sampling by s has s x s phases. Where they always meet the same cells of VGG's and
+    the discriminator's poolings, the network learns a pattern of s pixels that pleases those
+    (with VGG to conv3_4 a grid of four pixels, all over): so the cells lie elsewhere in each step.
+
+    Args:
+        sr: The network's images, low to high; the first is x1.
+        gt: Their labels, of the same shapes.
+        key: Says where; the same everywhere and after a stop.
+
+    Returns:
+        Both, the level x`s` narrower and lower by `s` - 1 pixels: x1 as it was.
+    """
+    generator = torch.Generator().manual_seed(key)
+    windows = []
+    for image, label in zip(sr, gt, strict=True):
+        margin = image.shape[-1] // sr[0].shape[-1] - 1
+        y, x = torch.randint(margin + 1, (2,), generator=generator).tolist()
+        rows = slice(y, image.shape[-2] - margin + y)
+        columns = slice(x, image.shape[-1] - margin + x)
+        windows.append((image[..., rows, columns], label[..., rows, columns]))
+    return [image for image, _ in windows], [label for _, label in windows]
+
+
 def parse_layers(text: str) -> dict[str, float]:
     """`"conv1_2:0.1,conv3_4:1"` as a mapping of layer to weight.
 

@@ -1,0 +1,261 @@
+"""Losses by hand and against their sources, the discriminator, and the steps that use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from hsr_hub import HSRNet
+from hsr_hub.training.data import crop_margin, label_pyramid
+from hsr_hub.training.discriminator import Discriminator
+from hsr_hub.training.losses import (
+    PerceptualLoss,
+    adversarial_loss,
+    consistency_loss,
+    discriminator_loss,
+    grid_loss,
+    parse_layers,
+    pixel_loss,
+    random_windows,
+    real_over_fake,
+)
+from hsr_hub.training.strengths import at_strength
+from train_accelerate import update
+
+
+def test_pixel_loss_sums_the_levels_means():
+    sr = [torch.full((1, 3, 2, 2), 0.5), torch.full((1, 3, 4, 4), 0.2)]
+    gt = [torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 4, 4)]
+    assert pixel_loss(sr, gt).item() == pytest.approx(0.7)
+
+
+def test_consistency_asks_for_nothing_but_the_input_back(rng: np.random.Generator):
+    gt = label_pyramid(torch.from_numpy(rng.random((1, 3, 60, 60), dtype=np.float32)), (1, 2, 4))
+    levels = [torch.rand_like(gt[0]), torch.rand_like(gt[1]), gt[2]]
+    assert float(consistency_loss(levels, gt)) == 0  # the other levels do not count
+    shifted = [*levels[:2], gt[2] + 0.25]
+    torch.testing.assert_close(consistency_loss(shifted, gt), torch.tensor(0.25))
+    fine = torch.ones_like(gt[2])
+    fine[..., ::2] = -1  # what the filter takes out is free
+    assert float(consistency_loss([*levels[:2], gt[2] + 0.2 * fine], gt)) < 0.01
+    # The label of a crop was made with what lies beyond its border.
+    inner = crop_margin(gt, (1, 2, 4))
+    assert float(consistency_loss(inner, inner)) < 1e-6
+
+
+def test_a_grid_costs_and_texture_hardly():
+    gt = [torch.full((1, 3, 24 * s, 24 * s), 0.5) for s in (1, 2, 4)]
+    assert float(grid_loss(gt, gt)) == 0
+    cell = torch.zeros(4, 4)
+    cell[1, 2] = 0.16  # one pixel of every sixteen
+    grid = [*gt[:2], gt[2] + cell.repeat(24, 24)]
+    torch.testing.assert_close(grid_loss(grid, gt), torch.tensor(0.01))
+    noise = torch.randn(gt[2].shape, generator=torch.Generator().manual_seed(0))
+    texture = [*gt[:2], gt[2] + noise / noise.abs().mean() * 0.01]  # as strong as the grid
+    assert float(grid_loss(texture, gt)) < 0.2 * float(grid_loss(grid, gt))
+    small = [torch.rand(1, 3, 2 * s, 3 * s) for s in (1, 2, 4)]
+    assert grid_loss(small, [torch.zeros_like(image) for image in small]).isfinite()
+
+
+@given(key=st.integers(0, 10_000), batch=st.integers(1, 2))
+def test_windows_are_the_same_of_image_and_label_and_lie_elsewhere_in_each_step(key, batch):
+    gt = [torch.rand(batch, 3, 6 * s, 5 * s) for s in (1, 2, 4)]
+    sr = [-image for image in gt]
+    seen_sr, seen_gt = random_windows(sr, gt, key)
+    assert all(torch.equal(a, -b) for a, b in zip(seen_sr, seen_gt, strict=True))
+    assert [tuple(image.shape[-2:]) for image in seen_gt] == [(6, 5), (11, 9), (21, 17)]
+    again, _ = random_windows(sr, gt, key)
+    assert all(torch.equal(a, b) for a, b in zip(seen_sr, again, strict=True))
+
+
+def test_windows_take_all_phases_of_the_up_sampling():
+    rows = torch.arange(32.0)[:, None].expand(32, 32)
+    levels = [torch.zeros(1, 1, 8, 8), (rows * 32 + rows.T)[None, None]]
+    corners = {float(random_windows(levels, levels, key)[0][1][0, 0, 0, 0]) for key in range(200)}
+    assert corners == {32.0 * y + x for y in range(4) for x in range(4)}
+
+
+def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tmp_path: Path):
+    from torchvision.models import vgg19
+
+    import train_accelerate as script
+
+    state = {
+        f"features.{k}": v
+        for k, v in cast(nn.Sequential, vgg19(weights=None).features)[:3].state_dict().items()
+    }
+    save_file(state, tmp_path / "vgg.safetensors")
+    loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
+    args = SimpleNamespace(pixel_weight=0, consistency_weight=0, grid_weight=0, perceptual_weight=1)
+    sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
+    found = []
+    for in_bf16 in (False, True):
+        nets = script.Networks(model, None, model, model, None, loss, in_bf16)  # type: ignore[arg-type]
+        found.append(script.generator_losses(nets, args, (sr, gt), (sr, gt))["perceptual"])  # type: ignore[arg-type]
+    assert found[1].dtype == torch.float32
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, rtol=0.02, atol=0)
+
+
+def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
+    net = nn.Linear(2, 1)
+    before = [p.clone() for p in net.parameters()]
+    optimizer = torch.optim.SGD(net.parameters(), 1.0)
+    accelerator = Accelerator(cpu=True)
+    for bad in (float("nan"), float("inf")):
+        # Its own gradient is finite: the L1 loss's is a sign.
+        loss = net(torch.ones(1, 2)).abs().sum() + bad
+        assert not update(accelerator, loss, net, optimizer, 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert update(accelerator, net(torch.ones(1, 2)).abs().sum(), net, optimizer, 1.0)
+    assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_adversarial_losses_by_the_sources_formula():
+    torch.manual_seed(0)
+    real, fake = torch.randn(5, 1), torch.randn(5, 1)
+
+    def d_ra(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(a - b.mean())
+
+    # [0111-0124]: -log(1 - D_Ra(I_HR, I_SR)) - log(D_Ra(I_SR, I_HR)), and the mirror for D.
+    for_g = -torch.log(1 - d_ra(real, fake)).mean() - torch.log(d_ra(fake, real)).mean()
+    for_d = -torch.log(d_ra(real, fake)).mean() - torch.log(1 - d_ra(fake, real)).mean()
+    torch.testing.assert_close(adversarial_loss(real, fake), for_g)
+    torch.testing.assert_close(discriminator_loss(real, fake), for_d)
+    # By hand: equal scores leave D_Ra at a half everywhere.
+    same = torch.zeros(3, 1)
+    assert adversarial_loss(same, same).item() == pytest.approx(2 * np.log(2))
+    # Safe where the formula itself is not: far apart, log(0) would be infinite.
+    assert adversarial_loss(torch.tensor([[1e4]]), torch.tensor([[-1e4]])).isfinite()
+
+
+def test_real_over_fake_counts_pairs():
+    real, fake = torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [3.0], [0.0]])
+    # 1 beats 0; 3 beats 2 and 0 and draws with 3: 3.5 of 6.
+    assert real_over_fake(real, fake).item() == pytest.approx(3.5 / 6)
+    assert real_over_fake(real, real).item() == 0.5
+
+
+def test_layers_are_parsed_and_wrong_ones_named():
+    assert parse_layers("conv1_2:0.1, conv3_4") == {"conv1_2": 0.1, "conv3_4": 1.0}
+    for text, named in (("conv6_1", "conv6_1"), ("conv1_2:x", "conv1_2"), ("conv1_2:-1", "-1")):
+        with pytest.raises(ValueError, match=named):
+            parse_layers(text)
+
+
+def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
+    """Layers by name, after their ReLU, Caffe's preprocessing; the network is torchvision's own."""
+    from torchvision.models import vgg19
+
+    torch.manual_seed(0)
+    vgg = vgg19(weights=None)
+    assert isinstance(vgg.features, nn.Sequential)
+    reference = vgg.features[:18]
+    state = {f"features.{k}": v for k, v in reference.state_dict().items()}
+    save_file(state, tmp_path / "vgg.safetensors")
+    sr = [torch.rand(2, 3, 8, 8), torch.rand(2, 3, 16, 16)]
+    gt = [torch.rand_like(image) for image in sr]
+
+    mean = torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    expected = 0.0
+    for image, label in zip(sr, gt, strict=True):
+        features = [(x[:, [2, 1, 0]] * 255 - mean) for x in (image, label)]
+        for index, module in enumerate(reference):
+            features = [module(x) for x in features]
+            # conv2_1 is module 5, conv3_4 module 16; their ReLUs follow.
+            weight = {6: 0.5, 17: 2.0}.get(index, 0)
+            expected += weight * (features[0] - features[1]).abs().mean()
+    layers = {"conv2_1": 0.5, "conv3_4": 2.0}
+    loss = PerceptualLoss(layers, tmp_path / "vgg.safetensors")
+    torch.testing.assert_close(loss(sr, gt), expected)
+    assert not any(p.requires_grad for p in loss.parameters())
+
+    with pytest.raises(ValueError, match="not deep enough"):
+        PerceptualLoss({"conv4_1": 1.0}, tmp_path / "vgg.safetensors")
+    state["features.2.bias"][3] = float("nan")
+    save_file(state, tmp_path / "vgg.safetensors")
+    with pytest.raises(ValueError, match=r"features\.2\.bias"):
+        PerceptualLoss({"conv2_1": 1.0}, tmp_path / "vgg.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
+        PerceptualLoss(layers, tmp_path / "gone.safetensors")
+
+
+def test_discriminator_is_vgg13_without_batch_statistics():
+    net = Discriminator(width=4)
+    kinds = [type(m) for m in net.modules()]
+    assert kinds.count(nn.Conv2d) == 10
+    assert kinds.count(nn.MaxPool2d) == 5
+    assert kinds.count(nn.Linear) == 3
+    widths = [m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert widths == [4, 4, 8, 8, 16, 16, 32, 32, 32, 32]
+    assert not list(net.buffers())
+    for size in ((1, 1), (17, 40), (96, 96)):
+        batch = torch.rand(3, 3, *size)
+        scores = net(batch)
+        assert scores.shape == (3, 1)
+        torch.testing.assert_close(scores[1:2], net(batch[1:2]), atol=1e-5, rtol=1e-4)
+
+
+def test_steps_change_their_own_network_only(model: HSRNet):
+    from accelerate import Accelerator
+
+    import train_accelerate as script
+    from hsr_hub.training.arguments import parse_args
+
+    flags = ["--train_data_dir", "x", "--output_dir", "y", "--adversarial_weight", "0.1"]
+    args = parse_args(flags, None)
+    accelerator = Accelerator(cpu=True)
+    net_g, net_d = HSRNet(**model.config), Discriminator(width=4)
+    nets = script.Networks(
+        *(net_g, torch.optim.SGD(net_g.parameters(), 0.1), net_d, net_d),
+        *(torch.optim.SGD(net_d.parameters(), 0.1), None, False),
+    )
+    lq, gt = torch.rand(2, 3, 8, 8), [torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)]
+
+    def weights(net: nn.Module) -> list[torch.Tensor]:
+        return [p.detach().clone() for p in net.parameters()]
+
+    def changed(before: list[torch.Tensor], net: nn.Module) -> bool:
+        return any(not torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+
+    g_before, d_before = weights(net_g), weights(net_d)
+    sr = net_g(lq)
+    script.discriminator_step(accelerator, nets, (sr, gt), 1.0)
+    assert changed(d_before, net_d)
+    assert not changed(g_before, net_g)
+    assert all(p.grad is None for p in net_g.parameters())
+
+    d_before = weights(net_d)
+    values, finite = script.generator_step(accelerator, nets, args, (sr, gt), (sr, gt), 1.0)
+    assert finite
+    assert set(values) == {"loss_g/pixel", "loss_g/adversarial"}
+    assert changed(g_before, net_g)
+    assert not changed(d_before, net_d)
+    assert all(p.grad is None for p in net_d.parameters())
+    assert all(p.requires_grad for p in net_d.parameters())
+
+
+def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):
+    net, fidelity = HSRNet(**model.config), [p.detach().clone() for p in model.parameters()]
+    before = [p.detach().clone() for p in net.parameters()]
+    half = HSRNet.interpolate(model, net, 0.5)
+    with at_strength(net, fidelity, 0.5):
+        for own, mixed in zip(net.parameters(), half.parameters(), strict=True):
+            torch.testing.assert_close(own, mixed)
+            own.data += 0.01  # what an optimizer does
+    for own, then in zip(net.parameters(), before, strict=True):
+        torch.testing.assert_close(own, then + 0.01)
+    with at_strength(net, fidelity, 1):
+        for own, then in zip(net.parameters(), before, strict=True):
+            torch.testing.assert_close(own, then + 0.01)
