@@ -5,9 +5,9 @@ r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial loss
 
     # detail: all three losses, from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
-        --pretrained_model fidelity --learning_rate 2e-4 --discriminator_learning_rate 2e-4 \
-        --adam_beta1 0.5 --pixel_weight 0.8 --perceptual_weight 0.02 --adversarial_weight 0.015 \
-        --consistency_weight 1 --grid_weight 6 --strengths 1 1 1 0.5
+        --pretrained_model fidelity --learning_rate 4e-4 --pixel_weight 0.5 \
+        --perceptual_weight 0.02 --adversarial_weight 0.015 --consistency_weight 1 \
+        --grid_weight 3 --strengths 1 1 1 0.5
 
     # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \

@@ -1,4 +1,4 @@
-"""What the shipped sets promise beside PSNR: detail that can be mixed."""
+"""What the shipped sets promise beside PSNR: detail that can be mixed, artefacts taken out."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
 from hsr_hub.checkpoint import DETAIL, shipped_names
-from hsr_hub.evaluation import colour_drift, consistency, find_pairs, psnr_y, read_pair
+from hsr_hub.evaluation import colour_drift, consistency, evaluate, find_pairs, psnr_y, read_pair
 from hsr_hub.lpips import LpipsSqueeze
 from hsr_hub.paths import data_root
 from tests.util import needs_test_sets
 
 DETAILED = [name for name in shipped_names() if name.endswith(DETAIL)]
+
+REAL = [name for name in shipped_names() if name.endswith("-real")]
 
 
 def twins(name: str) -> tuple[HSRNet, HSRNet]:
@@ -30,8 +33,17 @@ def fineness(image: np.ndarray) -> float:
     return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean())
 
 
-def test_there_is_a_set_for_detail():
+def pattern(image: np.ndarray) -> float:
+    """How much the 4 x 4 phases of the up-sampling differ in what stands out there, of 255."""
+    grey = image.astype(np.float64).mean(axis=2)
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    peaks = grey[1:-1, 1:-1] - around / 4
+    return float(np.std([peaks[y::4, x::4].mean() for y in range(4) for x in range(4)]))
+
+
+def test_there_are_sets_for_detail_and_for_people_s_pictures():
     assert "hsr-lite-x4-detail" in DETAILED
+    assert "hsr-lite-x4-real" in REAL
 
 
 @pytest.mark.parametrize("name", DETAILED)
@@ -51,6 +63,13 @@ def test_strength_goes_evenly_from_faithful_to_detailed(name: str, cat: Path):
     assert max(colour_drift(image, lq) for image in results) <= 1
 
 
+@pytest.mark.parametrize("name", DETAILED + REAL)
+def test_there_is_no_grid(name: str, cat: Path):
+    """VGG's features love one: an earlier detail set had 0.77 here. The picture itself has 0.12."""
+    result = HSRNet.from_pretrained(name).upscale(cat, dtype="float32")
+    assert pattern(np.asarray(result.convert("RGB"))) < 0.25
+
+
 @needs_test_sets
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DETAILED)
@@ -68,8 +87,25 @@ def test_detail_reaches_its_bars(name: str):
             found[strength].append(row)
             assert colour_drift(sr, lq) <= 1, (pair, strength)
     mean = {strength: np.mean(rows, axis=0) for strength, rows in found.items()}
-    # What it should reach is 0.6 and 0.8 times: recipes/hsr-lite-x4-detail says how far it is.
-    assert mean[1][0] <= min(0.63 * mean[0][0], 0.16)
-    assert mean[0.5][0] <= 0.87 * mean[0][0]
+    assert mean[1][0] <= min(0.6 * mean[0][0], 0.16)
+    assert mean[0.5][0] <= 0.8 * mean[0][0]
     assert mean[1][1] >= mean[0][1] - 2.5
     assert mean[1][2] >= 38
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_peoples_pictures_get_their_own_set(name: str, test_set: Path, tmp_path: Path):
+    degrade_set(test_set, tmp_path)
+    clean, real = (HSRNet.from_pretrained(n) for n in (name.removesuffix("-real"), name))
+    assert clean.config == real.config
+    figures = [evaluate(net, tmp_path, dtype="float32", progress=False) for net in (clean, real)]
+    assert figures[1].psnr_y > figures[0].psnr_y
+    # x1 cleans up: nearer to what the picture was than what came.
+    gained = []
+    for pair in find_pairs(tmp_path, 4):
+        lq, gt = read_pair(*pair, 4)
+        size = (lq.shape[1], lq.shape[0])
+        label = np.asarray(Image.fromarray(gt).resize(size, Image.Resampling.BICUBIC))
+        cleaned = np.asarray(real.upscale(lq, scale=1, dtype="float32"))
+        gained.append(psnr_y(cleaned, label, 1) - psnr_y(lq, label, 1))
+    assert np.mean(gained) > 0
