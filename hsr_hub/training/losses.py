@@ -85,8 +85,8 @@ def random_windows(
     """Every level and its label without some of the outermost rows and columns.
 
     Up-sampling by s has s x s phases. Where they always meet the same cells of VGG's and
-    the discriminator's poolings, the network learns a pattern of s pixels that pleases those
-    (with VGG to conv3_4 a grid of four pixels, all over): so the cells lie elsewhere in each step.
+    the discriminator's poolings, a pattern of s pixels can please those: so the cells lie elsewhere
+    in each step. That alone leaves most of the grid; `grid_loss` takes it out.
 
     Args:
         sr: The network's images, low to high; the first is x1.
