@@ -25,7 +25,7 @@ SEVERAL_WAITING = """
 ABOUT = {
     "hsr-lite-x4": "hsr-lite-x4: fast, faithful.",
     "hsr-x4": "hsr-x4: slower, a little more faithful.",
-    "hsr-lite-x4-real": "hsr-lite-x4-real: takes out noise, blur and JPEG blocks too.",
+    "hsr-lite-x4-real": "hsr-lite-x4-real: for blurred photos with a little noise.",
 }
 """The shipped sets between which visitors choose."""
 
