@@ -3,7 +3,8 @@
     python benchmarks/quality.py [--data FOLDER] [--degrade SET] [--json FILE] [--sheet FILE]
 
 FOLDER holds test sets with `HR/` and `LRx4/` (default: `test/` under HSR_DATA), SET is the one of
-them that is measured as people's pictures are too (by degrade.py; default: BSD100). Each method
+them that is measured as people's pictures are too (by degrade.py, and by faults.py with one fault
+at a time; default: BSD100). Each method
 enlarges the given LR pictures to every level; the ground truth of a level below the last is HR,
 scaled down to it by antialiased bicubic. PSNR-Y, SSIM-Y and LPIPS by the field's protocol;
 consistency is the PSNR (RGB) between the result, scaled down to the LR's size in the same way, and
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import common
+from benchmarks import common, faults
 from benchmarks.degrade import DEGRADED, found
 from benchmarks.sheet import SCALE, Method, sheet
 from hsr_hub import HSRNet
@@ -117,13 +118,15 @@ def main() -> None:
     weights = data_root() / "weights"
     lpips = LpipsSqueeze(weights) if weights.is_dir() else None
     with tempfile.TemporaryDirectory() as made:
+        single = []
         if args.degrade in [folder.name for folder in folders]:
             folders.append(found(args.degrade + DEGRADED, args.data, Path(made)))
+            single = faults.measure(args.data / args.degrade, faults.REAL)
         rows = [row for folder in folders for row in measure(folder, lpips)]
-    for row in rows:
+    for row in rows + single:
         print("  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
     shown = columns()
-    common.save(args.json, rows=rows, sheet=list(shown))
+    common.save(args.json, rows=rows, faults=single, sheet=list(shown))
     if args.sheet:
         sheet(list(shown.values())).save(args.sheet, optimize=True)
 

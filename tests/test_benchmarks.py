@@ -15,6 +15,7 @@ from PIL import Image
 
 from benchmarks import readme
 from benchmarks.degrade import degrade_set
+from benchmarks.faults import FAULTS
 from hsr_hub.checkpoint import shipped_names
 from hsr_hub.evaluation import consistency
 from tests.util import ROOT, run
@@ -54,7 +55,8 @@ def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
     sheet = tmp_path / "sheet.png"
     done = run(sys.executable, script, *flags, "--json", str(target), "--sheet", str(sheet))
     assert done.returncode == 0, done.stderr
-    rows = json.loads(target.read_text())["rows"]
+    results = json.loads(target.read_text())
+    rows = results["rows"]
     clean = [row for row in rows if row["set"] == test_set.name]
     by = {(row["method"], row["strength"], row["level"]): row for row in clean}
     assert {level for *_, level in by} == {1, 2, 4}
@@ -65,8 +67,10 @@ def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
     dirty = {row["method"]: row for row in rows if row not in clean and row["level"] == 4}
     assert {row["set"] for row in dirty.values()} == {f"{test_set.name}-degraded"}
     assert dirty["bicubic"]["psnr_y"] < bicubic["psnr_y"]
+    assert {row["fault"] for row in results["faults"]} == set(FAULTS)
+    assert all(row["before"] < 40 for row in results["faults"])
     with Image.open(sheet) as image:  # bicubic, every set, and the original
-        assert image.width / 216 == len(json.loads(target.read_text())["sheet"]) + 1
+        assert image.width / 216 == len(results["sheet"]) + 1
 
 
 def test_degraded_sets_are_the_same_every_time(test_set: Path, tmp_path: Path):

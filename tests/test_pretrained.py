@@ -39,6 +39,11 @@ def test_save_load_round_trip(model: HSRNet, saved: Path):
     torch.testing.assert_close(loaded(lq), model(lq), rtol=0, atol=0)
 
 
+def test_weights_are_as_readable_as_the_configuration(saved: Path):
+    modes = {(saved / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+    assert len(modes) == 1
+
+
 def test_config_holds_every_argument_and_round_trips(tmp_path: Path):
     HSRNet(scale=2, kernel_sizes=(3, 5)).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import faults
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
 from hsr_hub.checkpoint import DETAIL, shipped_names
@@ -109,3 +110,12 @@ def test_peoples_pictures_get_their_own_set(name: str, test_set: Path, tmp_path:
         cleaned = np.asarray(real.upscale(lq, scale=1, dtype="float32"))
         gained.append(psnr_y(cleaned, label, 1) - psnr_y(lq, label, 1))
     assert np.mean(gained) > 0
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_each_fault_is_taken_out(name: str, test_set: Path):
+    """Alone, too: blocks that are met without blur are not sharpened."""
+    rows = faults.measure(test_set, [name])
+    assert len(rows) == len(faults.FAULTS)
+    worse = [row for row in rows if row["after"] <= row["before"]]
+    assert not worse

@@ -25,7 +25,7 @@ SEVERAL_WAITING = """
 ABOUT = {
     "hsr-lite-x4": "hsr-lite-x4: fast, faithful.",
     "hsr-x4": "hsr-x4: slower, a little more faithful.",
-    "hsr-lite-x4-real": "hsr-lite-x4-real: for blurred photos with a little noise.",
+    "hsr-lite-x4-real": "hsr-lite-x4-real: for photos with blur, noise or JPEG blocks.",
 }
 """The shipped sets between which visitors choose."""
 

@@ -28,22 +28,25 @@ def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(gt)
     size = (image.width // scale, image.height // scale)
 
-    image = _blur(image, rng, largest=0.6 * scale)
-    # Anywhere between the two sizes, or a little below the smaller: it is scaled up again later.
-    image = _resize(image, size, rng.uniform(0.8, scale), rng)
-    image = _noise(image, rng, largest=12)
-    image = _jpeg(image, rng, worst=40)
+    # Each stage and each fault is sometimes left out, so that every fault is also met alone: a
+    # network that only knows blocks together with blur sharpens the blocks.
+    if rng.random() < 0.75:
+        image = _blur(image, rng, largest=0.6 * scale)
+        # Anywhere between the two sizes, or a little below the smaller: scaled up again later.
+        image = _resize(image, size, rng.uniform(0.8, scale), rng)
+        image = _noise(image, rng, largest=15)
+        image = _jpeg(image, rng, worst=30)
     if rng.random() < 0.5:
         image = _blur(image, rng, largest=0.8)
         image = _resize(image, size, rng.uniform(0.7, 1.3), rng)
-        image = _noise(image, rng, largest=6)
+        image = _noise(image, rng, largest=10)
     image = image.resize(size, FILTERS[rng.integers(len(FILTERS))])
-    image = _jpeg(image, rng, worst=55)
+    image = _jpeg(image, rng, worst=25)
     return np.asarray(image)
 
 
 def _blur(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         return image
     radii = rng.uniform(0, largest, 2)
     if rng.random() < 0.5:
@@ -61,7 +64,7 @@ def _resize(
 
 def _noise(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
     """Sensor noise (grows with brightness) or even noise, coloured or grey."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         return image
     values = np.asarray(image, dtype=np.float32)
     channels = 1 if rng.random() < 0.4 else 3
@@ -76,5 +79,6 @@ def _jpeg(image: Image.Image, rng: np.random.Generator, worst: int) -> Image.Ima
     if rng.random() < 0.2:
         return image
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=int(rng.integers(worst, 96)))
+    subsampling = "4:4:4" if rng.random() < 0.3 else "4:2:0"
+    image.save(buffer, "JPEG", quality=int(rng.integers(worst, 96)), subsampling=subsampling)
     return Image.open(buffer).convert("RGB")
