@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from PIL import Image
 from hsr_hub import HSRNet
 from tests.space import browser, page, playwright, space, wrong_files  # noqa: F401  (fixtures)
 from tests.util import ROOT
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def random_model(**config) -> HSRNet:
