@@ -4,7 +4,7 @@
 
 FOLDER is a test set with HR/ and LRx4/. Each of its LR pictures is given each of the faults and
 cleaned up by `scale=1`; the PSNR-Y against the picture before the fault says what was gained. fp32
-and seeded, so the figures are the same on every machine.
+and seeded: machines differ by no more than rounding and their JPEG library.
 """
 
 from __future__ import annotations

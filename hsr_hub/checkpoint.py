@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hsr_hub import hub
-from hsr_hub.files import write_whole
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -186,9 +185,8 @@ def _first_few(problems: list[str]) -> str:
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Write both files into an existing folder."""
-    with write_whole(folder / CONFIG_NAME) as partial:
-        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    with write_whole(folder / WEIGHTS_NAME) as partial:
-        save_file({k: v.contiguous() for k, v in state.items()}, partial)
-        # safetensors lets the file's owner alone read it; a service may be somebody else.
-        shutil.copymode(folder / CONFIG_NAME, partial)
+    text = json.dumps(config, indent=2) + "\n"
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / WEIGHTS_NAME)
+    # Newer safetensors lets the file's owner alone read it; a service may be somebody else.
+    shutil.copymode(folder / CONFIG_NAME, folder / WEIGHTS_NAME)
