@@ -6,7 +6,7 @@ HSR_MODEL_ID (Hub ids, folders or shipped names, with commas between), HSR_REVIS
 HSR_DETAIL_MODEL_ID choose other weights than the shipped ones. GRADIO_SERVER_NAME and
 GRADIO_SERVER_PORT are Gradio's own.
 
-Here is what the page looks like, and what happens when; how it happens is in `hsr_hub/space/`.
+Here is what the page looks like, and what happens when; how it happens is in `hsr_hub/webapp/`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # isort: off
-from hsr_hub.space import zero  # ZeroGPU must be there before CUDA is touched
-from hsr_hub.space import storage
+from hsr_hub.webapp import zerogpu  # ZeroGPU must be there before CUDA is touched
+from hsr_hub.webapp import storage
 
 FOLDER = storage.open_folder()  # Gradio reads where its files go when it is imported
 # isort: on
@@ -30,16 +30,16 @@ FOLDER = storage.open_folder()  # Gradio reads where its files go when it is imp
 import gradio as gr
 from gradio import themes
 
-from hsr_hub.cli import best_device
-from hsr_hub.image_io import Picture
-from hsr_hub.space import addresses, networks, words, work
-from hsr_hub.space.examples import Examples
-from hsr_hub.space.jobs import Job, Jobs, Turns
-from hsr_hub.space.one import FORMATS, OnePhoto
-from hsr_hub.space.orders import EXACT, Order, order
-from hsr_hub.space.pictures import MAX_UPLOAD_MEGABYTES, passes
-from hsr_hub.space.several import SeveralPhotos
-from hsr_hub.space.speed import Speed
+from hsr_hub.images.io import ImageData
+from hsr_hub.inference.device import best_device
+from hsr_hub.webapp import engine, models, templates, url_guard
+from hsr_hub.webapp.batch_tab import SeveralPhotos
+from hsr_hub.webapp.eta import Speed
+from hsr_hub.webapp.example_cache import Examples
+from hsr_hub.webapp.jobs import Job, Jobs, Turns
+from hsr_hub.webapp.requests import EXACT, Order, order
+from hsr_hub.webapp.single_tab import FORMATS, OnePhoto
+from hsr_hub.webapp.uploads import MAX_UPLOAD_MEGABYTES, passes
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = [[str(ROOT / "examples" / f"{name}.png")] for name in ("cat", "astronaut", "coffee")]
@@ -51,26 +51,26 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 WORK: dict[str, Any] = {"concurrency_limit": AT_ONCE, "concurrency_id": "work"}
 """What waits for the device. The line itself is `Turns`, in which a batch stands anew per photo."""
 
-addresses.guard()
-nets = networks.load(os.environ, best_device())
+url_guard.guard()
+nets = models.load(os.environ, best_device())
 
 
-def gpu_seconds(wish: Order, picture: Picture, _: Path) -> float | None:
+def gpu_seconds(wish: Order, picture: ImageData, _: Path) -> float | None:
     """What ZeroGPU is asked for."""
     expected = shop.seconds(picture.size, passes(picture), wish)
     return expected and expected[0]
 
 
-@zero.lent(gpu_seconds)
-def compute(wish: Order, picture: Picture, stop_file: Path, **reports: Any) -> Picture:
+@zerogpu.lent(gpu_seconds)
+def compute(wish: Order, picture: ImageData, stop_file: Path, **reports: Any) -> ImageData:
     """The picture, enlarged by a network of this process."""
-    return work.compute(nets, wish, picture, stop_file, **reports)
+    return engine.compute(nets, wish, picture, stop_file, **reports)
 
 
 # All cores work on one picture; a GPU has room for a second one while the first is saved.
 turns = Turns(1 if best_device() == "cpu" else 2)
-shop = work.Workshop(FOLDER, nets, Speed(), turns, Jobs(FOLDER), compute, not zero.ACTIVE)
-if not zero.ACTIVE:  # where the GPU is lent, the first picture tells
+shop = engine.Workshop(FOLDER, nets, Speed(), turns, Jobs(FOLDER), compute, not zerogpu.ACTIVE)
+if not zerogpu.ACTIVE:  # where the GPU is lent, the first picture tells
     shop.speed.calibrate(nets.get(nets.names[0]), FOLDER)
 
 
@@ -101,15 +101,15 @@ def upscale(
     def wish(source: tuple[int, int]) -> Order:
         return order(source, model, strength, scale, width, height)
 
-    def keep(wish: Order, _: Picture, made: Picture) -> Path:
+    def keep(wish: Order, _: ImageData, made: ImageData) -> Path:
         return shop.keep(job, name, wish, made)
 
     job = Job(storage.new_folder(FOLDER))
     try:
-        path, name = work.uploaded(image)
+        path, name = engine.uploaded(image)
         wish((1, 1))  # nonsense is refused before it waits in line
         nets.get(model, strength)
-        task = work.Task(shop, path, name, wish, job, keep)
+        task = engine.Task(shop, path, name, wish, job, keep)
         for _ in task.watch():
             line = f"{task.ahead} before this one" if task.ahead else "Sharpening"
             progress(task.fraction, desc=line)
@@ -161,7 +161,7 @@ def form() -> Form:
         info="0: faithful to the photo. 1: the most detail, part of it invented.",
     )  # fmt: skip
     names = nets.names
-    model = gr.Dropdown(names, label="Model", info=words.models(names), visible=len(names) > 1)
+    model = gr.Dropdown(names, label="Model", info=templates.models(names), visible=len(names) > 1)
     shown = scale.change(
         lambda chosen: gr.update(visible=chosen == EXACT), scale, exact, queue=False, **QUIET
     )
@@ -181,7 +181,7 @@ def form() -> Form:
 def on(
     trigger: Callable, handler: Callable, inputs: Any, places: dict[str, Any], **options: Any
 ) -> Any:
-    """Call a handler of `hsr_hub.space` on an event, and carry its changes out on the page.
+    """Call a handler of `hsr_hub.webapp` on an event, and carry its changes out on the page.
 
     Files come as Gradio got them (`preprocess`): it would open hostile ones before we can.
     """
@@ -204,8 +204,8 @@ def on(
 
 
 with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_SECONDS)) as demo:
-    gr.HTML(words.TITLE, elem_id="title")
-    gr.HTML(words.notice(nets.notices), visible=bool(nets.notices))
+    gr.HTML(templates.TITLE, elem_id="title")
+    gr.HTML(templates.notice(nets.notices), visible=bool(nets.notices))
 
     with gr.Tab("One photo", id="one"), gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320):
@@ -226,7 +226,7 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
             go = gr.Button("Make it sharp", variant="primary", interactive=False, elem_id="go")
             stop = gr.Button("Cancel", variant="stop", visible=False, elem_id="stop")
         with gr.Column(scale=7, min_width=320):
-            waiting = gr.HTML(words.WAITING, elem_id="waiting")
+            waiting = gr.HTML(templates.WAITING, elem_id="waiting")
             meter = gr.HTML(visible=False, elem_id="meter")
             stage = gr.HTML(visible=False, elem_id="stage")
             slider = gr.ImageSlider(
@@ -270,7 +270,7 @@ with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=(600, storage.KEEP_
                 "Cancel", variant="stop", visible=False, elem_id="several-stop"
             )
         with gr.Column(scale=7, min_width=320):
-            several_waiting = gr.HTML(words.SEVERAL_WAITING, elem_id="several-waiting")
+            several_waiting = gr.HTML(templates.SEVERAL_WAITING, elem_id="several-waiting")
             several_note = gr.HTML(visible=False, elem_id="several-note")
             archive = gr.DownloadButton(
                 "Download all (ZIP)", variant="primary", visible=False, elem_id="archive"
@@ -342,8 +342,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so our files are removed
     demo.launch(
         theme=theme(),
-        css_paths=ROOT / "hsr_hub" / "space" / "page.css",
-        js=(ROOT / "hsr_hub" / "space" / "page.js").read_text(),
+        css_paths=ROOT / "hsr_hub" / "webapp" / "page.css",
+        js=(ROOT / "hsr_hub" / "webapp" / "page.js").read_text(),
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
         mcp_server=True,
         footer_links=["api", "gradio", "settings"],

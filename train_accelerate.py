@@ -39,13 +39,12 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import evaluate
-from hsr_hub.files import write_whole
-from hsr_hub.lpips import LpipsSqueeze
-from hsr_hub.model_card import merged, model_card
-from hsr_hub.publish import publish
+from hsr_hub.evaluation.lpips import LpipsSqueeze
+from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.hub.model_card import merged, model_card
+from hsr_hub.hub.publish_model import publish
+from hsr_hub.images.atomic import atomic_write
 from hsr_hub.training.arguments import parse_args
-from hsr_hub.training.card import training_text
 from hsr_hub.training.checkpoints import (
     RunState,
     StopRequest,
@@ -57,19 +56,20 @@ from hsr_hub.training.checkpoints import (
 )
 from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
 from hsr_hub.training.discriminator import Discriminator
-from hsr_hub.training.ema import averaged_copy
+from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
     PerceptualLoss,
     adversarial_loss,
+    checkerboard_loss,
     consistency_loss,
     discriminator_loss,
-    grid_loss,
     pixel_loss,
-    random_windows,
+    random_crops,
     real_over_fake,
 )
-from hsr_hub.training.optimizers import build_optimizer, learning_rate_at, set_rate
-from hsr_hub.training.strengths import at_strength
+from hsr_hub.training.mixing import mixed_weights
+from hsr_hub.training.optimizers import build_optimizer, get_lr, set_lr
+from hsr_hub.training.summary import training_text
 from hsr_hub.training.validation import check_pairs, log_grid, validate
 
 logger = logging.getLogger("train")
@@ -164,7 +164,7 @@ def generator_losses(
     if args.consistency_weight > 0:
         losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
     if args.grid_weight > 0:
-        losses["grid"] = args.grid_weight * grid_loss(sr, gt)
+        losses["grid"] = args.grid_weight * checkerboard_loss(sr, gt)
     if nets.perceptual is not None and strength > 0:
         # Not in float16, beyond whose largest number features of Caffe's convention can come.
         with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> None:
         raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     raw_g.to(device)
     fidelity = [parameter.detach().clone() for parameter in raw_g.parameters()]
-    ema = averaged_copy(raw_g, args.ema_decay)
+    ema = make_ema(raw_g, args.ema_decay)
     averaged = cast(HSRNet, ema.module)
     perceptual = None
     if args.perceptual_weight > 0:
@@ -321,7 +321,7 @@ def main(argv: list[str] | None = None) -> None:
         log(result.figures)
         state.note_validation(result.figures["val/loss_g"])
         if main_process and result.grid:
-            with naming("--output_dir"), write_whole(args.output_dir / "sample.png") as partial:
+            with naming("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
                 result.grid.save(partial)
             log_grid(accelerator.trackers, result.grid, state.global_step)
 
@@ -350,19 +350,19 @@ def main(argv: list[str] | None = None) -> None:
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
         # The bicubic protocol: the input is the x1 label in 8 bits.
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
-        rate = learning_rate_at(state.global_step, args.learning_rate, args)
-        set_rate(optimizer_g, rate)
+        rate = get_lr(state.global_step, args.learning_rate, args)
+        set_lr(optimizer_g, rate)
 
         trained = [net_g] if optimizer_d is None else [net_g, net_d]
         strength = args.strengths[state.global_step % len(args.strengths)]
         detail = 0.0 if state.global_step < args.pixel_steps else strength
-        with accelerator.accumulate(*trained), at_strength(raw_g, fidelity, strength):
+        with accelerator.accumulate(*trained), mixed_weights(raw_g, fidelity, strength):
             values, finite = {}, True
             sr = [image.float() for image in forward_g(lq)]
-            seen = random_windows(sr, gt, state.global_step)
+            seen = random_crops(sr, gt, state.global_step)
             if optimizer_d is not None and detail > 0:
                 peak = args.discriminator_learning_rate
-                set_rate(optimizer_d, learning_rate_at(state.global_step, peak, args))
+                set_lr(optimizer_d, get_lr(state.global_step, peak, args))
                 values, finite = discriminator_step(accelerator, nets, seen, args.max_grad_norm)
             g_values, g_finite = generator_step(accelerator, nets, args, (sr, gt), seen, detail)
             finite = finite and g_finite
@@ -479,7 +479,7 @@ def keep(
         sample=(args.output_dir / "sample.png").exists(),
     )
     text = merged(earlier, str(card), same_weights=False) if earlier else str(card)
-    with write_whole(card_path) as partial:
+    with atomic_write(card_path) as partial:
         partial.write_text(text, encoding="utf-8")
     logger.info("saved: %s", args.output_dir)
     if args.push_to_hub:

@@ -18,15 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import DETAIL, shipped_names
-from hsr_hub.files import write_whole
+from hsr_hub.hub.checkpoint import DETAIL, bundled_models
+from hsr_hub.images.atomic import atomic_write
 
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 def sets() -> dict[str, list[float]]:
     """The shipped sets that stand alone, and the strengths that each can be measured at."""
-    names = shipped_names()
+    names = bundled_models()
     return {
         name: [0, 0.5, 1] if name + DETAIL in names else [0]
         for name in names
@@ -73,5 +73,5 @@ def save(path: Path | None, **results: Any) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"circumstances": circumstances(), **results}, indent=1)
-    with write_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text + "\n")

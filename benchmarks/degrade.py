@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hsr_hub.evaluation import find_pairs, read_pair
+from hsr_hub.evaluation.datasets import find_pairs, read_pair
 from hsr_hub.training.degradations import degrade
 
 DEGRADED = "-degraded"

@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import common
-from benchmarks.awkward import make
+from benchmarks.edge_cases import make
 from hsr_hub import HSRNet
-from hsr_hub.image_io import ImageError, read_picture, write_picture
-from hsr_hub.inference import upscale_picture
+from hsr_hub.images.io import ImageError, read_image, write_image
+from hsr_hub.inference.upscale import upscale_image
 
 MOST_SECONDS = 10
 MOST_PIXELS = 250_000
@@ -118,8 +118,8 @@ def main() -> int:
             target = folder / "out" / "result.png"
             started = time.perf_counter()
             try:
-                picture = read_picture(path, max_pixels=MOST_PIXELS)
-                write_picture(upscale_picture(model, picture, scale=1), target)
+                picture = read_image(path, max_pixels=MOST_PIXELS)
+                write_image(upscale_image(model, picture, scale=1), target)
                 outcome = "enlarged"
             except ImageError:
                 outcome = "refused"

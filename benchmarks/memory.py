@@ -29,10 +29,10 @@ def one(megapixels: float, folder: Path) -> None:
     from PIL import Image
 
     from hsr_hub import HSRNet
-    from hsr_hub.evaluation import peak_memory_mib
-    from hsr_hub.image_io import read_picture, write_picture
-    from hsr_hub.inference import upscale_picture
-    from hsr_hub.tiles import default_tile_size
+    from hsr_hub.evaluation.runner import peak_memory_mib
+    from hsr_hub.images.io import read_image, write_image
+    from hsr_hub.inference.tiling import default_tile_size
+    from hsr_hub.inference.upscale import upscale_image
 
     height = round(math.sqrt(megapixels * 1e6 / 16 * 3 / 4))
     width = round(height * 4 / 3)
@@ -45,11 +45,11 @@ def one(megapixels: float, folder: Path) -> None:
     model.upscale(photo[:32, :32])  # libraries loaded, buffers made
     loaded = peak_memory_mib()
     started = time.perf_counter()
-    picture = read_picture(source)
+    picture = read_image(source)
     read = time.perf_counter()
-    result = upscale_picture(model, picture)
+    result = upscale_image(model, picture)
     computed = time.perf_counter()
-    write_picture(result, folder / "result.png")
+    write_image(result, folder / "result.png")
     written = time.perf_counter()
     size = result.size[0] * result.size[1] / 1e6
     figures = {

@@ -9,7 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.readme import CITED, PLAIN, UPSCALE, read
+from benchmarks.results_tables import CITED, PLAIN, UPSCALE, read
 
 OURS, THEIRS = "#4f46e5", "#64748b"
 

@@ -29,13 +29,13 @@ from tqdm.auto import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import common, faults
+from benchmarks import common, single_degradations
+from benchmarks.comparison_grid import SCALE, Method, sheet
 from benchmarks.degrade import DEGRADED, found
-from benchmarks.sheet import SCALE, Method, sheet
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import colour_drift, consistency, find_pairs, psnr_y, read_pair, ssim_y
-from hsr_hub.lpips import LpipsSqueeze
-from hsr_hub.paths import data_root
+from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
+from hsr_hub.evaluation.lpips import LpipsSqueeze
+from hsr_hub.evaluation.metrics import colour_drift, consistency, psnr_y, ssim_y
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
 
@@ -121,7 +121,7 @@ def main() -> None:
         single = []
         if args.degrade in [folder.name for folder in folders]:
             folders.append(found(args.degrade + DEGRADED, args.data, Path(made)))
-            single = faults.measure(args.data / args.degrade, faults.REAL)
+            single = single_degradations.measure(args.data / args.degrade, single_degradations.REAL)
         rows = [row for folder in folders for row in measure(folder, lpips)]
     for row in rows + single:
         print("  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))

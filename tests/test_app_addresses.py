@@ -15,9 +15,9 @@ import gradio as gr
 import pytest
 from gradio import processing_utils
 
-from hsr_hub.space import addresses
+from hsr_hub.webapp import url_guard
 
-LIMIT = addresses.MAX_UPLOAD_MEGABYTES * 2**20
+LIMIT = url_guard.MAX_UPLOAD_MEGABYTES * 2**20
 
 
 class Server(ThreadingHTTPServer):
@@ -101,8 +101,8 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(processing_utils, "async_transport", None)
     monkeypatch.setattr("safehttpx.async_validate_url", here)
-    monkeypatch.setattr(addresses, "SECONDS", 3)
-    addresses.guard()
+    monkeypatch.setattr(url_guard, "SECONDS", 3)
+    url_guard.guard()
 
 
 def fetch(server: Server, name: str, folder: Path) -> Path:
@@ -143,4 +143,4 @@ def test_few_are_fetched_at_a_time(server: Server, guarded, tmp_path: Path):
 
     with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
         thread.submit(asyncio.run, all_at_once()).result()
-    assert server.most == addresses.AT_ONCE
+    assert server.most == url_guard.AT_ONCE

@@ -21,13 +21,13 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import DETAIL, shipped_names
-from hsr_hub.image_io import Picture, read_picture, write_picture
+from hsr_hub.hub.checkpoint import DETAIL, bundled_models
+from hsr_hub.images.io import ImageData, read_image, write_image
 from tests.space import Space, noise, pixels
 
 pytestmark = pytest.mark.slow
 
-NAMES = [name for name in shipped_names() if not name.endswith(DETAIL)]
+NAMES = [name for name in bundled_models() if not name.endswith(DETAIL)]
 """What can be chosen; on a CPU the first of the alphabet is the default too."""
 OPTIONS = {
     "scale": ("float", 4),
@@ -117,9 +117,9 @@ def test_options_mean_what_upscale_means(
 
 def test_sixteen_bits_of_colour_stay(client: Client, shipped: HSRNet, tmp_path: Path):
     colours = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.uint16)
-    write_picture(Picture(colours), tmp_path / "deep.png")
+    write_image(ImageData(colours), tmp_path / "deep.png")
     result = client.predict(handle_file(str(tmp_path / "deep.png")), api_name="/upscale")
-    assert np.array_equal(read_picture(result).array, shipped.upscale(colours))
+    assert np.array_equal(read_image(result).array, shipped.upscale(colours))
 
 
 @pytest.mark.parametrize(

@@ -14,35 +14,38 @@ import pytest
 import yaml
 from PIL import Image
 
-from hsr_hub import HSRNet, image_io
-from hsr_hub.checkpoint import DETAIL, shipped_names
-from hsr_hub.space import orders, pictures, storage, words, work
-from hsr_hub.space.batch import Batch
-from hsr_hub.space.examples import Examples
-from hsr_hub.space.jobs import Job, Jobs, Stopped, Turns
-from hsr_hub.space.networks import Networks
-from hsr_hub.space.one import OnePhoto
-from hsr_hub.space.pictures import Upload
-from hsr_hub.space.speed import Speed
+from hsr_hub import HSRNet
+from hsr_hub.hub.checkpoint import DETAIL, bundled_models
+from hsr_hub.images import io as image_io
+from hsr_hub.webapp import engine, requests, storage, templates, uploads
+from hsr_hub.webapp.batch_job import Batch
+from hsr_hub.webapp.eta import Speed
+from hsr_hub.webapp.example_cache import Examples
+from hsr_hub.webapp.jobs import Job, Jobs, Stopped, Turns
+from hsr_hub.webapp.models import Networks
+from hsr_hub.webapp.single_tab import OnePhoto
+from hsr_hub.webapp.uploads import Upload
 from tests.space import noise
 from tests.util import ROOT
 
 
-def shop(folder: Path, model: HSRNet) -> work.Workshop:
+def shop(folder: Path, model: HSRNet) -> engine.Workshop:
     """A workshop with one place and one network."""
     networks = Networks({"it": model}, {}, [])
 
     def compute(order, picture, stop_file, **reports):
-        return work.compute(networks, order, picture, stop_file, **reports)
+        return engine.compute(networks, order, picture, stop_file, **reports)
 
-    return work.Workshop(folder, networks, Speed(), Turns(1), Jobs(folder), compute)
+    return engine.Workshop(folder, networks, Speed(), Turns(1), Jobs(folder), compute)
 
 
 def task(
-    shop: work.Workshop, path: Path, order: orders.Order, job: Job, watched: bool = False
-) -> work.Task:
+    shop: engine.Workshop, path: Path, order: requests.Order, job: Job, watched: bool = False
+) -> engine.Task:
     """A task whose outcome is the result itself."""
-    return work.Task(shop, path, path.name, lambda _: order, job, lambda o, s, made: made, watched)
+    return engine.Task(
+        shop, path, path.name, lambda _: order, job, lambda o, s, made: made, watched
+    )
 
 
 def test_turns_come_in_the_order_of_asking():
@@ -70,7 +73,7 @@ def test_a_stop_is_obeyed_before_another_tile_is_computed(tmp_path: Path, model:
     workshop = shop(tmp_path, model)
     job = Job(storage.new_folder(tmp_path))
     stopped_after = None
-    started = task(workshop, tmp_path / "photo.png", orders.Order("it", scale=4), job, True)
+    started = task(workshop, tmp_path / "photo.png", requests.Order("it", scale=4), job, True)
     with pytest.raises(Stopped):
         for state in started.watch():
             if state.done and stopped_after is None:
@@ -86,7 +89,7 @@ def test_whoever_stops_while_waiting_is_not_kept_waiting(tmp_path: Path, model: 
     workshop, release = shop(tmp_path, model), threading.Event()
     workshop.turns.ask(lambda: release.wait(30))
     job = Job(storage.new_folder(tmp_path))
-    waiting = task(workshop, tmp_path / "photo.png", orders.Order("it", scale=4), job)
+    waiting = task(workshop, tmp_path / "photo.png", requests.Order("it", scale=4), job)
     with pytest.raises(Stopped):
         for state in waiting.watch():
             if state.ahead == 1:
@@ -97,7 +100,7 @@ def test_whoever_stops_while_waiting_is_not_kept_waiting(tmp_path: Path, model: 
 def test_a_task_nobody_watches_any_more_stops(tmp_path: Path, model: HSRNet):
     noise((900, 700)).save(tmp_path / "photo.png")
     job = Job(storage.new_folder(tmp_path))
-    order = orders.Order("it", scale=4)
+    order = requests.Order("it", scale=4)
     for _ in task(shop(tmp_path, model), tmp_path / "photo.png", order, job, True).watch():
         break
     assert job.stopped
@@ -115,13 +118,13 @@ def test_the_preview_ends_as_the_result_made_small(tmp_path: Path, model: HSRNet
     image.save(tmp_path / "photo.png")
     job = Job(storage.new_folder(tmp_path))
     done = task(
-        shop(tmp_path, model), tmp_path / "photo.png", orders.Order("it", scale=4), job, True
+        shop(tmp_path, model), tmp_path / "photo.png", requests.Order("it", scale=4), job, True
     )
     for _ in done.watch():
         pass
     assert done.preview is not None and done.preview.version == 4
-    assert max(done.preview.size) == pictures.PREVIEW_SIDE
-    small = pictures.for_screen(image_io.to_image(done.outcome)).resize(
+    assert max(done.preview.size) == uploads.PREVIEW_SIDE
+    small = uploads.for_screen(image_io.to_image(done.outcome)).resize(
         done.preview.size, reducing_gap=2.0
     )
     difference = np.asarray(done.preview.image).astype(int) - np.asarray(small)
@@ -149,7 +152,7 @@ def test_a_batch_stops_with_what_it_has(tmp_path: Path, model: HSRNet):
         files.append((tmp_path / f"{number}.png", "same.png"))
         noise((30, 20), seed=number).save(files[-1][0])
     job = Job(storage.new_folder(tmp_path))
-    batch = Batch(shop(tmp_path, model), files, lambda _: orders.Order("it", scale=2), job)
+    batch = Batch(shop(tmp_path, model), files, lambda _: requests.Order("it", scale=2), job)
     for state in batch.watch():
         assert 0 <= state.fraction <= 1
         if len(state.done) == 2:
@@ -183,7 +186,7 @@ def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, ste
 
 def test_names_of_strangers_are_no_markup():
     error = image_io.ImageError("<script>alert(1)</script>.png is not a picture")
-    for text in (words.problem("No.", error), words.problems([str(error)])):
+    for text in (templates.problem("No.", error), templates.problems([str(error)])):
         assert "<script" not in text and "&lt;script" in text
 
 
@@ -193,7 +196,7 @@ def test_a_photo_that_goes_while_it_waits_is_asked_for_again(tmp_path: Path, mod
     noise((40, 30)).save(picture.path)
     tab = OnePhoto(shop(tmp_path, model), Examples([picture.path]))
     picture.path.unlink()
-    *_, last = tab.sharpen("me", (job, picture, orders.Order("it", scale=2)))
+    *_, last = tab.sharpen("me", (job, picture, requests.Order("it", scale=2)))
     assert last["picture"] == {"value": None}
     assert "no longer here" in last["problem"]["value"]
     gone = tab.convert("me", tmp_path / "cat-2x.png", "JPEG")["problem"]["value"]
@@ -201,7 +204,7 @@ def test_a_photo_that_goes_while_it_waits_is_asked_for_again(tmp_path: Path, mod
 
 
 def test_an_example_s_result_is_for_those_who_take_the_example(tmp_path: Path):
-    path, order = tmp_path / "cat.png", orders.Order("it", scale=2)
+    path, order = tmp_path / "cat.png", requests.Order("it", scale=2)
     noise((40, 30)).save(path)
     examples = Examples([path])
     made = tmp_path / "made"
@@ -255,7 +258,7 @@ def test_a_new_job_stops_the_one_before(tmp_path: Path):
     [(0.3, "about 1 s"), (4.4, "about 4 s"), (42, "about 40 s"), (200, "about 3 min")],
 )
 def test_times_are_told_in_steps_that_promise_no_more_than_is_known(seconds, text):
-    assert words.duration(seconds) == text
+    assert templates.duration(seconds) == text
 
 
 def test_the_front_matter_is_what_a_space_needs():
@@ -271,6 +274,6 @@ def test_the_front_matter_is_what_a_space_needs():
 
 
 def test_every_set_that_visitors_can_choose_is_described():
-    choosable = {name for name in shipped_names() if not name.endswith(DETAIL)}
-    assert choosable == set(words.ABOUT)
-    assert words.models(["org/hsr"]) is None
+    choosable = {name for name in bundled_models() if not name.endswith(DETAIL)}
+    assert choosable == set(templates.ABOUT)
+    assert templates.models(["org/hsr"]) is None

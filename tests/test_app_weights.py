@@ -17,19 +17,20 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from hsr_hub import HSRNet, checkpoint
-from hsr_hub.space import networks
+from hsr_hub import HSRNet
+from hsr_hub.hub import checkpoint
+from hsr_hub.webapp import models
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
 from tests.space import Space, download, drop, noise, pixels, running
 from tests.util import ROOT, run
 
-SHIPPED = "hsr-lite-x4"
+BUNDLED = "hsr-lite-x4"
 
 
 def perturbed(seed: int) -> HSRNet:
     """The shipped network with other weights of the same shape."""
-    network = HSRNet.from_pretrained(SHIPPED)
+    network = HSRNet.from_pretrained(BUNDLED)
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -78,8 +79,8 @@ def test_strength_and_model_are_shown_where_they_are_a_choice(
 STRENGTH_SHOWN = """
 import sys
 from pathlib import Path
-from hsr_hub import checkpoint
-checkpoint.SHIPPED = Path(sys.argv[1])
+from hsr_hub.hub import checkpoint
+checkpoint.BUNDLED = Path(sys.argv[1])
 import app
 sliders = [block for block in app.demo.blocks.values() if getattr(block, "label", "") == "Strength"]
 print(app.nets.names, list(app.nets.detail), [slider.visible for slider in sliders])
@@ -141,14 +142,14 @@ def test_the_first_choice_is_the_best_set_for_the_device(
 ):
     for name in ("hsr-lite-x4", "hsr-lite-x4-detail", "hsr-aaa"):
         shutil.copytree(sets["plain"], tmp_path / name)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
-    assert networks.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa"]
+    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
+    assert models.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa"]
     # Without the larger set, what is there is taken on a GPU too.
     assert checkpoint.default_model("cuda") == "hsr-lite-x4"
     shutil.copytree(sets["small"], tmp_path / "hsr-x4")
-    assert networks.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa", "hsr-x4"]
+    assert models.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa", "hsr-x4"]
     # A device that every machine has, and that is no CPU.
-    assert networks.load({}, "meta").names == ["hsr-x4", "hsr-aaa", "hsr-lite-x4"]
+    assert models.load({}, "meta").names == ["hsr-x4", "hsr-aaa", "hsr-lite-x4"]
     found = [checkpoint.default_model(device) for device in ("cpu", "cuda:1", "mps")]
     assert found == ["hsr-lite-x4", "hsr-x4", "hsr-x4"]
 
@@ -177,11 +178,11 @@ def test_without_the_hub_the_page_starts_soon_and_says_what_it_runs_on(
         page.goto(space.address)
         notice = page.get_by_role("status").filter(has_text="could not be loaded")
         expect(notice).to_contain_text("org/hsr could not be loaded: the Hub cannot be reached")
-        expect(notice).to_contain_text(f"Shipped weights ({SHIPPED}) are used instead")
+        expect(notice).to_contain_text(f"Shipped weights ({BUNDLED}) are used instead")
         result = Client(space.address, verbose=False).predict(
             handle_file(str(cat)), scale=1, api_name="/upscale"
         )
-        expected = HSRNet.from_pretrained(SHIPPED).upscale(cat, scale=1)
+        expected = HSRNet.from_pretrained(BUNDLED).upscale(cat, scale=1)
         assert np.array_equal(pixels(result), np.asarray(expected))
 
 
@@ -205,18 +206,18 @@ def test_weights_come_from_the_hub_at_the_revision_asked_for(
 
 
 def test_the_shipped_sets_are_the_default():
-    found = networks.load({}, "cpu")
-    assert found.names[0] == SHIPPED and found.notices == []
+    found = models.load({}, "cpu")
+    assert found.names[0] == BUNDLED and found.notices == []
     assert not any(name.endswith("-detail") for name in found.names)
 
 
 def test_a_shipped_twin_needs_no_asking(monkeypatch, tmp_path: Path):
-    for name in (SHIPPED, f"{SHIPPED}-detail", f"{SHIPPED}-real"):
+    for name in (BUNDLED, f"{BUNDLED}-detail", f"{BUNDLED}-real"):
         perturbed(4).save_pretrained(tmp_path / name)
-    monkeypatch.setattr("hsr_hub.checkpoint.SHIPPED", tmp_path)
-    found = networks.load({}, "cpu")
-    assert found.names == [SHIPPED, f"{SHIPPED}-real"]
-    assert list(found.detail) == [SHIPPED]
+    monkeypatch.setattr("hsr_hub.hub.checkpoint.BUNDLED", tmp_path)
+    found = models.load({}, "cpu")
+    assert found.names == [BUNDLED, f"{BUNDLED}-real"]
+    assert list(found.detail) == [BUNDLED]
 
 
 @pytest.mark.parametrize(
@@ -234,19 +235,19 @@ def test_broken_weights_are_replaced_by_the_shipped_ones(tmp_path: Path, broken,
         (folder / "config.json").unlink()
     else:
         (folder / broken).write_text("{")
-    found = networks.load({"HSR_MODEL_ID": str(folder)}, "cpu")
-    choosable = [n for n in checkpoint.shipped_names() if not n.endswith(checkpoint.DETAIL)]
-    assert found.names[0] == SHIPPED and sorted(found.names) == choosable
+    found = models.load({"HSR_MODEL_ID": str(folder)}, "cpu")
+    choosable = [n for n in checkpoint.bundled_models() if not n.endswith(checkpoint.DETAIL)]
+    assert found.names[0] == BUNDLED and sorted(found.names) == choosable
     assert reason in found.notices[0] and "used instead" in found.notices[1]
 
 
 def test_one_of_two_that_is_missing_leaves_the_other(sets: dict[str, str], tmp_path: Path):
-    found = networks.load({"HSR_MODEL_ID": f"{tmp_path / 'no'},{sets['other']}"}, "cpu")
+    found = models.load({"HSR_MODEL_ID": f"{tmp_path / 'no'},{sets['other']}"}, "cpu")
     assert found.names == ["other"] and len(found.notices) == 1
 
 
 def test_a_twin_of_another_shape_is_not_mixed(sets: dict[str, str]):
-    found = networks.load(
+    found = models.load(
         {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["small"]}, "cpu"
     )
     assert found.detail == {} and "another shape" in found.notices[0]
@@ -263,14 +264,12 @@ def test_what_was_downloaded_before_serves_without_the_hub(
     (repository / "refs" / "main").write_text("0" * 40)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    found = networks.load({"HSR_MODEL_ID": "org/hsr"}, "cpu")
+    found = models.load({"HSR_MODEL_ID": "org/hsr"}, "cpu")
     assert found.names == ["org/hsr"] and found.notices == []
 
 
 def test_a_mixture_is_of_the_very_strength(sets: dict[str, str]):
-    found = networks.load(
-        {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu"
-    )
+    found = models.load({"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu")
     mixed = found.get("plain", 0.125).state_dict()
     expected = HSRNet.interpolate(found.plain["plain"], found.detail["plain"], 0.125).state_dict()
     assert all(torch.equal(mixed[key], expected[key]) for key in expected)
@@ -278,9 +277,7 @@ def test_a_mixture_is_of_the_very_strength(sets: dict[str, str]):
 
 
 def test_mixtures_are_kept_a_few_at_a_time(sets: dict[str, str]):
-    found = networks.load(
-        {"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu"
-    )
+    found = models.load({"HSR_MODEL_ID": sets["plain"], "HSR_DETAIL_MODEL_ID": sets["twin"]}, "cpu")
     half = found.get("plain", 0.5)
     assert found.get("plain", 0.5) is half
     for strength in (0.1, 0.2, 0.3, 0.4):
@@ -329,7 +326,7 @@ def test_on_zero_gpu_the_work_is_lent_a_gpu_for_as_long_as_it_takes(page: Page, 
         expect(page.locator("#facts")).to_contain_text("known after the first", timeout=20_000)
         page.locator("#go").click()
         expect(page.locator("#note")).to_be_visible(timeout=60_000)
-        expected = HSRNet.from_pretrained(SHIPPED).upscale(photo)
+        expected = HSRNet.from_pretrained(BUNDLED).upscale(photo)
         assert np.array_equal(pixels(download(page, tmp_path)), np.asarray(expected))
         api = Client(space.address, verbose=False)
         api.predict(handle_file(str(photo)), api_name="/upscale")

@@ -1,4 +1,4 @@
-"""Figures of the README come from the JSON, and the JSON from programs that run."""
+"""Metrics of the README come from the JSON, and the JSON from programs that run."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks import readme
+from benchmarks import results_tables
 from benchmarks.degrade import degrade_set
-from benchmarks.faults import FAULTS
-from hsr_hub.checkpoint import shipped_names
-from hsr_hub.evaluation import consistency
+from benchmarks.single_degradations import FAULTS
+from hsr_hub.evaluation.metrics import consistency
+from hsr_hub.hub.checkpoint import bundled_models
 from tests.util import ROOT, run
 
 
 def test_the_readme_shows_what_was_measured():
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.rewritten(text) == text, "run `python benchmarks/readme.py`"
+    text = results_tables.README.read_text(encoding="utf-8")
+    assert results_tables.rewritten(text) == text, "run `python benchmarks/results_tables.py`"
 
 
 def test_every_shipped_set_was_measured():
     """With the weights that are shipped today; by name, the figures are in test_evaluation."""
-    measured = {row["method"] for row in readme.read("quality")["rows"]}
-    mixed = {row["method"] for row in readme.read("quality")["rows"] if row["strength"] == 1}
-    timed = {row["name"] for row in readme.read("speed")["rows"] if row["ours"]}
-    alone = {name for name in shipped_names() if not name.endswith("-detail")}
+    measured = {row["method"] for row in results_tables.read("quality")["rows"]}
+    mixed = {
+        row["method"] for row in results_tables.read("quality")["rows"] if row["strength"] == 1
+    }
+    timed = {row["name"] for row in results_tables.read("speed")["rows"] if row["ours"]}
+    alone = {name for name in bundled_models() if not name.endswith("-detail")}
     assert alone <= measured and alone <= timed
-    assert {name.removesuffix("-detail") for name in set(shipped_names()) - alone} <= mixed
+    assert {name.removesuffix("-detail") for name in set(bundled_models()) - alone} <= mixed
 
 
 def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for path in readme.RESULTS.glob("*.json"):
+    for path in results_tables.RESULTS.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
     results = json.loads((tmp_path / "load.json").read_text())
     results["rows"][0]["peak_mib"] = 123_456
     (tmp_path / "load.json").write_text(json.dumps(results))
-    monkeypatch.setattr(readme, "RESULTS", tmp_path)
-    text = readme.README.read_text(encoding="utf-8")
-    assert "123456 MiB" in readme.rewritten(text)
+    monkeypatch.setattr(results_tables, "RESULTS", tmp_path)
+    text = results_tables.README.read_text(encoding="utf-8")
+    assert "123456 MiB" in results_tables.rewritten(text)
 
 
 @pytest.mark.slow

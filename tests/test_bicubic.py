@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsr_hub.bicubic import BicubicUpsampling
+from hsr_hub.network import BicubicUpsampling
 
 
 @settings(deadline=None)

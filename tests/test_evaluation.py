@@ -11,9 +11,10 @@ from PIL import Image
 
 from benchmarks.degrade import found
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED, shipped_names
-from hsr_hub.evaluation import evaluate, find_pairs, luma, psnr_y, read_pair, ssim_y
-from hsr_hub.paths import data_root
+from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
+from hsr_hub.evaluation.metrics import luma, psnr_y, ssim_y
+from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
 from tests.util import ROOT, needs_test_sets
 
 BICUBIC = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}
@@ -36,7 +37,7 @@ def test_protocol_gives_the_fields_bicubic_figures(name: str):
 @needs_test_sets
 @pytest.mark.parametrize(("name", "lpips"), [("Set5", 0.286), ("Set14", 0.371)])
 def test_lpips_gives_the_known_bicubic_figures(name: str, lpips: float):
-    from hsr_hub.lpips import LpipsSqueeze
+    from hsr_hub.evaluation.lpips import LpipsSqueeze
 
     metric = LpipsSqueeze(data_root() / "weights")
     values = []
@@ -108,10 +109,10 @@ def test_the_larger_set_is_the_more_faithful_one():
 
 @needs_test_sets
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", bundled_models())
 def test_the_cards_figures_are_todays(name: str, tmp_path: Path):
     """What the card prints is what the code measures, to the digits printed."""
-    card = (SHIPPED / name / "README.md").read_text()
+    card = (BUNDLED / name / "README.md").read_text()
     stored = json.loads((ROOT / "recipes" / name / "figures.json").read_text())
     assert stored
     model = HSRNet.from_pretrained(name)

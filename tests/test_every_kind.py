@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from benchmarks.awkward import make, profile
-from hsr_hub import HSRNet, image_io
-from hsr_hub.image_io import ImageError, ImageWarning, read_picture, write_picture
-from hsr_hub.inference import upscale_picture
-from hsr_hub.metadata import JPEG_SEGMENT, Metadata
+from benchmarks.edge_cases import make, profile
+from hsr_hub import HSRNet
+from hsr_hub.images import io as image_io
+from hsr_hub.images.io import ImageError, ImageWarning, read_image, write_image
+from hsr_hub.images.metadata import JPEG_SEGMENT, Metadata
+from hsr_hub.inference.upscale import upscale_image
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,12 @@ def shipped() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-def enlarged(model: HSRNet, source: Path, target: Path) -> image_io.Picture:
+def enlarged(model: HSRNet, source: Path, target: Path) -> image_io.ImageData:
     """From file to file, read again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)
-        write_picture(upscale_picture(model, read_picture(source)), target)
-    return read_picture(target)
+        write_image(upscale_image(model, read_image(source)), target)
+    return read_image(target)
 
 
 def small_again(array: np.ndarray) -> np.ndarray:
@@ -77,7 +78,7 @@ def test_kind_is_kept(shipped, awkward, tmp_path, name, shape, depth):
         assert (array.shape, array.dtype) == (shape, depth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)
-        source = read_picture(awkward / name).array
+        source = read_image(awkward / name).array
     if name in {"one_bit.png", "palette.png"} or source.shape[2:] in {(2,), (4,)}:
         return  # what is under transparency is new, and dither is no picture
     difference = small_again(array) - source.squeeze()
@@ -89,29 +90,29 @@ def test_sixteen_bits_from_file_to_file_are_sixteen(shipped, awkward, tmp_path):
     """The fine ramp between the steps of 8 bits is still there."""
     for name in ("rgb16.png", "rgb16.tif", "rgba16.png", "grey16.png", "grey_alpha16.png"):
         out = enlarged(shipped, awkward / name, tmp_path / "out.png").array
-        source = read_picture(awkward / name).array
+        source = read_image(awkward / name).array
         assert np.array_equal(shipped.upscale(source), out)
         assert len(np.unique(out % 257)) == 257
     with pytest.warns(ImageWarning, match="16 bits"):
         assert shipped.upscale(awkward / "rgb16.png").mode == "RGB"
-    eight = image_io.read_image(awkward / "rgb16.png")
-    expected = np.rint(read_picture(awkward / "rgb16.png").array / 257)
+    eight = image_io.read_pil(awkward / "rgb16.png")
+    expected = np.rint(read_image(awkward / "rgb16.png").array / 257)
     assert np.array_equal(np.asarray(eight), expected)
 
 
 def test_sixteen_bit_files_are_turned_upright(awkward, tmp_path):
-    pixels = read_picture(awkward / "rgb16.png").array
+    pixels = read_image(awkward / "rgb16.png").array
     exif = Image.Exif()
     for orientation in range(1, 9):
         exif[274] = orientation
         path = tmp_path / "turned.tif"
-        image_io.write_picture(image_io.Picture(pixels, Metadata(exif=exif.tobytes())), path)
+        image_io.write_image(image_io.ImageData(pixels, Metadata(exif=exif.tobytes())), path)
         with Image.open(path) as opened:
             assert opened.getexif().get(274, 1) == orientation
         eight = tmp_path / "eight.png"
         Image.fromarray((pixels // 257).astype(np.uint8)).save(eight, exif=exif)
-        expected = read_picture(eight).array  # Pillow's own turn
-        assert np.array_equal(read_picture(path).array // 257, expected)
+        expected = read_image(eight).array  # Pillow's own turn
+        assert np.array_equal(read_image(path).array // 257, expected)
 
 
 def test_exif_and_xmp_are_kept_with_the_new_size(shipped, awkward, tmp_path):
@@ -143,9 +144,7 @@ def test_wide_gamut_colours_stay_what_they_were(shipped, awkward, tmp_path):
             result = enlarged(shipped, awkward / name, tmp_path / f"out.{suffix}")
             assert result.metadata.icc_profile == profile("p3")
         enlarged(shipped, awkward / name, tmp_path / "out.png")
-        before, after = (
-            lab(image_io.read_image(p)) for p in (awkward / name, tmp_path / "out.png")
-        )
+        before, after = (lab(image_io.read_pil(p)) for p in (awkward / name, tmp_path / "out.png"))
         difference = np.linalg.norm(small_again(after) - before, axis=-1)
         assert difference.mean() < 2
         assert np.abs((small_again(after) - before).mean((0, 1))).max() < 0.5
@@ -171,46 +170,46 @@ def test_conversions_are_said(awkward):
         ("pages.tif", "only the first"),
     ):
         with pytest.warns(ImageWarning, match=said):
-            read_picture(awkward / name)
+            read_image(awkward / name)
     with pytest.warns(ImageWarning):
         cmyk, plain = (
-            np.asarray(image_io.read_image(awkward / name), float).mean((0, 1))
+            np.asarray(image_io.read_pil(awkward / name), float).mean((0, 1))
             for name in ("cmyk.jpg", "photo.bmp")
         )
     assert np.abs(cmyk - plain).max() < 6  # the colours of print, by the file's own profile
 
 
 def test_quality_and_formats(awkward, tmp_path):
-    picture = read_picture(awkward / "rotated.jpg")
+    picture = read_image(awkward / "rotated.jpg")
     sizes = {}
     for name in ("jpg", "webp", "avif"):
         for quality in (None, 95, 40):
-            write_picture(picture, tmp_path / f"out.{name}", quality=quality)
+            write_image(picture, tmp_path / f"out.{name}", quality=quality)
             sizes[name, quality] = (tmp_path / f"out.{name}").stat().st_size
         assert sizes[name, 40] < sizes[name, 95]
-    write_picture(picture, tmp_path / "out.webp")
-    assert np.array_equal(read_picture(tmp_path / "out.webp").array, picture.array)  # lossless
-    write_picture(picture, tmp_path / "named.dat", format="tiff")
+    write_image(picture, tmp_path / "out.webp")
+    assert np.array_equal(read_image(tmp_path / "out.webp").array, picture.array)  # lossless
+    write_image(picture, tmp_path / "named.dat", format="tiff")
     with Image.open(tmp_path / "named.dat") as image:
         assert image.format == "TIFF"
     with pytest.raises(ImageError, match="xyz"):
-        write_picture(picture, tmp_path / "out.xyz")
+        write_image(picture, tmp_path / "out.xyz")
 
 
 def test_metadata_that_are_broken_or_too_large_do_no_harm(awkward, tmp_path):
-    picture = read_picture(awkward / "photo.bmp")
+    picture = read_image(awkward / "photo.bmp")
     large = Metadata(exif=b"Exif\0\0" + bytes(JPEG_SEGMENT), xmp=b"x" * JPEG_SEGMENT * 2)
-    write_picture(image_io.Picture(picture.array, large), tmp_path / "out.jpg")
-    assert read_picture(tmp_path / "out.jpg").size == picture.size
+    write_image(image_io.ImageData(picture.array, large), tmp_path / "out.jpg")
+    assert read_image(tmp_path / "out.jpg").size == picture.size
     image = Image.fromarray(picture.array)
     image.save(tmp_path / "broken.jpg", exif=b"Exif\0\0MM\0*" + bytes(range(200)))
-    assert read_picture(tmp_path / "broken.jpg").size == picture.size
+    assert read_image(tmp_path / "broken.jpg").size == picture.size
 
 
 def test_premultiplied_sixteen_bits(awkward, tmp_path):
     import pyvips
 
-    source = read_picture(awkward / "rgba16.png").array
+    source = read_image(awkward / "rgba16.png").array
     colour = (source[:, :, :3].astype(float) * source[:, :, 3:] / 65535).round()
     stored = np.concatenate([colour, source[:, :, 3:]], axis=2).astype(np.uint16)
     image = pyvips.Image.new_from_array(stored).copy(interpretation="rgb16")
@@ -221,6 +220,6 @@ def test_premultiplied_sixteen_bits(awkward, tmp_path):
     assert data[at] == 2
     data[at] = 1
     (tmp_path / "p.tif").write_bytes(data)
-    result = read_picture(tmp_path / "p.tif").array
+    result = read_image(tmp_path / "p.tif").array
     visible = source[:, :, 3] > 6000
     assert np.abs(result[visible].astype(int) - source[visible]).max() < 10

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED, shipped_names
+from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
 from tests.conftest import random_model
 from tests.util import hsr_hub
 
@@ -22,15 +22,15 @@ def lq(small_photo: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.asarray(small_photo).copy()).permute(2, 0, 1)[None] / 255
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", bundled_models())
 def test_shipped_sets_load_through_spandrel(name: str, lq: torch.Tensor):
     """In a process of its own: `install` changes spandrel's registry."""
     program = f"""
 import numpy as np, spandrel, torch
-import hsr_hub.spandrel_arch
-hsr_hub.spandrel_arch.install()
-hsr_hub.spandrel_arch.install()
-loaded = spandrel.ModelLoader().load_from_file({str(SHIPPED / name / "model.safetensors")!r})
+import hsr_hub.export.spandrel
+hsr_hub.export.spandrel.install()
+hsr_hub.export.spandrel.install()
+loaded = spandrel.ModelLoader().load_from_file({str(BUNDLED / name / "model.safetensors")!r})
 assert loaded.architecture.id == "HSRNet" and loaded.scale == 4, loaded
 torch.manual_seed(0)
 lq = torch.rand(1, 3, 33, 47)
@@ -52,7 +52,7 @@ assert torch.equal(sr, expected), (sr - expected).abs().max()
     ],
 )
 def test_shape_is_read_off_the_weights(config):
-    from hsr_hub.spandrel_arch import read_config
+    from hsr_hub.export.spandrel import read_config
 
     model = HSRNet(**config)
     assert read_config(model.state_dict()) == model.config
@@ -87,6 +87,6 @@ def test_onnx_file_gives_the_same_pixels(tmp_path: Path, lq: torch.Tensor):
 
 @pytest.mark.slow
 def test_onnx_of_another_scale(tmp_path: Path):
-    from hsr_hub.onnx_export import export_onnx
+    from hsr_hub.export.onnx import export_onnx
 
     assert export_onnx(random_model(scale=3, kernel_sizes=[3], widths=[4]), tmp_path / "x") < 1e-4

@@ -16,8 +16,8 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED
-from hsr_hub.evaluation import evaluate
+from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.hub.checkpoint import BUNDLED
 from tests.hub_client import assert_no_token, client
 from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Fault, Hub
 
@@ -27,7 +27,7 @@ WITHOUT_XET = {"HF_HUB_DISABLE_XET": "1"}
 
 PUSH_EACH = """
 import json, sys
-from hsr_hub.publish import publish
+from hsr_hub.hub.publish_model import publish
 def push(job):
     try:
         return publish(**job)
@@ -292,7 +292,7 @@ def test_a_shipped_set_is_pushed_by_its_name(hub: Hub, tmp_path: Path):
     done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", "hsr-lite-x4", "org/net")
     assert done.returncode == 0, done.stderr
     files = hub.repo("org/net").files()
-    shipped = {path.name: path.read_bytes() for path in (SHIPPED / "hsr-lite-x4").iterdir()}
+    shipped = {path.name: path.read_bytes() for path in (BUNDLED / "hsr-lite-x4").iterdir()}
     assert set(files) == {*shipped, ".gitattributes"}
     assert files["model.safetensors"] == shipped["model.safetensors"]
     assert b'from_pretrained("org/net")' in files["README.md"]

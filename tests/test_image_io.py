@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsr_hub.image_io import ImageError, read_image, save_image, to_array
+from hsr_hub.images.io import ImageError, read_pil, save_pil, to_array
 
 
 def lying_png(width: int, height: int) -> bytes:
@@ -61,7 +61,7 @@ def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
 )
 def test_hostile_files_get_one_clear_sentence(hostile, name: str, reason: str, recwarn):
     with pytest.raises(ImageError) as error:
-        read_image(hostile[name])
+        read_pil(hostile[name])
     message = str(error.value)
     assert name in message
     assert reason in message
@@ -71,14 +71,14 @@ def test_hostile_files_get_one_clear_sentence(hostile, name: str, reason: str, r
 
 def test_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ImageError, match=r"gone\.png"):
-        read_image(tmp_path / "gone.png")
+        read_pil(tmp_path / "gone.png")
 
 
 def test_orientation_is_applied(tmp_path: Path, small_photo: Image.Image):
     exif = Image.Exif()
     exif[274] = 6  # turned by 90 degrees
     small_photo.save(tmp_path / "turned.png", exif=exif)
-    upright = read_image(tmp_path / "turned.png")
+    upright = read_pil(tmp_path / "turned.png")
     assert upright.size == (small_photo.height, small_photo.width)
     assert np.array_equal(np.asarray(upright), np.rot90(np.asarray(small_photo), -1))
 
@@ -89,14 +89,14 @@ def test_orientation_is_applied(tmp_path: Path, small_photo: Image.Image):
 )
 def test_modes(tmp_path: Path, small_photo: Image.Image, mode: str, plain: str):
     small_photo.convert(mode).save(tmp_path / "picture.png")
-    assert read_image(tmp_path / "picture.png").mode == plain
+    assert read_pil(tmp_path / "picture.png").mode == plain
 
 
 @pytest.mark.parametrize(("mode", "plain"), [("L", "LA"), ("1", "LA"), ("RGB", "RGBA")])
 def test_transparent_colour_becomes_alpha(tmp_path, small_photo, mode: str, plain: str):
     key = (0, 0, 0) if mode == "RGB" else 0
     small_photo.convert(mode).save(tmp_path / "keyed.png", transparency=key)
-    picture = read_image(tmp_path / "keyed.png")
+    picture = read_pil(tmp_path / "keyed.png")
     assert picture.mode == plain
     assert "transparency" not in picture.info
 
@@ -104,7 +104,7 @@ def test_transparent_colour_becomes_alpha(tmp_path, small_photo, mode: str, plai
 def test_sixteen_bit_grey_with_a_transparent_value_is_not_ruined(tmp_path: Path):
     grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(grey).save(tmp_path / "deep.png", transparency=5000)
-    assert np.array_equal(to_array(read_image(tmp_path / "deep.png")), grey)
+    assert np.array_equal(to_array(read_pil(tmp_path / "deep.png")), grey)
 
 
 def test_grey_without_a_known_range_is_refused(tmp_path: Path):
@@ -114,7 +114,7 @@ def test_grey_without_a_known_range_is_refused(tmp_path: Path):
     ):
         Image.fromarray(values).save(tmp_path / name)
         with pytest.raises(ImageError, match=f"{name}.*no fixed range"):
-            read_image(tmp_path / name)
+            read_pil(tmp_path / name)
 
 
 def test_sixteen_bits_become_eight_for_metrics_and_training(tmp_path: Path):
@@ -127,7 +127,7 @@ def test_sixteen_bits_become_eight_for_metrics_and_training(tmp_path: Path):
 def test_broken_metadata_do_not_condemn_a_sound_picture(tmp_path: Path, small_photo, recwarn):
     for suffix in ("png", "jpg"):
         small_photo.save(tmp_path / f"odd.{suffix}", exif=b"Exif\0\0garbage garbage", quality=95)
-        assert read_image(tmp_path / f"odd.{suffix}").size == small_photo.size
+        assert read_pil(tmp_path / f"odd.{suffix}").size == small_photo.size
     assert not recwarn.list
 
 
@@ -135,51 +135,49 @@ def test_only_the_promised_formats_are_decoded(tmp_path: Path, small_photo: Imag
     small_photo.save(tmp_path / "script.eps")
     (tmp_path / "script.eps").rename(tmp_path / "script.png")
     with pytest.raises(ImageError, match=r"script\.png is not a picture"):
-        read_image(tmp_path / "script.png")
+        read_pil(tmp_path / "script.png")
 
 
 def test_a_format_too_small_for_the_picture_is_an_error(tmp_path: Path):
     with pytest.raises(ImageError, match=r"wide\.webp"):
-        save_image(Image.new("L", (20_000, 1)), tmp_path / "wide.webp")
+        save_pil(Image.new("L", (20_000, 1)), tmp_path / "wide.webp")
 
 
 def test_a_link_is_written_through(tmp_path: Path, small_photo: Image.Image):
     (tmp_path / "real").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "real" / "out.png")
-    save_image(small_photo, tmp_path / "link.png")
+    save_pil(small_photo, tmp_path / "link.png")
     assert (tmp_path / "link.png").is_symlink()
     assert (tmp_path / "real" / "out.png").is_file()
 
 
 def test_transparent_palette_becomes_rgba(tmp_path: Path, small_photo: Image.Image):
     small_photo.convert("P").save(tmp_path / "palette.png", transparency=3)
-    assert read_image(tmp_path / "palette.png").mode == "RGBA"
+    assert read_pil(tmp_path / "palette.png").mode == "RGBA"
 
 
 def test_cmyk_and_sixteen_bit_grey(tmp_path: Path, small_photo: Image.Image):
     small_photo.convert("CMYK").save(tmp_path / "print.jpg")
-    assert read_image(tmp_path / "print.jpg").mode == "RGB"
+    assert read_pil(tmp_path / "print.jpg").mode == "RGB"
     grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(grey).save(tmp_path / "deep.png")
-    assert np.array_equal(to_array(read_image(tmp_path / "deep.png")), grey)
+    assert np.array_equal(to_array(read_pil(tmp_path / "deep.png")), grey)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp"])
 def test_lossless_formats_lose_nothing(tmp_path: Path, small_photo: Image.Image, suffix: str):
-    save_image(small_photo, tmp_path / f"out{suffix}")
-    assert np.array_equal(
-        np.asarray(read_image(tmp_path / f"out{suffix}")), np.asarray(small_photo)
-    )
+    save_pil(small_photo, tmp_path / f"out{suffix}")
+    assert np.array_equal(np.asarray(read_pil(tmp_path / f"out{suffix}")), np.asarray(small_photo))
 
 
 def test_jpeg_lays_transparency_on_white(tmp_path: Path):
-    save_image(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), tmp_path / "out.jpg")
-    assert np.asarray(read_image(tmp_path / "out.jpg")).min() > 250
+    save_pil(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), tmp_path / "out.jpg")
+    assert np.asarray(read_pil(tmp_path / "out.jpg")).min() > 250
 
 
 def test_unknown_suffix_is_refused(tmp_path: Path, small_photo: Image.Image):
     with pytest.raises(ImageError, match="xyz"):
-        save_image(small_photo, tmp_path / "out.xyz")
+        save_pil(small_photo, tmp_path / "out.xyz")
 
 
 def test_interrupted_write_leaves_the_old_file(tmp_path, small_photo, monkeypatch):
@@ -192,6 +190,6 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, small_photo, monkeypatc
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(ImageError, match="disk full"):
-        save_image(small_photo, path)
+        save_pil(small_photo, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

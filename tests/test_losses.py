@@ -21,15 +21,15 @@ from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.losses import (
     PerceptualLoss,
     adversarial_loss,
+    checkerboard_loss,
     consistency_loss,
     discriminator_loss,
-    grid_loss,
     parse_layers,
     pixel_loss,
-    random_windows,
+    random_crops,
     real_over_fake,
 )
-from hsr_hub.training.strengths import at_strength
+from hsr_hub.training.mixing import mixed_weights
 from train_accelerate import update
 
 
@@ -55,33 +55,33 @@ def test_consistency_asks_for_nothing_but_the_input_back(rng: np.random.Generato
 
 def test_a_grid_costs_and_texture_hardly():
     gt = [torch.full((1, 3, 24 * s, 24 * s), 0.5) for s in (1, 2, 4)]
-    assert float(grid_loss(gt, gt)) == 0
+    assert float(checkerboard_loss(gt, gt)) == 0
     cell = torch.zeros(4, 4)
     cell[1, 2] = 0.16  # one pixel of every sixteen
     grid = [*gt[:2], gt[2] + cell.repeat(24, 24)]
-    torch.testing.assert_close(grid_loss(grid, gt), torch.tensor(0.01))
+    torch.testing.assert_close(checkerboard_loss(grid, gt), torch.tensor(0.01))
     noise = torch.randn(gt[2].shape, generator=torch.Generator().manual_seed(0))
     texture = [*gt[:2], gt[2] + noise / noise.abs().mean() * 0.01]  # as strong as the grid
-    assert float(grid_loss(texture, gt)) < 0.2 * float(grid_loss(grid, gt))
+    assert float(checkerboard_loss(texture, gt)) < 0.2 * float(checkerboard_loss(grid, gt))
     small = [torch.rand(1, 3, 2 * s, 3 * s) for s in (1, 2, 4)]
-    assert grid_loss(small, [torch.zeros_like(image) for image in small]).isfinite()
+    assert checkerboard_loss(small, [torch.zeros_like(image) for image in small]).isfinite()
 
 
 @given(key=st.integers(0, 10_000), batch=st.integers(1, 2))
 def test_windows_are_the_same_of_image_and_label_and_lie_elsewhere_in_each_step(key, batch):
     gt = [torch.rand(batch, 3, 6 * s, 5 * s) for s in (1, 2, 4)]
     sr = [-image for image in gt]
-    seen_sr, seen_gt = random_windows(sr, gt, key)
+    seen_sr, seen_gt = random_crops(sr, gt, key)
     assert all(torch.equal(a, -b) for a, b in zip(seen_sr, seen_gt, strict=True))
     assert [tuple(image.shape[-2:]) for image in seen_gt] == [(6, 5), (11, 9), (21, 17)]
-    again, _ = random_windows(sr, gt, key)
+    again, _ = random_crops(sr, gt, key)
     assert all(torch.equal(a, b) for a, b in zip(seen_sr, again, strict=True))
 
 
 def test_windows_take_all_phases_of_the_up_sampling():
     rows = torch.arange(32.0)[:, None].expand(32, 32)
     levels = [torch.zeros(1, 1, 8, 8), (rows * 32 + rows.T)[None, None]]
-    corners = {float(random_windows(levels, levels, key)[0][1][0, 0, 0, 0]) for key in range(200)}
+    corners = {float(random_crops(levels, levels, key)[0][1][0, 0, 0, 0]) for key in range(200)}
     assert corners == {32.0 * y + x for y in range(4) for x in range(4)}
 
 
@@ -250,12 +250,12 @@ def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):
     net, fidelity = HSRNet(**model.config), [p.detach().clone() for p in model.parameters()]
     before = [p.detach().clone() for p in net.parameters()]
     half = HSRNet.interpolate(model, net, 0.5)
-    with at_strength(net, fidelity, 0.5):
+    with mixed_weights(net, fidelity, 0.5):
         for own, mixed in zip(net.parameters(), half.parameters(), strict=True):
             torch.testing.assert_close(own, mixed)
             own.data += 0.01  # what an optimizer does
     for own, then in zip(net.parameters(), before, strict=True):
         torch.testing.assert_close(own, then + 0.01)
-    with at_strength(net, fidelity, 1):
+    with mixed_weights(net, fidelity, 1):
         for own, then in zip(net.parameters(), before, strict=True):
             torch.testing.assert_close(own, then + 0.01)

@@ -10,21 +10,21 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED, shipped_names
-from hsr_hub.evaluation import Figures
-from hsr_hub.model_card import (
+from hsr_hub.evaluation.runner import Metrics
+from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
+from hsr_hub.hub.model_card import (
     LIMITS,
     merged,
     metadata,
     model_card,
     named,
-    read_figures,
-    same_words,
-    with_figures,
+    read_metrics,
+    same_prose,
+    with_metrics,
 )
 from tests.util import ROOT
 
-FIGURES = read_figures(ROOT / "recipes" / "hsr-lite-x4" / "figures.json")
+FIGURES = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "figures.json")
 PSNR = f"{FIGURES[0].psnr_y:.2f}"
 
 
@@ -159,30 +159,30 @@ def test_a_card_is_renamed_everywhere(card: str):
 
 
 def test_other_figures_in_a_card(card: str):
-    text = with_figures(card, [replace(FIGURES[0], psnr_y=12.345)])
+    text = with_metrics(card, [replace(FIGURES[0], psnr_y=12.345)])
     assert "| 12.35 (28.43)" in text or "| 12.34 (28.43)" in text
     assert f"{FIGURES[1].psnr_y:.2f}" not in text  # Set14 was not measured this time
-    assert same_words(text, card) and not same_words(text + "more", card)
+    assert same_prose(text, card) and not same_prose(text + "more", card)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"psnr_y": 1}', "[" * 100_000])
 def test_a_file_that_holds_no_figures_is_named(tmp_path: Path, content: str):
     (tmp_path / "figures.json").write_text(content)
     with pytest.raises(ValueError, match=r"figures\.json was not written by"):
-        read_figures(tmp_path / "figures.json")
+        read_metrics(tmp_path / "figures.json")
 
 
 def test_figures_read_are_figures(tmp_path: Path):
-    assert all(isinstance(figure, Figures) for figure in FIGURES)
+    assert all(isinstance(figure, Metrics) for figure in FIGURES)
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize("name", bundled_models())
 def test_shipped_cards_are_what_the_recipe_says(name: str):
-    from recipes.card import card_text
+    from recipes.write_card import card_text
 
-    text = (SHIPPED / name / "README.md").read_text()
-    assert text == card_text(name), f"run: python recipes/card.py {name}"
-    assert (SHIPPED / name / "sample.png").stat().st_size < 500_000
+    text = (BUNDLED / name / "README.md").read_text()
+    assert text == card_text(name), f"run: python recipes/write_card.py {name}"
+    assert (BUNDLED / name / "sample.png").stat().st_size < 500_000
     # It stands alone: sources, licences and numbers of the photographs are in it.
     attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text()
     total = 0
@@ -195,4 +195,4 @@ def test_shipped_cards_are_what_the_recipe_says(name: str):
     assert f"from {total} photographs" in text
     shown = re.findall(r"\]\((.*?)\)", text)
     assert sorted(shown) == ["sample.png", "training-curve.png"], "links that the Hub has"
-    assert all((SHIPPED / name / picture).is_file() for picture in shown)
+    assert all((BUNDLED / name / picture).is_file() for picture in shown)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hsr_hub import HSRNet
-from hsr_hub.modeling import Branch
+from hsr_hub.network import Branch
 from tests.conftest import random_model
 
 LEVELS = {2: [1, 2], 3: [1, 3], 4: [1, 2, 4], 8: [1, 2, 4, 8]}

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import SHIPPED, shipped_names
+from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
 from tests.util import run
 
 
@@ -179,7 +179,7 @@ def test_interrupted_save_leaves_the_old_files(model: HSRNet, saved: Path, monke
         (saved / "seen").touch()
         raise OSError("disk full")
 
-    monkeypatch.setattr("hsr_hub.checkpoint.save_file", fail)
+    monkeypatch.setattr("hsr_hub.hub.checkpoint.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         HSRNet(**model.config).save_pretrained(saved)
     (saved / "seen").unlink()
@@ -187,7 +187,7 @@ def test_interrupted_save_leaves_the_old_files(model: HSRNet, saved: Path, monke
 
 
 def test_shipped_sets_load_in_a_process_without_network(tmp_path: Path):
-    assert "hsr-lite-x4" in shipped_names()
+    assert "hsr-lite-x4" in bundled_models()
     code = """
 import socket, sys
 def refuse(*_): raise AssertionError("a shipped set asked for the network")
@@ -201,14 +201,14 @@ for name in sys.argv[1:]:
         sys.executable,
         "-c",
         code,
-        *shipped_names(),
+        *bundled_models(),
         cwd=tmp_path,
         env={"HF_ENDPOINT": "http://[::1]:9"},
     )
     assert done.returncode == 0, done.stderr
     assert "hsr-lite-x4 4" in done.stdout
-    for name in shipped_names():
-        names = {p.name for p in (SHIPPED / name).iterdir()}
+    for name in bundled_models():
+        names = {p.name for p in (BUNDLED / name).iterdir()}
         assert names >= {"config.json", "model.safetensors", "README.md"}
 
 

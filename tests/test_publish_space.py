@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsr_hub.checkpoint import shipped_names
-from hsr_hub.publish_space import choosing, space_files
+from hsr_hub.hub.checkpoint import bundled_models
+from hsr_hub.hub.publish_space import choosing, space_files
 from tests.hub_client import client
 from tests.hub_double import Fault, Hub
 from tests.util import ROOT
@@ -30,13 +30,13 @@ def hub() -> Iterator[Hub]:
 
 def test_files_follow_what_the_app_imports():
     names = set(space_files("org/hsr"))
-    assert NEEDED | {"hsr_hub/modeling.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
+    assert NEEDED | {"hsr_hub/model.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
     # Nothing for training, no tests, no caches; no weights but those that stand in for the Hub's.
     assert not [
         n for n in names if re.search(r"training(?!-curve\.png$)|tests|__pycache__|\.pyc|docs/", n)
     ]
     weights = {Path(n).parent.name for n in names if n.endswith(".safetensors")}
-    assert weights == {"hsr-lite-x4", "hsr-lite-x4-detail"}.intersection(shipped_names())
+    assert weights == {"hsr-lite-x4", "hsr-lite-x4-detail"}.intersection(bundled_models())
     for name in names - NEEDED:
         assert name.startswith(("hsr_hub/", "examples/")) or name.endswith(".py"), name
     # Every module of ours that an uploaded file imports is uploaded.
@@ -80,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_what_else_lies_about_is_not_sent(checkout: Path):
     expected = set(space_files("org/hsr", root=checkout))
     strays = ["examples/holiday.png", "examples/.cache/a.json", "hsr_hub/notes.txt"]
-    strays += ["hsr_hub/space/page.css.orig", "hsr_hub/try.py", "hsr_hub/.ruff_cache/page.js"]
+    strays += ["hsr_hub/webapp/page.css.orig", "hsr_hub/try.py", "hsr_hub/.ruff_cache/page.js"]
     strays += ["hsr_hub/weights/hsr-lite-x4/optimizer.bin"]
     for name in strays:
         (checkout / name).parent.mkdir(exist_ok=True)
@@ -95,7 +95,7 @@ def test_the_twins_of_shipped_sets_go_with_them(monkeypatch, checkout: Path):
     shipped = checkout / "hsr_hub" / "weights"
     for name in ("hsr-lite-x4-detail", "hsr-real", "hsr-real-detail", "hsr-large"):
         shutil.copytree(shipped / "hsr-lite-x4", shipped / name, dirs_exist_ok=True)
-    monkeypatch.setattr("hsr_hub.checkpoint.SHIPPED", shipped)
+    monkeypatch.setattr("hsr_hub.hub.checkpoint.BUNDLED", shipped)
 
     def sets(*models: str) -> set[str]:
         names = space_files(*models, root=checkout)

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet, __version__
-from hsr_hub.checkpoint import SHIPPED
+from hsr_hub.hub.checkpoint import BUNDLED
 from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory) -> Path:
 def test_what_is_in_it(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    shipped = {p.relative_to(ROOT).as_posix() for p in SHIPPED.rglob("*") if p.is_file()}
+    shipped = {p.relative_to(ROOT).as_posix() for p in BUNDLED.rglob("*") if p.is_file()}
     code = {p.relative_to(ROOT).as_posix() for p in (ROOT / "hsr_hub").rglob("*.py")}
     assert shipped | code | {"hsr_hub/py.typed"} <= names
     assert all(name.startswith(("hsr_hub/", f"hsr_hub-{__version__}")) for name in names)

@@ -27,7 +27,7 @@ def test_the_data_folder_is_named_in_one_place():
         for path in SOURCES
         if path.suffix in {".py", ".sh"} and re.search(r"shared\W+data", path.read_text())
     ]
-    assert named == ["hsr_hub/paths.py"]
+    assert named == ["hsr_hub/evaluation/datasets.py"]
 
 
 def test_no_module_imports_heavy_libraries_when_imported():

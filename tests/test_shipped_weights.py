@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import faults
+from benchmarks import single_degradations
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
-from hsr_hub.checkpoint import DETAIL, shipped_names
-from hsr_hub.evaluation import colour_drift, consistency, evaluate, find_pairs, psnr_y, read_pair
-from hsr_hub.lpips import LpipsSqueeze
-from hsr_hub.paths import data_root
+from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
+from hsr_hub.evaluation.lpips import LpipsSqueeze
+from hsr_hub.evaluation.metrics import colour_drift, consistency, psnr_y
+from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.hub.checkpoint import DETAIL, bundled_models
 from tests.util import needs_test_sets
 
-DETAILED = [name for name in shipped_names() if name.endswith(DETAIL)]
+DETAILED = [name for name in bundled_models() if name.endswith(DETAIL)]
 
-REAL = [name for name in shipped_names() if name.endswith("-real")]
+REAL = [name for name in bundled_models() if name.endswith("-real")]
 
 
 def twins(name: str) -> tuple[HSRNet, HSRNet]:
@@ -115,7 +116,7 @@ def test_peoples_pictures_get_their_own_set(name: str, test_set: Path, tmp_path:
 @pytest.mark.parametrize("name", REAL)
 def test_each_fault_is_taken_out(name: str, test_set: Path):
     """Alone, too: blocks that are met without blur are not sharpened."""
-    rows = faults.measure(test_set, [name])
-    assert len(rows) == len(faults.FAULTS)
+    rows = single_degradations.measure(test_set, [name])
+    assert len(rows) == len(single_degradations.FAULTS)
     worse = [row for row in rows if row["after"] <= row["before"]]
     assert not worse

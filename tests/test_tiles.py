@@ -10,9 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsr_hub import HSRNet, tiles
-from hsr_hub.inference import fit_size, upscale
-from hsr_hub.tiles import Box, TileEngine, cut
+from hsr_hub import HSRNet
+from hsr_hub.inference import tiling
+from hsr_hub.inference.sizes import fit_size
+from hsr_hub.inference.tiling import Tile, TileEngine, split
+from hsr_hub.inference.upscale import upscale
 from tests.conftest import random_model
 
 
@@ -24,7 +26,7 @@ def image(rng) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
     yield
-    tiles._SIDES_THAT_FIT.clear()
+    tiling._largest_tile_that_fit.clear()
 
 
 @given(
@@ -34,7 +36,7 @@ def nothing_remembered() -> Iterator[None]:
 )
 def test_tiles_cover_every_pixel_once(height, width, side):
     covered = np.zeros((height, width), int)
-    for box in cut(Box(0, 0, height, width), side):
+    for box in split(Tile(0, 0, height, width), side):
         assert max(box.shape()) <= side
         covered[box.top : box.bottom, box.left : box.right] += 1
     assert (covered == 1).all()
@@ -86,7 +88,7 @@ def test_memory_that_runs_out_among_many_tiles_halves_once(model, image, monkeyp
     # Once in each of the two types, however many tiles were still to come.
     assert sum(size > 18 for size in sizes) == 1
     assert sum(9 < size <= 18 for size in sizes) <= 2
-    assert [*tiles._SIDES_THAT_FIT[model].values()] == [8]
+    assert [*tiling._largest_tile_that_fit[model].values()] == [8]
 
 
 def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
@@ -96,7 +98,7 @@ def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
     monkeypatch.setattr(HSRNet, "super_resolve", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         model.upscale(image)
-    assert not tiles._SIDES_THAT_FIT.get(model)  # a later picture may find more room
+    assert not tiling._largest_tile_that_fit.get(model)  # a later picture may find more room
 
 
 def test_other_errors_are_not_taken_for_memory(model, image, monkeypatch):

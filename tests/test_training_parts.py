@@ -23,7 +23,7 @@ from hsr_hub.training.data import (
     resize_antialiased,
 )
 from hsr_hub.training.degradations import degrade
-from hsr_hub.training.ema import averaged_copy
+from hsr_hub.training.ema import make_ema
 from hsr_hub.training.validation import log_grid, validate
 from tests.util import ROOT
 
@@ -99,7 +99,7 @@ def test_resizing_is_pillows_bicubic(small_photo: Image.Image):
 
 def test_average_follows_the_weights(model: HSRNet):
     net = HSRNet(**model.config)
-    ema = averaged_copy(net, decay=0.9)
+    ema = make_ema(net, decay=0.9)
     ema.update_parameters(net)
     with torch.no_grad():
         for parameter in net.parameters():
@@ -115,7 +115,7 @@ def test_average_follows_the_weights(model: HSRNet):
 def test_every_flag_is_read():
     programs = ("train_accelerate.py", "hsr_hub/training/optimizers.py")
     source = "".join((ROOT / name).read_text() for name in programs)
-    card = (ROOT / "hsr_hub/training/card.py").read_text()
+    card = (ROOT / "hsr_hub/training/summary.py").read_text()
     flags = re.findall(r'"--(\w+)"', (ROOT / "hsr_hub/training/arguments.py").read_text())
     assert len(flags) > 20
     # The card quotes the names of flags that it leaves out: there only an attribute counts.

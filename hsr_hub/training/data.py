@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from hsr_hub.image_io import read_image, to_rgb
+from hsr_hub.images.io import read_pil, to_rgb
 from hsr_hub.training.degradations import degrade
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def find_images(folders: Iterable[Path]) -> list[Path]:
 
 def read_rgb(path: Path) -> np.ndarray:
     """The picture as (H,W,3) uint8."""
-    return np.array(to_rgb(read_image(path)))
+    return np.array(to_rgb(read_pil(path)))
 
 
 class PhotoCrops(Dataset[dict[str, Tensor]]):

@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-def averaged_copy(module: nn.Module, decay: float = 0.999) -> AveragedModel:
+def make_ema(module: nn.Module, decay: float = 0.999) -> AveragedModel:
     """An exponential moving average of a network, as torch's `AveragedModel`.
 
     The decay warms up as `(1 + n) / (10 + n)` over the n updates done, so that the first hundred

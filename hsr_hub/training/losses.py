@@ -55,7 +55,7 @@ def consistency_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     return F.l1_loss(small[..., inner, inner], gt[0][..., inner, inner])
 
 
-def grid_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+def checkerboard_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     """What of the images' errors repeats with every input pixel; ours, not the source's.
 
     Up-sampling by s makes the pixels of s x s phases by weights of their own. The easiest texture
@@ -79,14 +79,14 @@ def grid_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def random_windows(
+def random_crops(
     sr: Sequence[Tensor], gt: Sequence[Tensor], key: int
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Every level and its label without some of the outermost rows and columns.
 
     Up-sampling by s has s x s phases. Where they always meet the same cells of VGG's and
     the discriminator's poolings, a pattern of s pixels can please those: so the cells lie elsewhere
-    in each step. That alone leaves most of the grid; `grid_loss` takes it out.
+    in each step. That alone leaves most of the grid; `checkerboard_loss` takes it out.
 
     Args:
         sr: The network's images, low to high; the first is x1.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 
-def learning_rate_at(step: int, peak: float, args: argparse.Namespace) -> float:
+def get_lr(step: int, peak: float, args: argparse.Namespace) -> float:
     """Linear warm-up to the peak, then a cosine to a thousandth of it; `step` counts from 0."""
     if step < args.lr_warmup_steps:
         return peak * (step + 1) / args.lr_warmup_steps
@@ -26,7 +26,7 @@ def build_optimizer(net: nn.Module, args: argparse.Namespace) -> torch.optim.Opt
     return torch.optim.AdamW(net.parameters(), betas=betas, weight_decay=args.weight_decay)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """The learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hsr_hub.evaluation import find_pairs, psnr_y, read_pair, ssim_y
-from hsr_hub.lpips import LpipsSqueeze
-from hsr_hub.modeling import HSRNet
+from hsr_hub.evaluation.datasets import find_pairs, read_pair
+from hsr_hub.evaluation.lpips import LpipsSqueeze
+from hsr_hub.evaluation.metrics import psnr_y, ssim_y
+from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
 
 GRID_ROWS = 4
@@ -26,7 +27,7 @@ LevelLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
 
 @dataclass
 class Validation:
-    """Figures by log key, and a grid of crops: LR, bicubic, SR, HR."""
+    """Metrics by log key, and a grid of crops: LR, bicubic, SR, HR."""
 
     figures: dict[str, float] = field(default_factory=dict)
     grid: Image.Image | None = None

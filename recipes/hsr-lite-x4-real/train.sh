@@ -5,7 +5,7 @@
 # checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.paths import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
 made=$1
 [ -d "$1/Set14-degraded" ] || python benchmarks/degrade.py "$data"/test/Set14 "$1/Set14-degraded"
 train() {

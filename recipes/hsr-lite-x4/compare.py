@@ -18,8 +18,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import train_accelerate
-from hsr_hub import modeling
-from hsr_hub.paths import data_root
+from hsr_hub import network as modeling
+from hsr_hub.evaluation.datasets import data_root
 
 BASE = ["--widths", "48", "16", "8", "--learning_rate", "2.5e-3"]
 
@@ -38,10 +38,10 @@ def plain_branches() -> None:
 def no_input_skip() -> None:
     """The heads give whole images instead of what bicubic lacks."""
 
-    def reconstruct(self: modeling.HSRNet, lq: Tensor, wanted: list[int]) -> list[Tensor]:
+    def reconstruct(self: modeling.HSRNetwork, lq: Tensor, wanted: list[int]) -> list[Tensor]:
         return self.reconstruction(self.fusion(self.extraction(lq)), wanted)
 
-    modeling.HSRNet._reconstruct = reconstruct  # pyright: ignore[reportAttributeAccessIssue]
+    modeling.HSRNetwork._reconstruct = reconstruct  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def silu() -> None:

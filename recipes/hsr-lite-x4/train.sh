@@ -4,7 +4,7 @@
 # the last checkpoint. README.md beside it has machine, figures, and how the real runs differed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.paths import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
   --num_cpu_threads_per_process 2 train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \

@@ -4,7 +4,7 @@
 # weights; started again after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.paths import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
 [ -f "$1/carried/config.json" ] ||
   python recipes/hsr-x4-detail/transfer.py hsr-x4 hsr-lite-x4 hsr-lite-x4-detail "$1/carried"
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \

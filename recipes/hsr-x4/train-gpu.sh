@@ -8,7 +8,7 @@
 # the learning rate; fewer may be given from one call to the next.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python3 -c "from hsr_hub.paths import data_root; print(data_root())")
+data=$(python3 -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
 [ -f "$1/start/config.json" ] || python3 recipes/hsr-x4/widen.py "${START:-hsr-lite-x4}" "$1/start"
 # Not by `accelerate launch`: of one process it passes no signal on, and would be gone too early.
 ACCELERATE_MIXED_PRECISION=bf16 timeout --signal=TERM "$((${2:-9} * 60))" \

@@ -1,0 +1,159 @@
+"""Twenty-two awkward pictures, through the command line, onto one sheet to look at.
+
+    python benchmarks/awkward.py FOLDER
+
+Makes the pictures in FOLDER/in from the examples, runs `hsr-hub upscale` over them into FOLDER/out,
+and draws both, as a viewer shows them, in FOLDER/sheet.png.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from PIL import Image, ImageCms, ImageDraw
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from hsr_hub.images import sixteen_bit
+from hsr_hub.images.io import ImageError, read_pil
+from hsr_hub.images.metadata import Metadata
+
+SIDE = 160
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    b'tiff:Orientation="6" tiff:ImageWidth="60" dc:creator="somebody"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def profile(name: str) -> bytes:
+    """One of libvips's own colour profiles: "p3", "cmyk", "srgb"."""
+    return pyvips.Image.profile_load(name)  # pyright: ignore
+
+
+def make(folder: Path) -> None:
+    """Write the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Image.open(ROOT / "examples" / "cat.png") as image:
+        cat = image.convert("RGB").crop((60, 20, 140, 80))  # 80x60
+    grey = cat.convert("L")
+    y, x = np.mgrid[:60, :80]
+    disc = np.clip(28 - np.hypot(y - 30, x - 40), 0, 1) * 255  # soft at its edge
+    cut_out = cat.copy()
+    cut_out.putalpha(Image.fromarray(disc.astype(np.uint8)))
+    black_below = np.array(cut_out)
+    black_below[disc == 0] = 0
+    cut_out = Image.fromarray(black_below)
+    # 16 bits that say more than 8: between the steps of the photo, a fine ramp.
+    fine = np.asarray(cat).astype(np.uint16) * 257
+    fine = np.minimum(65535, fine + (x[:, :, None] * 3).astype(np.uint16))
+
+    exif = Image.Exif()
+    exif[271], exif[274], exif[306] = "Maker", 6, "2026:01:02 03:04:05"
+    exif.get_ifd(0x8769).update({0xA002: 80, 0xA003: 60, 0x829A: 0.01})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})
+    cat.save(folder / "rotated.jpg", exif=exif, xmp=XMP, quality=95, dpi=(300, 300))
+    exif[274] = 5
+    cat.save(folder / "mirrored.tif", exif=exif)
+    to_p3 = ImageCms.profileToProfile(
+        cat, ImageCms.createProfile("sRGB"), _opened(profile("p3")), outputMode="RGB"
+    )
+    assert to_p3 is not None
+    vivid = np.asarray(to_p3).copy()
+    vivid[:20, :20], vivid[-20:, -20:] = (255, 0, 0), (0, 255, 0)  # beyond sRGB
+    Image.fromarray(vivid).save(folder / "wide_gamut.png", icc_profile=profile("p3"))
+    to_cmyk = ImageCms.profileToProfile(
+        *(cat, ImageCms.createProfile("sRGB"), _opened(profile("cmyk"))),
+        *(ImageCms.Intent.RELATIVE_COLORIMETRIC, "CMYK"),
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert to_cmyk is not None
+    to_cmyk.save(folder / "cmyk.jpg", icc_profile=profile("cmyk"), quality=95)
+    cat.convert("CMYK").save(folder / "cmyk_plain.jpg", quality=95)
+    to_lab = ImageCms.profileToProfile(
+        *(cat, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")), outputMode="LAB"
+    )
+    assert to_lab is not None
+    to_lab.save(folder / "lab.tif")
+    grey.save(folder / "grey.png")
+    Image.fromarray(fine[:, :, 1]).save(folder / "grey16.png")
+    sixteen_bit.write_png(fine, folder / "rgb16.png", Metadata(icc_profile=profile("p3")))
+    pyvips.Image.new_from_array(fine).tiffsave(str(folder / "rgb16.tif"), compression="lzw")
+    alpha16 = (disc * 257).astype(np.uint16)[:, :, None]
+    rgba16 = np.concatenate([fine, alpha16], axis=2)
+    sixteen_bit.write_png(rgba16, folder / "rgba16.png", Metadata())
+    sixteen_bit.write_png(rgba16[:, :, [1, 3]], folder / "grey_alpha16.png", Metadata())
+    cat.quantize(32).save(folder / "palette.png", transparency=0)
+    cut_out.save(folder / "alpha.png")
+    cut_out.save(folder / "alpha.webp", lossless=True, exact=True)
+    grey.convert("1").save(folder / "one_bit.png")
+    cat.save(folder / "animation.gif", save_all=True, append_images=[cat.rotate(180)])
+    cat.save(folder / "pages.tif", save_all=True, append_images=[cat.rotate(180)])
+    cat.crop((0, 0, 1, 1)).save(folder / "dot.png")
+    cat.resize((300, 1)).save(folder / "line.png")
+    cat.save(folder / "photo.avif", quality=95)
+    cat.save(folder / "photo.bmp")
+
+
+def _opened(icc: bytes) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(io.BytesIO(icc))
+
+
+def as_shown(path: Path) -> Image.Image:
+    """The picture as a viewer that knows colour profiles shows it, on a chequered ground."""
+    image = read_pil(path)
+    icc = image.info.get("icc_profile")
+    if image.mode == "I;16":
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    alpha = image.getchannel("A") if image.mode.endswith("A") else None
+    image = image.convert("RGB")
+    if icc and icc[16:20] == b"RGB ":
+        image = ImageCms.profileToProfile(image, _opened(icc), ImageCms.createProfile("sRGB"))
+        assert image is not None
+    image.thumbnail((SIDE, SIDE))
+    ground = Image.fromarray(
+        np.where((np.indices((SIDE, SIDE)) // 8).sum(0) % 2, 200, 255).astype(np.uint8)
+    ).convert("RGB")
+    factor = max(1, SIDE // max(image.size))
+    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    mask = alpha.resize(image.size) if alpha else None
+    ground.paste(image, (0, 0), mask)
+    return ground
+
+
+def main(folder: Path) -> int:
+    """Make, enlarge, draw."""
+    make(folder / "in")
+    command = ["-m", "hsr_hub", "upscale", folder / "in", "-o", folder / "out"]
+    code = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=False).returncode
+    pictures = sorted((folder / "in").iterdir())
+    columns = 6
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * 2 * (SIDE + 4), rows * (SIDE + 18)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, path in enumerate(pictures):
+        results = [
+            *(folder / "out").glob(f"{path.stem}-4x.*"),
+            *(folder / "out").glob(f"{path.stem}-{path.suffix[1:]}-4x.*"),
+        ]
+        left, top = number % columns * 2 * (SIDE + 4), number // columns * (SIDE + 18)
+        draw.text((left, top), path.name, "black")
+        for place, shown in ((0, path), (SIDE + 2, results[-1] if results else None)):
+            if shown is not None:
+                try:
+                    sheet.paste(as_shown(shown), (left + place, top + 14))
+                except ImageError as error:
+                    draw.text((left + place, top + 30), str(error)[:30], "red")
+    sheet.save(folder / "sheet.png")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

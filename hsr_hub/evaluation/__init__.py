@@ -1,0 +1,1 @@
+"""Metrics, test sets, and the runner that measures a network on them."""

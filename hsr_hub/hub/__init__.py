@@ -1,0 +1,1 @@
+"""Weights: bundled, local and on the Hugging Face Hub."""
