@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from hsr_hub.training.degradations import degrade
+from benchmarks.degradation_protocol import degrade
 
 SCALE = 4
 CROPS = [

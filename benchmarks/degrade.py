@@ -3,8 +3,9 @@
     python benchmarks/degrade.py FOLDER OUT [--scale 4] [--seed 0]
 
 Reads FOLDER/HR, writes OUT/HR (cropped to whole multiples of the scale) and OUT/LRx4 for
-`hsr-hub evaluate`. The degradations are those of `--degradation real` in the training, drawn by the
-seed and the picture's place in the folder: the same files on every machine.
+`hsr-hub evaluate`. The degradations are the fixed protocol of the results, and independent from
+training: see `degradation_protocol.py`. They are drawn by the seed and the picture's place in the
+folder: the same files on every machine.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.degradation_protocol import degrade
 from hsr_hub.evaluation.datasets import find_pairs, read_pair
-from hsr_hub.training.degradations import degrade
 
 DEGRADED = "-degraded"
 """What a test set is called after it was degraded."""
