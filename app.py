@@ -106,7 +106,7 @@ def upscale(
 
     job = Job(storage.new_folder(FOLDER))
     try:
-        path, name = work.uploaded(image)
+        path, name = storage.uploaded(FOLDER, image)
         wish((1, 1))  # nonsense is refused before it waits in line
         nets.get(model, strength)
         task = work.Task(shop, path, name, wish, job, keep)

@@ -19,7 +19,7 @@ from hsr_hub.space.examples import Examples, Outcome
 from hsr_hub.space.jobs import Job, Stopped
 from hsr_hub.space.orders import EXACT, Order, fill_in
 from hsr_hub.space.pictures import Upload
-from hsr_hub.space.work import Task, Workshop, uploaded
+from hsr_hub.space.work import Task, Workshop
 
 Changes = dict[str, dict[str, Any]]
 Ticket = tuple[Job, Upload, Order]
@@ -40,11 +40,11 @@ class OnePhoto:
         if file is None:
             self.shop.jobs.stop(visitor)
             return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
-        path, name = uploaded(file)
-        if storage.is_ours(self.shop.folder, path):  # shown by ourselves, below
+        if storage.is_ours(self.shop.folder, Path(file["path"] or "")):  # shown below
             return {}
         self.shop.jobs.stop(visitor)
         try:
+            path, name = storage.uploaded(self.shop.folder, file)
             picture, decoded = pictures.look(path, name)
         except ImageError as error:
             # Browsers would show a broken picture: away with it.

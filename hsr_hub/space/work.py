@@ -216,14 +216,3 @@ class Task:
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
-
-
-def uploaded(file: Any) -> tuple[Path, str]:
-    """Where an upload of Gradio's lies, and what its owner calls it.
-
-    Raises:
-        ImageError: There is none.
-    """
-    if not isinstance(file, dict) or not file.get("path"):
-        raise image_io.ImageError("there is no picture: send a file or its address")
-    return Path(file["path"]), file.get("orig_name") or Path(file["path"]).name
