@@ -30,8 +30,8 @@ FOLDER = storage.open_folder()  # Gradio reads where its files go when it is imp
 import gradio as gr
 from gradio import themes
 
-from hsr_hub.images.io import ImageData
-from hsr_hub.inference.device import best_device
+from hsr_hub.images import ImageData
+from hsr_hub.inference import best_device
 from hsr_hub.webapp import engine, models, templates, url_guard
 from hsr_hub.webapp.batch_tab import SeveralPhotos
 from hsr_hub.webapp.eta import Speed
@@ -106,7 +106,7 @@ def upscale(
 
     job = Job(storage.new_folder(FOLDER))
     try:
-        path, name = engine.uploaded(image)
+        path, name = storage.uploaded(FOLDER, image)
         wish((1, 1))  # nonsense is refused before it waits in line
         nets.get(model, strength)
         task = engine.Task(shop, path, name, wish, job, keep)

@@ -39,11 +39,9 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.runner import evaluate
-from hsr_hub.hub.model_card import merged, model_card
-from hsr_hub.hub.publish_model import publish
-from hsr_hub.images.atomic import atomic_write
+from hsr_hub.evaluation import LpipsSqueeze, evaluate
+from hsr_hub.hub import merged, model_card, publish
+from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.checkpoints import (
     RunState,

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import DETAIL, bundled_models
-from hsr_hub.images.atomic import atomic_write
+from hsr_hub.hub import DETAIL, bundled_models
+from hsr_hub.images import atomic_write
 
 RESULTS = ROOT / "benchmarks" / "results"
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.degradation_protocol import degrade
-from hsr_hub.evaluation.datasets import find_pairs, read_pair
+from hsr_hub.evaluation import find_pairs, read_pair
 
 DEGRADED = "-degraded"
 """What a test set is called after it was degraded."""

@@ -20,9 +20,7 @@ from PIL import Image, ImageCms, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hsr_hub.images import sixteen_bit
-from hsr_hub.images.io import ImageError, read_pil
-from hsr_hub.images.metadata import Metadata
+from hsr_hub.images import ImageError, Metadata, read_pil, sixteen_bit
 
 SIDE = 160
 XMP = (

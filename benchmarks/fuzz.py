@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import common
 from benchmarks.edge_cases import make
 from hsr_hub import HSRNet
-from hsr_hub.images.io import ImageError, read_image, write_image
-from hsr_hub.inference.upscale import upscale_image
+from hsr_hub.images import ImageError, read_image, write_image
+from hsr_hub.inference import upscale_image
 
 MOST_SECONDS = 10
 MOST_PIXELS = 250_000

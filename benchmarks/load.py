@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import common
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import DEFAULT_MODEL
+from hsr_hub.hub import DEFAULT_MODEL
 from tests.space import Space, running
 
 CLIENTS = (1, 4, 16)

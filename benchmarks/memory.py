@@ -29,10 +29,9 @@ def one(megapixels: float, folder: Path) -> None:
     from PIL import Image
 
     from hsr_hub import HSRNet
-    from hsr_hub.evaluation.runner import peak_memory_mib
-    from hsr_hub.images.io import read_image, write_image
-    from hsr_hub.inference.tiling import default_tile_size
-    from hsr_hub.inference.upscale import upscale_image
+    from hsr_hub.evaluation import peak_memory_mib
+    from hsr_hub.images import read_image, write_image
+    from hsr_hub.inference import default_tile_size, upscale_image
 
     height = round(math.sqrt(megapixels * 1e6 / 16 * 3 / 4))
     width = round(height * 4 / 3)

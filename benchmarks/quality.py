@@ -33,9 +33,16 @@ from benchmarks import common, single_degradations
 from benchmarks.comparison_grid import SCALE, Method, sheet
 from benchmarks.degrade import DEGRADED, found
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
-from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import colour_drift, consistency, psnr_y, ssim_y
+from hsr_hub.evaluation import (
+    LpipsSqueeze,
+    colour_drift,
+    consistency,
+    data_root,
+    find_pairs,
+    psnr_y,
+    read_pair,
+    ssim_y,
+)
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
 

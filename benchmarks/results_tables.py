@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.comparison_grid import CREDIT
-from hsr_hub.images.atomic import atomic_write
+from hsr_hub.images import atomic_write
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"

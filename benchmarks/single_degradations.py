@@ -25,9 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import common
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import find_pairs, read_pair
-from hsr_hub.evaluation.metrics import psnr_y
-from hsr_hub.hub.checkpoint import bundled_models
+from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
+from hsr_hub.hub import bundled_models
 
 REAL = [name for name in bundled_models() if name.endswith("-real")]
 

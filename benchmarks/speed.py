@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import common
-from hsr_hub.inference.device import choose_dtype
+from hsr_hub.inference import choose_dtype
 
 WIDTH, HEIGHT, SCALE = 320, 180, 4
 SLOW_SECONDS = 5

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import common
-from hsr_hub.evaluation.datasets import data_root
+from hsr_hub.evaluation import data_root
 
 BATCH = {"cpu": 8, "cuda": 64}
 STEPS = {"cpu": 40, "cuda": 400}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hsr_hub.hub.mixin import PretrainedMixin
+from hsr_hub.hub import PretrainedMixin
 from hsr_hub.network import HSRNetwork
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HSRNet(
         progress: Callable[[int, int], object] | None = None,
     ) -> Any:
         """One picture, enlarged. See `hsr_hub.inference.upscale.upscale`, which does the work."""
-        from hsr_hub.inference.upscale import upscale
+        from hsr_hub.inference import upscale
 
         return upscale(
             self,

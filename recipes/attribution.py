@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hsr_hub.evaluation.datasets import data_root
+from hsr_hub.evaluation import data_root
 
 HEAD = """# Photographs that the shipped weights were trained on
 

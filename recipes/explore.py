@@ -30,8 +30,7 @@ sys.path.insert(0, str(ROOT))
 import train_accelerate
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root
-from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.evaluation import data_root, evaluate
 
 RESULTS = ROOT / "recipes" / "exploration.json"
 TIMED_STEPS = 12

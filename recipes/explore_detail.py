@@ -21,9 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
-from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import colour_drift, consistency, psnr_y
+from hsr_hub.evaluation import (
+    LpipsSqueeze,
+    colour_drift,
+    consistency,
+    data_root,
+    find_pairs,
+    psnr_y,
+    read_pair,
+)
 from recipes.explore import command, trained
 
 RESULTS = ROOT / "recipes" / "exploration-detail.json"

@@ -20,8 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.degrade import found
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root
-from hsr_hub.evaluation.runner import evaluate
+from hsr_hub.evaluation import data_root, evaluate
 from recipes import write_card
 
 SETS = [("Set5", 4), ("Set14", 4), ("BSD100", 4), ("Set5", 2)]

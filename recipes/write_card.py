@@ -23,8 +23,7 @@ from benchmarks import common
 from benchmarks.comparison_grid import CREDIT, Method, sheet
 from benchmarks.quality import by_filter, by_network
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import BUNDLED, DETAIL
-from hsr_hub.hub.model_card import model_card, read_metrics
+from hsr_hub.hub import BUNDLED, DETAIL, model_card, read_metrics
 from recipes import plot_log
 
 CURVE = "training-curve.png"

@@ -21,8 +21,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import DETAIL, bundled_models
-from hsr_hub.images.io import ImageData, read_image, write_image
+from hsr_hub.hub import DETAIL, bundled_models
+from hsr_hub.images import ImageData, read_image, write_image
 from tests.space import Space, noise, pixels
 
 pytestmark = pytest.mark.slow

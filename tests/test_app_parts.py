@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import DETAIL, bundled_models
-from hsr_hub.images import io as image_io
+from hsr_hub.hub import DETAIL, bundled_models
+from hsr_hub.images import ImageError, to_image
 from hsr_hub.webapp import engine, requests, storage, templates, uploads
 from hsr_hub.webapp.batch_job import Batch
 from hsr_hub.webapp.eta import Speed
@@ -124,9 +124,7 @@ def test_the_preview_ends_as_the_result_made_small(tmp_path: Path, model: HSRNet
         pass
     assert done.preview is not None and done.preview.version == 4
     assert max(done.preview.size) == uploads.PREVIEW_SIDE
-    small = uploads.for_screen(image_io.to_image(done.outcome)).resize(
-        done.preview.size, reducing_gap=2.0
-    )
+    small = uploads.for_screen(to_image(done.outcome)).resize(done.preview.size, reducing_gap=2.0)
     difference = np.asarray(done.preview.image).astype(int) - np.asarray(small)
     assert np.abs(difference).mean() < 2
 
@@ -185,7 +183,7 @@ def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, ste
 
 
 def test_names_of_strangers_are_no_markup():
-    error = image_io.ImageError("<script>alert(1)</script>.png is not a picture")
+    error = ImageError("<script>alert(1)</script>.png is not a picture")
     for text in (templates.problem("No.", error), templates.problems([str(error)])):
         assert "<script" not in text and "&lt;script" in text
 

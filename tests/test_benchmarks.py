@@ -17,8 +17,8 @@ from PIL import Image
 from benchmarks import degradation_protocol, results_tables
 from benchmarks.degrade import degrade_set
 from benchmarks.single_degradations import FAULTS
-from hsr_hub.evaluation.metrics import consistency
-from hsr_hub.hub.checkpoint import bundled_models
+from hsr_hub.evaluation import consistency
+from hsr_hub.hub import bundled_models
 from tests.util import ROOT, run
 
 

@@ -14,10 +14,9 @@ import pytest
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from hsr_hub import HSRNet, __version__
-from hsr_hub.evaluation.datasets import find_pairs, read_pair
-from hsr_hub.evaluation.metrics import psnr_y
-from hsr_hub.hub.checkpoint import default_model
-from hsr_hub.inference.device import best_device
+from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
+from hsr_hub.hub import default_model
+from hsr_hub.inference import best_device
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
 from tests.util import ROOT, hsr_hub, run
 

@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.model_card import metadata, model_card
+from hsr_hub.hub import metadata, model_card
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import READ_TOKEN, Hub
 from tests.test_train_launch import ENVIRONMENT, command

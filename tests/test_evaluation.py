@@ -11,10 +11,8 @@ from PIL import Image
 
 from benchmarks.degrade import found
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
-from hsr_hub.evaluation.metrics import luma, psnr_y, ssim_y
-from hsr_hub.evaluation.runner import evaluate
-from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
+from hsr_hub.evaluation import data_root, evaluate, find_pairs, luma, psnr_y, read_pair, ssim_y
+from hsr_hub.hub import BUNDLED, bundled_models
 from tests.util import ROOT, needs_test_sets
 
 BICUBIC = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}
@@ -37,7 +35,7 @@ def test_protocol_gives_the_fields_bicubic_figures(name: str):
 @needs_test_sets
 @pytest.mark.parametrize(("name", "lpips"), [("Set5", 0.286), ("Set14", 0.371)])
 def test_lpips_gives_the_known_bicubic_figures(name: str, lpips: float):
-    from hsr_hub.evaluation.lpips import LpipsSqueeze
+    from hsr_hub.evaluation import LpipsSqueeze
 
     metric = LpipsSqueeze(data_root() / "weights")
     values = []

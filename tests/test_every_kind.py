@@ -12,10 +12,17 @@ from PIL import ExifTags, Image, ImageCms
 
 from benchmarks.edge_cases import make, profile
 from hsr_hub import HSRNet
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageError, ImageWarning, read_image, write_image
-from hsr_hub.images.metadata import JPEG_SEGMENT, Metadata
-from hsr_hub.inference.upscale import upscale_image
+from hsr_hub.images import (
+    JPEG_SEGMENT,
+    ImageData,
+    ImageError,
+    ImageWarning,
+    Metadata,
+    read_image,
+    read_pil,
+    write_image,
+)
+from hsr_hub.inference import upscale_image
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def shipped() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-def enlarged(model: HSRNet, source: Path, target: Path) -> image_io.ImageData:
+def enlarged(model: HSRNet, source: Path, target: Path) -> ImageData:
     """From file to file, read again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)
@@ -95,7 +102,7 @@ def test_sixteen_bits_from_file_to_file_are_sixteen(shipped, awkward, tmp_path):
         assert len(np.unique(out % 257)) == 257
     with pytest.warns(ImageWarning, match="16 bits"):
         assert shipped.upscale(awkward / "rgb16.png").mode == "RGB"
-    eight = image_io.read_pil(awkward / "rgb16.png")
+    eight = read_pil(awkward / "rgb16.png")
     expected = np.rint(read_image(awkward / "rgb16.png").array / 257)
     assert np.array_equal(np.asarray(eight), expected)
 
@@ -106,7 +113,7 @@ def test_sixteen_bit_files_are_turned_upright(awkward, tmp_path):
     for orientation in range(1, 9):
         exif[274] = orientation
         path = tmp_path / "turned.tif"
-        image_io.write_image(image_io.ImageData(pixels, Metadata(exif=exif.tobytes())), path)
+        write_image(ImageData(pixels, Metadata(exif=exif.tobytes())), path)
         with Image.open(path) as opened:
             assert opened.getexif().get(274, 1) == orientation
         eight = tmp_path / "eight.png"
@@ -144,7 +151,7 @@ def test_wide_gamut_colours_stay_what_they_were(shipped, awkward, tmp_path):
             result = enlarged(shipped, awkward / name, tmp_path / f"out.{suffix}")
             assert result.metadata.icc_profile == profile("p3")
         enlarged(shipped, awkward / name, tmp_path / "out.png")
-        before, after = (lab(image_io.read_pil(p)) for p in (awkward / name, tmp_path / "out.png"))
+        before, after = (lab(read_pil(p)) for p in (awkward / name, tmp_path / "out.png"))
         difference = np.linalg.norm(small_again(after) - before, axis=-1)
         assert difference.mean() < 2
         assert np.abs((small_again(after) - before).mean((0, 1))).max() < 0.5
@@ -173,7 +180,7 @@ def test_conversions_are_said(awkward):
             read_image(awkward / name)
     with pytest.warns(ImageWarning):
         cmyk, plain = (
-            np.asarray(image_io.read_pil(awkward / name), float).mean((0, 1))
+            np.asarray(read_pil(awkward / name), float).mean((0, 1))
             for name in ("cmyk.jpg", "photo.bmp")
         )
     assert np.abs(cmyk - plain).max() < 6  # the colours of print, by the file's own profile
@@ -199,7 +206,7 @@ def test_quality_and_formats(awkward, tmp_path):
 def test_metadata_that_are_broken_or_too_large_do_no_harm(awkward, tmp_path):
     picture = read_image(awkward / "photo.bmp")
     large = Metadata(exif=b"Exif\0\0" + bytes(JPEG_SEGMENT), xmp=b"x" * JPEG_SEGMENT * 2)
-    write_image(image_io.ImageData(picture.array, large), tmp_path / "out.jpg")
+    write_image(ImageData(picture.array, large), tmp_path / "out.jpg")
     assert read_image(tmp_path / "out.jpg").size == picture.size
     image = Image.fromarray(picture.array)
     image.save(tmp_path / "broken.jpg", exif=b"Exif\0\0MM\0*" + bytes(range(200)))

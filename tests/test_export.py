@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
+from hsr_hub.hub import BUNDLED, bundled_models
 from tests.conftest import random_model
 from tests.util import hsr_hub
 

@@ -16,8 +16,8 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.runner import evaluate
-from hsr_hub.hub.checkpoint import BUNDLED
+from hsr_hub.evaluation import evaluate
+from hsr_hub.hub import BUNDLED
 from tests.hub_client import assert_no_token, client
 from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Fault, Hub
 
@@ -27,7 +27,7 @@ WITHOUT_XET = {"HF_HUB_DISABLE_XET": "1"}
 
 PUSH_EACH = """
 import json, sys
-from hsr_hub.hub.publish_model import publish
+from hsr_hub.hub import publish
 def push(job):
     try:
         return publish(**job)

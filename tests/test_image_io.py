@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsr_hub.images.io import ImageError, read_pil, save_pil, to_array
+from hsr_hub.images import ImageError, read_pil, save_pil, to_array
 
 
 def lying_png(width: int, height: int) -> bytes:

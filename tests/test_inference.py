@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.inference.resize import fill_transparent
-from hsr_hub.inference.sizes import choose_level, target_size
+from hsr_hub.inference import choose_level, fill_transparent, target_size
 from tests.conftest import random_model
 
 SMALL = {

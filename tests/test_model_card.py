@@ -10,10 +10,11 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.runner import Metrics
-from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
-from hsr_hub.hub.model_card import (
+from hsr_hub.evaluation import Metrics
+from hsr_hub.hub import (
+    BUNDLED,
     LIMITS,
+    bundled_models,
     merged,
     metadata,
     model_card,

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from hsr_hub import HSRNet
-from hsr_hub.hub.checkpoint import BUNDLED, bundled_models
+from hsr_hub.hub import BUNDLED, bundled_models
 from tests.util import run
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsr_hub.hub.checkpoint import bundled_models
-from hsr_hub.hub.publish_space import choosing, space_files
+from hsr_hub.hub import bundled_models, choosing, space_files
 from tests.hub_client import client
 from tests.hub_double import Fault, Hub
 from tests.util import ROOT

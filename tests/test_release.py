@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from hsr_hub import HSRNet, __version__
-from hsr_hub.hub.checkpoint import BUNDLED
+from hsr_hub.hub import BUNDLED
 from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow

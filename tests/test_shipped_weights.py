@@ -12,11 +12,17 @@ from PIL import Image
 from benchmarks import single_degradations
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
-from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
-from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import colour_drift, consistency, psnr_y
-from hsr_hub.evaluation.runner import evaluate
-from hsr_hub.hub.checkpoint import DETAIL, bundled_models
+from hsr_hub.evaluation import (
+    LpipsSqueeze,
+    colour_drift,
+    consistency,
+    data_root,
+    evaluate,
+    find_pairs,
+    psnr_y,
+    read_pair,
+)
+from hsr_hub.hub import DETAIL, bundled_models
 from tests.util import needs_test_sets
 
 DETAILED = [name for name in bundled_models() if name.endswith(DETAIL)]

@@ -11,10 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsr_hub import HSRNet
-from hsr_hub.inference import tiling
-from hsr_hub.inference.sizes import fit_size
-from hsr_hub.inference.tiling import Tile, TileEngine, split
-from hsr_hub.inference.upscale import upscale
+from hsr_hub.inference import Tile, TileEngine, fit_size, split, tiling, upscale
 from tests.conftest import random_model
 
 

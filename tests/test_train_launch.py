@@ -100,7 +100,7 @@ def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: P
     assert (out / "sample.png").is_file()
     assert list(out.rglob("events.out.tfevents*"))
     # What is left is what was validated: the averaged weights, as a folder that loads.
-    from hsr_hub.evaluation.runner import evaluate
+    from hsr_hub.evaluation import evaluate
 
     figures = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False)
     assert figures.psnr_y == pytest.approx(psnr[300], abs=0.01)

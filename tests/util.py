@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hsr_hub.evaluation.datasets import data_root
+from hsr_hub.evaluation import data_root
 
 ROOT = Path(__file__).resolve().parents[1]
 

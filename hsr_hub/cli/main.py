@@ -13,13 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from hsr_hub import HSRNet, __version__
+from hsr_hub.hub import DEFAULT_MODEL, GPU_MODEL, default_model, publish_space
 from hsr_hub.hub import publish_model as publish
-from hsr_hub.hub import publish_space
-from hsr_hub.hub.checkpoint import DEFAULT_MODEL, GPU_MODEL, default_model
-from hsr_hub.images import io as image_io
-from hsr_hub.images.atomic import atomic_write
-from hsr_hub.inference.device import best_device
-from hsr_hub.inference.files import Options, own_share, plan, upscale_files
+from hsr_hub.images import WRITE_FORMATS, atomic_write
+from hsr_hub.inference import Options, best_device, own_share, plan, upscale_files
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--longest", type=_positive, metavar="N", help="longer side in pixels")
     up.add_argument("--width", type=_positive, metavar="N", help="width in pixels, same shape")
     up.add_argument("--height", type=_positive, metavar="N", help="height; with --width: at most")
-    up.add_argument("--format", choices=list(image_io.WRITE_FORMATS), help="default: by the name")
+    up.add_argument("--format", choices=list(WRITE_FORMATS), help="default: by the name")
     up.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
     up.add_argument("--strip-metadata", action="store_true", help="keep no EXIF and XMP")
     up.add_argument("--skip-existing", action="store_true", help="leave results that are there")
@@ -172,7 +169,7 @@ def _upscale(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from hsr_hub.evaluation.runner import evaluate, table
+    from hsr_hub.evaluation import evaluate, table
 
     figures = evaluate(
         _load(args),

@@ -1,1 +1,22 @@
 """Metrics, test sets, and the runner that measures a network on them."""
+
+from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
+from hsr_hub.evaluation.lpips import LpipsSqueeze
+from hsr_hub.evaluation.metrics import colour_drift, consistency, luma, psnr_y, ssim_y
+from hsr_hub.evaluation.runner import Metrics, evaluate, peak_memory_mib, table
+
+__all__ = [
+    "LpipsSqueeze",
+    "Metrics",
+    "colour_drift",
+    "consistency",
+    "data_root",
+    "evaluate",
+    "find_pairs",
+    "luma",
+    "peak_memory_mib",
+    "psnr_y",
+    "read_pair",
+    "ssim_y",
+    "table",
+]

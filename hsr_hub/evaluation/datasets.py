@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images.io import read_pil, to_rgb
+from hsr_hub.images import read_pil, to_rgb
 
 
 def data_root() -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hsr_hub.images.atomic import atomic_write
+from hsr_hub.images import atomic_write
 
 if TYPE_CHECKING:
     from hsr_hub.model import HSRNet

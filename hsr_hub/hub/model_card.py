@@ -17,7 +17,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 if TYPE_CHECKING:
-    from hsr_hub.evaluation.runner import Metrics
+    from hsr_hub.evaluation import Metrics
     from hsr_hub.model import HSRNet
 
 TEMPLATE = """---
@@ -148,7 +148,7 @@ def _marked(name: str, text: str) -> str:
 
 
 def _figures_text(figures: Sequence[Metrics]) -> str:
-    from hsr_hub.evaluation.runner import table
+    from hsr_hub.evaluation import table
 
     return (
         "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
@@ -186,7 +186,7 @@ def read_metrics(path: Path) -> list[Metrics]:
     Raises:
         ValueError: The file is something else; the message names it.
     """
-    from hsr_hub.evaluation.runner import Metrics
+    from hsr_hub.evaluation import Metrics
 
     names = set(Metrics.__dataclass_fields__)
     try:

@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageData, ImageWarning
-from hsr_hub.images.metadata import Metadata
+from hsr_hub.images import (
+    READ_SUFFIXES,
+    WRITE_FORMATS,
+    ImageData,
+    ImageWarning,
+    Metadata,
+    choose_format,
+    prepare_folder,
+    read_image,
+    write_image,
+)
 from hsr_hub.inference.sizes import fit_size, target_size
 from hsr_hub.inference.upscale import upscale_image
 
@@ -84,13 +92,13 @@ def plan(inputs: Sequence[Path], output: Path, label: str, format: str | None = 
         ValueError: A result would take a source's place, or the output is no folder and must be.
     """
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
-        image_io.choose_format(output, format)
+        choose_format(output, format)
         if output.resolve() == inputs[0].resolve():
             raise ValueError(f"{output} would take the place of the picture itself")
         return [Job(inputs[0], output)]
     suffix = (format or "png").lower()
-    image_io.choose_format(output, suffix)
-    if output.is_file() or output.suffix[1:].lower() in image_io.WRITE_FORMATS:
+    choose_format(output, suffix)
+    if output.is_file() or output.suffix[1:].lower() in WRITE_FORMATS:
         raise ValueError(f"several pictures need a folder; {output} is named as a file")
     places: list[tuple[Path, Path]] = []
     for entry in inputs:
@@ -148,7 +156,7 @@ def _pictures(entry: Path, output: Path) -> list[Path]:
     return sorted(
         path
         for path in entry.rglob("*")
-        if path.suffix.lower() in image_io.READ_SUFFIXES
+        if path.suffix.lower() in READ_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(entry).parts)
         and path.is_file()
         and earlier not in path.resolve().parents
@@ -218,7 +226,7 @@ def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Fu
 
         def read(job: Job) -> Future[ImageData]:
             limit = int(options.max_megapixels * 1e6)
-            return reader.submit(image_io.read_image, job.source, max_pixels=limit)
+            return reader.submit(read_image, job.source, max_pixels=limit)
 
         upcoming = read(jobs[0]) if jobs else None
         for number, job in enumerate(jobs, 1):
@@ -229,7 +237,7 @@ def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Fu
 
 def _upscale(model: HSRNetwork, job: Job, picture: ImageData, options: Options) -> ImageData:
     target = options.target_size(picture.size, model.scale)
-    image_io.prepare_folder(job.target)
+    prepare_folder(job.target)
     tqdm.write(
         f"{job.source.name}: {picture.size[0]}x{picture.size[1]} to {target[0]}x{target[1]}",
         file=sys.stderr,
@@ -252,4 +260,4 @@ def _upscale(model: HSRNetwork, job: Job, picture: ImageData, options: Options) 
 def _write(result: ImageData, target: Path, options: Options) -> None:
     if options.strip_metadata:  # but not the profile: without it the colours would change
         result = ImageData(result.array, Metadata(icc_profile=result.metadata.icc_profile))
-    image_io.write_image(result, target, format=options.format, quality=options.quality)
+    write_image(result, target, format=options.format, quality=options.quality)

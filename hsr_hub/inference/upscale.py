@@ -12,9 +12,7 @@ import psutil
 import torch
 from PIL import Image
 
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageData, ImageWarning
-from hsr_hub.images.metadata import Metadata
+from hsr_hub.images import ImageData, ImageWarning, Metadata, normalize_mode, read_image, to_image
 from hsr_hub.inference.device import choose_dtype
 from hsr_hub.inference.resize import fill_transparent, resize_lanczos
 from hsr_hub.inference.sizes import choose_level, target_size
@@ -69,9 +67,9 @@ def upscale(
         array = image.astype(image.dtype.newbyteorder("="), copy=False)
         picture = ImageData(array)
     elif isinstance(image, (str, Path)):
-        picture = image_io.read_image(image)
+        picture = read_image(image)
     elif isinstance(image, Image.Image):
-        plain = image_io.normalize_mode(image)
+        plain = normalize_mode(image)
         picture = ImageData(np.asarray(plain), Metadata.from_image(plain))
     else:
         raise TypeError(
@@ -96,7 +94,7 @@ def upscale(
             ImageWarning,
             stacklevel=3,
         )
-    return image_io.to_image(result)
+    return to_image(result)
 
 
 def upscale_image(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from hsr_hub.images.io import read_pil, to_rgb
+from hsr_hub.images import read_pil, to_rgb
 from hsr_hub.training.degradations import degrade
 
 logger = logging.getLogger(__name__)

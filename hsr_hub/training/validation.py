@@ -12,9 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hsr_hub.evaluation.datasets import find_pairs, read_pair
-from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import psnr_y, ssim_y
+from hsr_hub.evaluation import LpipsSqueeze, find_pairs, psnr_y, read_pair, ssim_y
 from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
 

@@ -7,8 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hsr_hub.images.atomic import atomic_write
-from hsr_hub.images.io import ImageData
+from hsr_hub.images import ImageData, atomic_write
 from hsr_hub.webapp import uploads
 from hsr_hub.webapp.engine import Task, Workshop
 from hsr_hub.webapp.jobs import Job, Stopped

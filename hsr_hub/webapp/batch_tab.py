@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from hsr_hub.webapp import templates
+from hsr_hub.images import ImageError
+from hsr_hub.webapp import storage, templates
 from hsr_hub.webapp.batch_job import MAX_FILES, Batch
-from hsr_hub.webapp.engine import Workshop, uploaded
+from hsr_hub.webapp.engine import Workshop
 from hsr_hub.webapp.jobs import Job
 from hsr_hub.webapp.requests import fill_in
 
@@ -36,7 +38,13 @@ class SeveralPhotos:
         """The button was pressed: answer at once, before it is this visitor's turn."""
         too_many = f"{len(files)} files are too many at once: take up to {MAX_FILES}"
         problem = "" if len(files) <= MAX_FILES else templates.problem("Not like this.", too_many)
-        ticket = None if problem else (self.shop.jobs.start(visitor + TAB), files, form)
+        uploads: list[tuple[Path, str]] = []
+        try:
+            if not problem:
+                uploads = [storage.uploaded(self.shop.folder, file) for file in files]
+        except ImageError as error:
+            problem = templates.problem("Not like this.", error)
+        ticket = None if problem else (self.shop.jobs.start(visitor + TAB), uploads, form)
         return {
             "ticket": {"value": ticket},
             "problem": {"value": problem, "visible": bool(problem)},
@@ -45,13 +53,13 @@ class SeveralPhotos:
         }
 
     def sharpen(
-        self, visitor: str, ticket: tuple[Job, list[dict], tuple] | None
+        self, visitor: str, ticket: tuple[Job, list[tuple[Path, str]], tuple] | None
     ) -> Iterator[Changes]:
         """Do the work, and tell the page about it."""
         if ticket is None:
             return
         job, files, form = ticket
-        batch = Batch(self.shop, [uploaded(file) for file in files], partial(_order, form), job)
+        batch = Batch(self.shop, files, partial(_order, form), job)
         started, shown = time.perf_counter(), 0
         for _ in batch.watch():
             if job.stopped:

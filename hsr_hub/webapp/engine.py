@@ -10,11 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageData
-from hsr_hub.inference.sizes import choose_level
-from hsr_hub.inference.tiling import default_tile_size
-from hsr_hub.inference.upscale import upscale_image
+from hsr_hub.images import ImageData, to_image, write_image
+from hsr_hub.inference import choose_level, default_tile_size, upscale_image
 from hsr_hub.webapp import storage, uploads
 from hsr_hub.webapp.eta import Speed
 from hsr_hub.webapp.jobs import EVERY, Job, Jobs, Stopped, Turns
@@ -43,7 +40,7 @@ class Workshop:
     def keep(self, job: Job, name: str, order: Order, made: ImageData) -> Path:
         """Write a result under its owner's name."""
         path = job.folder / f"{storage.file_stem(name)}-{order.label}.png"
-        image_io.write_image(made, path)
+        write_image(made, path)
         return path
 
     def seconds(
@@ -206,7 +203,7 @@ class Task:
         if shop.reports_tiles:
             reports["progress"] = self._progress
             if self.watched:
-                self.preview = preview = Preview(image_io.to_image(picture), target)
+                self.preview = preview = Preview(to_image(picture), target)
                 level = choose_level(model.levels, picture.size, target)
                 reports["on_tile"] = partial(preview.fill, level)
         result = shop.compute(order, picture, self.job.stop_file, **reports)
@@ -217,14 +214,3 @@ class Task:
 
     def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
-
-
-def uploaded(file: Any) -> tuple[Path, str]:
-    """Where an upload of Gradio's lies, and what its owner calls it.
-
-    Raises:
-        ImageError: There is none.
-    """
-    if not isinstance(file, dict) or not file.get("path"):
-        raise image_io.ImageError("there is no picture: send a file or its address")
-    return Path(file["path"]), file.get("orig_name") or Path(file["path"]).name

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images import io as image_io
-from hsr_hub.inference.sizes import choose_level
+from hsr_hub.images import save_pil
+from hsr_hub.inference import choose_level
 from hsr_hub.model import HSRNet
 
 NEWEST = 0.4
@@ -43,7 +43,7 @@ class Speed:
             result = model.upscale(image, scale=level)
             self.computed(model, image.size, result.size, time.perf_counter() - started)
             path, started = folder / "calibration.png", time.perf_counter()
-            image_io.save_pil(result, path)
+            save_pil(result, path)
             self.saved(result.size, 2 * (time.perf_counter() - started))  # the page saves a pair
             path.unlink()
 

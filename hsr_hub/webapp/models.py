@@ -13,8 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet
-from hsr_hub.hub import checkpoint
-from hsr_hub.hub.checkpoint import DETAIL, default_model
+from hsr_hub.hub import DETAIL, checkpoint, default_model
 
 MIXED_KEPT = 4
 """Networks between a set and its twin that stay in memory."""

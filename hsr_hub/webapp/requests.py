@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hsr_hub.inference.sizes import target_size
+from hsr_hub.inference import target_size
 from hsr_hub.webapp import uploads
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.25, 8

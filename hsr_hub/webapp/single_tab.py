@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageData, ImageError
+from hsr_hub.images import ImageData, ImageError, read_image, read_pil, write_image
 from hsr_hub.webapp import storage, templates, uploads
-from hsr_hub.webapp.engine import Task, Workshop, uploaded
+from hsr_hub.webapp.engine import Task, Workshop
 from hsr_hub.webapp.example_cache import Examples, Outcome
 from hsr_hub.webapp.jobs import Job, Stopped
 from hsr_hub.webapp.requests import EXACT, Order, fill_in
@@ -40,11 +39,11 @@ class OnePhoto:
         if file is None:
             self.shop.jobs.stop(visitor)
             return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
-        path, name = uploaded(file)
-        if storage.is_ours(self.shop.folder, path):  # shown by ourselves, below
+        if storage.is_ours(self.shop.folder, Path(file["path"] or "")):  # shown below
             return {}
         self.shop.jobs.stop(visitor)
         try:
+            path, name = storage.uploaded(self.shop.folder, file)
             picture, decoded = uploads.look(path, name)
         except ImageError as error:
             # Browsers would show a broken picture: away with it.
@@ -85,7 +84,7 @@ class OnePhoto:
         if picture is None or picture.small is None or not picture.is_there:
             return _gone()
         order = fill_in(*form, source=picture.size)
-        small = image_io.read_pil(picture.small)
+        small = read_pil(picture.small)
         preview = uploads.Preview(small, order.target(picture.size))
         ticket: Ticket = (self.shop.jobs.start(visitor), picture, order)
         return {
@@ -172,8 +171,8 @@ class OnePhoto:
         target = path.with_suffix(FORMATS[kind])
         if not target.exists():
             try:
-                made = image_io.read_image(path)
-                image_io.write_image(made, target, quality=QUALITY.get(kind))
+                made = read_image(path)
+                write_image(made, target, quality=QUALITY.get(kind))
             except ImageError as error:
                 return {"problem": _text(templates.problem("Not in this format.", error))}
         return {"download": _offer(target, kind)}

@@ -9,6 +9,9 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
+
+from hsr_hub.images import ImageError
 
 KEEP_SECONDS = 3600
 """How long uploads and results stay."""
@@ -17,6 +20,11 @@ SWEEP_SECONDS = 600
 
 JOBS = "jobs"
 """Holds what was made here, apart from what Gradio received."""
+
+UPLOAD_META = {"_type": "gradio.FileData"}
+"""How Gradio marks data that names a file."""
+MAX_NAME = 255
+"""Characters of an upload's name that are shown."""
 
 
 def open_folder() -> Path:
@@ -58,6 +66,38 @@ def new_folder(root: Path) -> Path:
 def is_ours(root: Path, path: Path) -> bool:
     """Whether a file was made here and not uploaded, whatever its name."""
     return path.is_relative_to(root / JOBS)
+
+
+def uploaded(root: Path, file: Any) -> tuple[Path, str]:
+    """Find where an upload lies, and what its owner calls it.
+
+    A request can name any path, and Gradio checks only some of them. A path outside the folder is
+    refused without a look at it, so nobody learns whether there is such a file. An upload that was
+    removed since is still named here: whoever reads it says that it is gone.
+
+    Args:
+        root: The folder of this process, without links in its path.
+        file: What Gradio hands over for a file.
+
+    Raises:
+        ImageError: It is no file that Gradio stored here. The message is always the same.
+    """
+    if isinstance(file, dict) and file.get("meta") == UPLOAD_META:
+        path, name = file.get("path"), file.get("orig_name")
+        if isinstance(path, str) and _is_received(root, Path(path)):
+            shown = name if isinstance(name, str) and name else Path(path).name
+            return Path(path), shown[:MAX_NAME]
+    raise ImageError("there is no picture: send a file or its address")
+
+
+def _is_received(root: Path, path: Path) -> bool:
+    """Whether Gradio stored a regular file at a path, or could have, with no link on the way."""
+    if ".." in path.parts or not path.is_relative_to(root) or is_ours(root, path):
+        return False
+    try:
+        return path.resolve() == path and (path.is_file() or not path.exists())
+    except (OSError, RuntimeError, ValueError):  # no name for a file, or links in a circle
+        return False
 
 
 def file_stem(name: str) -> str:

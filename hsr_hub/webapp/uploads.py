@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images import io as image_io
-from hsr_hub.images.io import ImageData, ImageError
+from hsr_hub.images import ImageData, ImageError, read_image, save_pil, to_eight_bits, to_image
 
 MAX_UPLOAD_MEGABYTES = 40
 MAX_MEGAPIXELS = 24
@@ -61,7 +60,7 @@ def look(path: str | Path, name: str) -> tuple[Upload, ImageData]:
     megabytes = Path(path).stat().st_size / 2**20
     if megabytes > MAX_UPLOAD_MEGABYTES:  # Gradio's MCP server takes text of any length for a file
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
-    picture = image_io.read_image(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
+    picture = read_image(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
     return Upload(Path(path), name, picture.size, passes(picture)), picture
 
 
@@ -101,7 +100,7 @@ def refuse_large_result(target: tuple[int, int]) -> None:
 def save_small(picture: ImageData, path: Path) -> Path:
     """A picture for the page alone: 8 bits, no transparency, no larger than the preview."""
     small = _resized(picture, _within(picture.size, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    image_io.save_pil(for_screen(small), path, quality=88)
+    save_pil(for_screen(small), path, quality=88)
     return path
 
 
@@ -150,7 +149,7 @@ class Preview:
 
 def for_screen(image: Image.Image) -> Image.Image:
     """8-bit RGB, transparency on white."""
-    image = image_io.to_eight_bits(image)
+    image = to_eight_bits(image)
     if image.mode in {"LA", "RGBA"}:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -171,14 +170,14 @@ def save_pair(before: ImageData, after: ImageData, result: Path, folder: Path) -
     if shrink < 1:
         size = (max(1, int(size[0] * shrink)), max(1, int(size[1] * shrink)))
         result = folder / "after.png"
-        image_io.save_pil(_resized(after, size, Image.Resampling.LANCZOS), result)
-    image_io.save_pil(_resized(before, size, Image.Resampling.BICUBIC), folder / "before.png")
+        save_pil(_resized(after, size, Image.Resampling.LANCZOS), result)
+    save_pil(_resized(before, size, Image.Resampling.BICUBIC), folder / "before.png")
     return folder / "before.png", result
 
 
 def _resized(picture: ImageData, size: tuple[int, int], by: Image.Resampling) -> Image.Image:
     """In 8 bits: Pillow resizes no deeper ones, and no screen shows more."""
-    return image_io.to_eight_bits(image_io.to_image(picture)).resize(size, by)
+    return to_eight_bits(to_image(picture)).resize(size, by)
 
 
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:

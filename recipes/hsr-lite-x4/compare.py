@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import train_accelerate
 from hsr_hub import network as modeling
-from hsr_hub.evaluation.datasets import data_root
+from hsr_hub.evaluation import data_root
 
 BASE = ["--widths", "48", "16", "8", "--learning_rate", "2.5e-3"]
 
