@@ -76,7 +76,7 @@ def test_the_generator_decides_everything():
         one, two = (degrade(gt, SCALE, np.random.default_rng(seed)) for _ in range(2))
         assert one.shape == (12, 24, 3) and one.dtype == np.uint8
         np.testing.assert_array_equal(one, two)
-    assert (one != degrade(gt, SCALE, np.random.default_rng(99))).any()
+        assert (one != degrade(gt, SCALE, np.random.default_rng(seed + 1000))).any()
 
 
 def test_some_samples_are_clean():
