@@ -265,7 +265,7 @@ def test_closing_the_tab_stops_the_server(browser: Browser, space: Space, tmp_pa
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("text.png", "not a picture"),
+        ("text.png", "not an image"),
         ("empty.jpg", "empty"),
         ("cut.jpg", "damaged or cut off"),
         ("bomb.png", "megapixels"),

@@ -147,11 +147,11 @@ def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, option
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("text.png", "text.png is not a picture that can be read"),
+        ("text.png", "text.png is not an image that can be read"),
         ("empty.jpg", "empty.jpg is empty (0 bytes)"),
         ("cut.jpg", "cut.jpg is damaged or cut off"),
-        ("bomb.png", "bomb.png promises more than 24 megapixels"),
-        ("large.png", "large.png promises more than 24 megapixels and was not opened"),
+        ("bomb.png", "bomb.png has more than 24 megapixels"),
+        ("large.png", "large.png has more than 24 megapixels and was not opened"),
     ],
 )
 def test_a_wrong_file_gets_one_clear_message(client: Client, wrong_files, name, message):
@@ -235,5 +235,5 @@ def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Pa
     with Image.open(io.BytesIO(base64.b64decode(image.data))) as result:
         assert np.array_equal(np.asarray(result), np.asarray(shipped.upscale(cat, scale=2)))
     assert bad.isError
-    assert "not a picture that can be read" in bad.content[0].text
+    assert "not an image that can be read" in bad.content[0].text
     assert "Traceback" not in bad.content[0].text

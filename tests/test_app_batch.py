@@ -38,7 +38,7 @@ def test_five_files_one_bad_give_four_results(
     page.locator("#several-go").click()
     expect(page.locator("#several-note")).to_contain_text("4 of 5 photos", timeout=60_000)
     problem = page.get_by_role("alert").filter(has_text="One file was left out")
-    expect(problem).to_contain_text("text.png is not a picture")
+    expect(problem).to_contain_text("text.png is not an image")
     expect(page.locator("#gallery img")).to_have_count(4)
 
     path = download(page, tmp_path, "#archive")

@@ -171,7 +171,7 @@ def lab(image: Image.Image) -> np.ndarray:
 def test_conversions_are_said(awkward):
     for name, said in (
         ("cmyk.jpg", "CMYK converted"),
-        ("cmyk_plain.jpg", "without a profile"),
+        ("cmyk_plain.jpg", "without a colour profile"),
         ("lab.tif", "LAB converted"),
         ("animation.gif", "only the first"),
         ("pages.tif", "only the first"),

@@ -36,7 +36,7 @@ def truncated_jpeg(photo: Image.Image) -> bytes:
 @pytest.fixture
 def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
     contents = {
-        "text.png": b"this is not a picture",
+        "text.png": b"this is not an image",
         "empty.jpg": b"",
         "cut.jpg": truncated_jpeg(small_photo),
         "bomb.png": lying_png(50_000, 50_000),
@@ -51,7 +51,7 @@ def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("text.png", "not a picture"),
+        ("text.png", "not an image"),
         ("empty.jpg", "empty"),
         ("cut.jpg", "damaged or cut off"),
         ("bomb.png", "megapixels"),
@@ -134,7 +134,7 @@ def test_broken_metadata_do_not_condemn_a_sound_picture(tmp_path: Path, small_ph
 def test_only_the_promised_formats_are_decoded(tmp_path: Path, small_photo: Image.Image):
     small_photo.save(tmp_path / "script.eps")
     (tmp_path / "script.eps").rename(tmp_path / "script.png")
-    with pytest.raises(ImageError, match=r"script\.png is not a picture"):
+    with pytest.raises(ImageError, match=r"script\.png is not an image"):
         read_pil(tmp_path / "script.png")
 
 

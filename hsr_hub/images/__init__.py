@@ -1,25 +1,13 @@
-"""Images as files and as pixels: reading, writing, metadata, 16 bits."""
+"""Read and write image files of 8 and 16 bits with their metadata."""
 
 from hsr_hub.images.atomic import atomic_write
-from hsr_hub.images.io import (
-    READ_SUFFIXES,
-    WRITE_FORMATS,
-    ImageData,
-    ImageError,
-    ImageWarning,
-    choose_format,
-    normalize_mode,
-    prepare_folder,
-    read_image,
-    read_pil,
-    save_pil,
-    to_array,
-    to_eight_bits,
-    to_image,
-    to_rgb,
-    write_image,
-)
-from hsr_hub.images.metadata import JPEG_SEGMENT, Metadata
+from hsr_hub.images.errors import ImageError, ImageWarning
+from hsr_hub.images.formats import JPEG_SEGMENT, READ_SUFFIXES, WRITE_FORMATS, choose_format
+from hsr_hub.images.image_data import ImageData, to_image
+from hsr_hub.images.metadata import Metadata
+from hsr_hub.images.modes import normalize_mode, to_array, to_eight_bits, to_rgb
+from hsr_hub.images.reading import read_image, read_pil
+from hsr_hub.images.writing import prepare_folder, save_pil, write_image
 
 __all__ = [
     "JPEG_SEGMENT",

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed to `path` at the end, removed on any error.
+    """Yield a temporary path in the same folder, and rename it to `path` at the end.
 
-    The name keeps the suffix, for libraries that choose a format by it. Through a symbolic link the
-    file behind it is replaced.
+    The temporary file is removed if an error is raised. It has the same suffix, for libraries that
+    choose a format by the suffix. If `path` is a symbolic link, the file it points to is replaced.
     """
     path = path.resolve()
-    partial = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
-        yield partial
-        partial.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

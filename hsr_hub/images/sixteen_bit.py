@@ -1,4 +1,7 @@
-"""Pictures of 16 bits with colours or an alpha, by libvips: Pillow would cut them to 8 bits."""
+"""Read and write 16-bit images with several channels.
+
+These go through libvips, because Pillow reduces them to 8 bits.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from hsr_hub.images.metadata import Metadata, orientation
 
-PHOTOMETRIC, BITS, SAMPLE_FORMAT = 262, 258, 339
-"""TIFF's tags."""
+# TIFF tags
+BITS_PER_SAMPLE = 258
+PHOTOMETRIC = 262
+SAMPLE_FORMAT = 339
 
-TURNS = {
+MAKE_UPRIGHT = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -22,50 +27,59 @@ TURNS = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: np.rot90(a),
 }
-"""What makes an array upright, by EXIF's orientation."""
+"""Functions that turn an array upright, by EXIF orientation."""
 
 
-def is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether the file, of which Pillow has read the header, has such pixels."""
+def is_sixteen_bit_colour(image: ImageFile.ImageFile) -> bool:
+    """Return whether an opened file has 16 bits and several channels."""
     if image.mode not in {"RGB", "RGBA", "LA"} or not image.tile:
         return False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         unsigned = set(tags.get(SAMPLE_FORMAT, (1,))) == {1}
-        return set(tags.get(BITS, ())) == {16} and unsigned and tags.get(PHOTOMETRIC) == 2
+        sixteen_bit = set(tags.get(BITS_PER_SAMPLE, ())) == {16}
+        return sixteen_bit and unsigned and tags.get(PHOTOMETRIC) == 2  # 2 is RGB
     arguments = image.tile[0].args
     raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
     return image.format == "PNG" and isinstance(raw_mode, str) and ";16" in raw_mode
 
 
 def read(source: str | Path | BinaryIO, header: Image.Image) -> np.ndarray:
-    """(H,W,2|3|4) uint16, upright.
+    """Read the pixels of a 16-bit file.
 
     Args:
         source: The file.
-        header: The same as Pillow opened it.
+        header: The same file as Pillow opened it.
+
+    Returns:
+        (H,W,2|3|4) uint16, upright.
 
     Raises:
         pyvips.Error: The file is damaged.
     """
     import pyvips
 
-    # fail_on: half a picture is no picture.
+    # Without fail_on, libvips fills the missing part of a truncated image with black.
     if isinstance(source, (str, Path)):
         image = pyvips.Image.new_from_file(str(source), access="sequential", fail_on="truncated")
     else:
         source.seek(0)
         image = pyvips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
-    array = image.numpy()  # multiplied alpha is undone by libvips
-    turn = TURNS.get(orientation(header))
+    array = image.numpy()  # libvips has divided premultiplied colours by their alpha
+    turn = MAKE_UPRIGHT.get(orientation(header))
     return np.ascontiguousarray(turn(array) if turn else array)
 
 
 def write_png(array: np.ndarray, path: Path, metadata: Metadata) -> None:
-    """(H,W,2|3|4) uint16 as a PNG of 16 bits.
+    """Write a 16-bit PNG.
+
+    Args:
+        array: (H,W,2|3|4) uint16.
+        path: The output file.
+        metadata: The metadata to store.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     import pyvips
 

@@ -1,6 +1,7 @@
-"""TIFF files of 8 and 16 bits with EXIF, which libtiff (behind Pillow and libvips) does not write.
+"""Write TIFF files of 8 and 16 bits with EXIF.
 
-The directory is Pillow's, written by its own code; the pixels are strips deflated by zlib.
+Pillow and libvips write TIFF by libtiff, which loses EXIF. Here, Pillow's Python code writes the
+directory, and the pixels are strips compressed by zlib.
 """
 
 from __future__ import annotations
@@ -15,30 +16,32 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from hsr_hub.images.metadata import Metadata
 
 STRIP_BYTES = 1 << 18
-"""Of pixels in a strip, about: readers decode it whole."""
+"""Approximate size of a strip; readers decode one strip at a time."""
 
 TAGS = {str(info.name): tag for tag, info in TiffTags.TAGS_V2.items()}
 
 
 def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
-    """Write a deflated TIFF.
+    """Write a TIFF, losslessly compressed.
 
     Args:
-        array: (H,W) grey, (H,W,2) grey and alpha, (H,W,3) or (H,W,4); uint8 or uint16. Grey and
-            alpha of 16 bits become RGB and alpha.
-        path: Where to.
-        metadata: All of it is kept.
+        array: (H,W) grey, (H,W,2) grey and alpha, (H,W,3) RGB or (H,W,4) RGB and alpha; uint8 or
+            uint16. 16-bit grey and alpha is written as RGB and alpha.
+        path: The output file.
+        metadata: The metadata to store.
 
     Raises:
-        OSError: It cannot be written.
-        ValueError: It would be larger than the 4 GB that a TIFF holds.
+        OSError: The file cannot be written.
+        ValueError: The image exceeds the 4 GB limit of TIFF.
     """
     planes = array if array.ndim == 3 else array[:, :, None]
-    if planes.shape[2] == 2 and planes.dtype == np.uint16:  # Pillow, for one, does not read it
+    if planes.shape[2] == 2 and planes.dtype == np.uint16:  # Pillow cannot read such a TIFF
         planes = planes[:, :, [0, 0, 0, 1]]
     height, width, channels = planes.shape
     if planes.nbytes >= 2**32 - 2**24:
-        raise ValueError("a TIFF holds 4 GB: choose PNG")
+        raise ValueError(
+            f"a TIFF holds 4 GB, the image has {planes.nbytes / 1e9:.1f} GB: choose PNG"
+        )
     little = planes.astype(planes.dtype.newbyteorder("<"), copy=False)
     rows = max(1, STRIP_BYTES // (width * channels * planes.itemsize))
     strips = [
@@ -50,8 +53,8 @@ def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
         exif = Image.Exif()
         exif.load(metadata.exif)
         for tag in exif:
-            is_folder = tag in TiffTags.TAGS_V2_GROUPS
-            directory[tag] = exif.get_ifd(tag) if is_folder else exif[tag]
+            is_nested = tag in TiffTags.TAGS_V2_GROUPS
+            directory[tag] = exif.get_ifd(tag) if is_nested else exif[tag]
     lengths = [len(strip) for strip in strips]
     ends = np.cumsum(lengths).tolist()
     fields = {
@@ -63,11 +66,11 @@ def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
         "SamplesPerPixel": channels,
         "RowsPerStrip": rows,
         "PlanarConfiguration": 1,
-        "StripOffsets": (0, *ends[:-1]),  # from the end of the directory: Pillow adds its length
+        "StripOffsets": (0, *ends[:-1]),  # relative to the directory's end; Pillow adds that
         "StripByteCounts": tuple(lengths),
     }
     if channels in (2, 4):
-        fields["ExtraSamples"] = 2  # alpha, colours not multiplied by it
+        fields["ExtraSamples"] = 2  # alpha that is not premultiplied
     if metadata.dpi:
         fields["ResolutionUnit"] = 2  # inches
         fields["XResolution"], fields["YResolution"] = metadata.dpi

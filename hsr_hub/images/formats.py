@@ -1,0 +1,117 @@
+"""The file formats: suffixes, save settings and what each format can hold.
+
+To add a format that Pillow knows, add an entry to `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hsr_hub.images.errors import ImageError
+
+MAX_PIXELS = 89_478_485
+"""Default limit of pixels in an image that is read; the same as Pillow's own limit."""
+
+JPEG_SEGMENT = 65_502
+"""Largest EXIF or XMP block in a JPEG, in bytes."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """A file format that is read, and written unless `writable` is False."""
+
+    name: str
+    """Pillow's name of the format."""
+    suffixes: tuple[str, ...]
+    """File name suffixes, without the dot."""
+    writable: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments for `Image.save`."""
+    default_quality: dict[str, Any] = field(default_factory=dict)
+    """More of them for when the user chooses no quality; empty if the format has no quality."""
+    alpha: bool = True
+    """Whether the format stores transparency."""
+    sixteen_bit: bool = False
+    """Whether the format stores 16 bits per channel."""
+    metadata: tuple[str, ...] = ("icc_profile", "exif", "xmp")
+    """The fields of `Metadata` that the format stores."""
+    max_metadata_bytes: int | None = None
+    """Largest EXIF or XMP block; larger ones are left out."""
+
+    def save_settings(self, quality: int | None = None) -> dict[str, Any]:
+        """Return keyword arguments for `Image.save`, at a quality from 1 to 100 or the default."""
+        if quality is None or not self.default_quality:
+            return {**self.settings, **self.default_quality}
+        return {**self.settings, "quality": quality}
+
+
+_ALL_METADATA = ("icc_profile", "exif", "xmp", "dpi")
+
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        ImageFormat(
+            "PNG",
+            ("png",),
+            # Level 6 takes twice the time and saves only a few percent.
+            settings={"compress_level": 4},
+            sixteen_bit=True,
+            metadata=_ALL_METADATA,
+        ),
+        ImageFormat(
+            "JPEG",
+            ("jpg", "jpeg"),
+            settings={"subsampling": 0},
+            default_quality={"quality": 95},
+            alpha=False,
+            metadata=_ALL_METADATA,
+            max_metadata_bytes=JPEG_SEGMENT,
+        ),
+        ImageFormat(
+            "WEBP",
+            ("webp",),
+            settings={"method": 2},
+            # In a lossless file, "quality" is the effort of the compression.
+            default_quality={"lossless": True, "quality": 40},
+        ),
+        ImageFormat(
+            "AVIF",
+            ("avif",),
+            settings={"subsampling": "4:4:4", "speed": 8},
+            default_quality={"quality": 90},
+        ),
+        # Written by `tiff.py`, which needs no settings.
+        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=_ALL_METADATA),
+        ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
+        ImageFormat("GIF", ("gif",), writable=False),
+    )
+}
+"""All formats, by Pillow's name. Files are opened by these decoders only: some of Pillow's others
+start external programs (PostScript)."""
+
+READ_SUFFIXES = {f".{suffix}" for entry in FORMATS.values() for suffix in entry.suffixes}
+"""Suffixes by which the image files of a folder are found."""
+
+WRITE_FORMATS = {
+    suffix: entry.name for entry in FORMATS.values() if entry.writable for suffix in entry.suffixes
+}
+"""Pillow's format names by suffix, for the formats that can be written."""
+
+
+def choose_format(path: Path, format: str | None = None) -> str:
+    """Return Pillow's name of the format to write.
+
+    Args:
+        path: The output file; its suffix decides if `format` is not given.
+        format: A key of `WRITE_FORMATS`.
+
+    Raises:
+        ImageError: The format is unknown or cannot be written.
+    """
+    suffix = (format or path.suffix[1:]).lower()
+    if suffix not in WRITE_FORMATS:
+        given = repr(format or path.suffix or "a file without suffix")
+        raise ImageError(f"{path}: cannot write {given}; use one of {', '.join(WRITE_FORMATS)}")
+    return WRITE_FORMATS[suffix]

@@ -1,0 +1,84 @@
+"""Write image files, each completely or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from hsr_hub.images import sixteen_bit
+from hsr_hub.images.atomic import atomic_write
+from hsr_hub.images.errors import ImageError
+from hsr_hub.images.formats import FORMATS, ImageFormat, choose_format
+from hsr_hub.images.image_data import ImageData, to_image
+from hsr_hub.images.metadata import Metadata
+from hsr_hub.images.modes import to_eight_bits
+from hsr_hub.images.tiff import write_tiff
+
+
+def write_image(
+    image: ImageData, path: Path, *, format: str | None = None, quality: int | None = None
+) -> None:
+    """Write an image with its metadata.
+
+    16-bit images keep 16 bits in PNG and TIFF and are rounded to 8 bits in other formats. JPEG and
+    BMP have no transparency, so the image is drawn on white.
+
+    Args:
+        image: The image.
+        path: The output file.
+        format: A key of `WRITE_FORMATS`; by default the path's suffix.
+        quality: 1 to 100 for JPEG, WebP (lossless without it) and AVIF; ignored by other formats.
+
+    Raises:
+        ImageError: The format is unknown, or the file cannot be written.
+    """
+    chosen = FORMATS[choose_format(path, format)]
+    try:
+        with atomic_write(path) as temporary:
+            if chosen.name == "TIFF":
+                write_tiff(image.array, temporary, image.metadata)
+            elif chosen.name == "PNG" and image.sixteen_bit_colour:
+                sixteen_bit.write_png(image.array, temporary, image.metadata)
+            else:
+                _save(image, temporary, chosen, quality)
+    except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
+        raise ImageError(f"{path} cannot be written: {error}") from error
+
+
+def save_pil(
+    image: Image.Image, path: Path, *, format: str | None = None, quality: int | None = None
+) -> None:
+    """Write a Pillow image with the metadata in its `info`; see `write_image`."""
+    write_image(ImageData.from_image(image), path, format=format, quality=quality)
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder of an output file, and check that it is writable.
+
+    Raises:
+        ImageError: The folder cannot be made or is not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"the folder of {path} cannot be made: {error}") from error
+    if not os.access(path.parent, os.W_OK):
+        raise ImageError(
+            f"the folder of {path} is not writable: change its permissions or choose another"
+        )
+
+
+def _save(image: ImageData, path: Path, chosen: ImageFormat, quality: int | None) -> None:
+    """Write by Pillow."""
+    converted = to_image(image)
+    metadata = Metadata.from_image(converted)  # drops broken blocks
+    if not chosen.alpha and converted.mode in {"LA", "RGBA"}:
+        white = Image.new("RGBA", converted.size, "white")
+        flat = Image.alpha_composite(white, converted.convert("RGBA"))
+        converted = flat.convert(converted.mode[:-1])
+    if not chosen.sixteen_bit:
+        converted = to_eight_bits(converted)
+    options = {**chosen.save_settings(quality), **metadata.save_options(chosen)}
+    converted.save(path, chosen.name, **options)
