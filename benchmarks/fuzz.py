@@ -28,7 +28,7 @@ from benchmarks import common
 from benchmarks.edge_cases import make
 from hsr_hub import HSRNet
 from hsr_hub.images import ImageError, read_image, write_image
-from hsr_hub.inference import upscale_image
+from hsr_hub.inference import UpscaleOptions, upscale_image
 
 MOST_SECONDS = 10
 MOST_PIXELS = 250_000
@@ -119,7 +119,7 @@ def main() -> int:
             started = time.perf_counter()
             try:
                 picture = read_image(path, max_pixels=MOST_PIXELS)
-                write_image(upscale_image(model, picture, scale=1), target)
+                write_image(upscale_image(model, picture, UpscaleOptions(scale=1)), target)
                 outcome = "enlarged"
             except ImageError:
                 outcome = "refused"

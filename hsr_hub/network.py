@@ -1,30 +1,4 @@
-"""The network: hierarchical features, their fusion, and an image for every resolution.
-
-```
-      ┌ branch, small kernel ─┐                   ┌─ conv ────────────────► image x1
-lq ───┼ branch                ┼─ concat ─ fusion ─┤
-  │   └ branch, large kernel ─┘                   └─ up ─┬─ conv ─────────► image x2
-  │                                                      └─ up ── conv ───► image x4
-  └── bicubic up-sampling, added to every image
-```
-
-The structure is the source's (CN 111369440 A): every branch is four convolutions, three dilated
-ones and one more, with one kernel size throughout [0076]; the fusion is a block of kernels 1, 3, 3
-whose first and third outputs are summed [0080]; the first reconstruction branch is convolution
-only, every later one up-samples the features that the one before it up-sampled [0063-0065]. What
-the source leaves open was chosen by the comparisons in `recipes/hsr-lite-x4/README.md`:
-
-* **Residuals inside a branch.** The first convolution makes features, the next six are three
-  residual pairs, the eighth closes a skip over all of them. At the same learning rate this gave
-  30.2 dB on Set5 where eight plain convolutions stayed at 28.6.
-* **A skip from the up-sampled input.** The network adds what bicubic lacks, so colours and flat
-  areas are right from the first step on, and the residual is small enough for half precision.
-  Without it the comparison ended 1.3 dB lower on Set5.
-* **Widths.** At equal width a 7x7 branch costs five times a 3x3 one. By default a branch gets
-  `48 * (k_min / k) ** 2` channels in multiples of eight, which fill a CPU's vector registers: most
-  of the capacity goes to the smallest kernel. After as many steps, each 16 % longer, that was
-  0.35 dB above widths balanced by cost (24, 16, 12).
-"""
+"""The hierarchical super-resolution network, in pure PyTorch; `HSRNetwork` is the entry point."""
 
 from __future__ import annotations
 
@@ -36,28 +10,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 UP_FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}
-"""Up-sampling factors by scale, low to high; levels are their running products, from 1."""
+"""Up-sampling factors by scale, in order; the levels are their running products."""
+
+BICUBIC_RADIUS = 2
+"""Input pixels on each side that bicubic interpolation reads."""
 
 
 def default_widths(kernel_sizes: Sequence[int]) -> list[int]:
-    """Channels per branch when none are given: they fall with the square of the kernel size."""
+    """Return the default channels of each branch, which fall with the square of the kernel size.
+
+    At equal width, a 7x7 branch costs five times as much as a 3x3 branch. The widths are multiples
+    of eight, which fill a CPU's vector registers.
+    """
     smallest = min(kernel_sizes)
     return [max(8, round(48 * (smallest / k) ** 2 / 8) * 8) for k in kernel_sizes]
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size of its input (zeros outside the picture)."""
+    """Return a convolution with zero padding that keeps the size of its input."""
     padding = dilation * (kernel_size // 2)
     return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation)
 
 
 def _activation(x: Tensor) -> Tensor:
-    """In place, as are the sums below: what a convolution gave is needed nowhere else."""
+    """Apply leaky ReLU in place, which saves memory; so do the sums of the blocks below."""
     return F.leaky_relu(x, 0.1, inplace=True)
 
 
 class Branch(nn.Module):
-    """One branch of the extraction: 4 convolutions, 3 dilated, 1 convolution, one kernel size."""
+    """One branch of the feature extraction, with one kernel size [0076].
+
+    It has four convolutions, three dilated ones and one more. The first makes features, the next
+    six are three residual pairs, and the last closes a skip over all of them.
+    """
 
     def __init__(self, kernel_size: int, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -68,7 +53,7 @@ class Branch(nn.Module):
         self.convs = nn.ModuleList(layers)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """(B,3,H,W) to (B,width,H,W)."""
+        """Return (B,width,H,W) features of (B,3,H,W)."""
         first = features = self.convs[0](lq)
         for i in (1, 3, 5):
             features = self.convs[i + 1](_activation(self.convs[i](features))).add_(features)
@@ -76,7 +61,7 @@ class Branch(nn.Module):
 
 
 class HierarchicalFeatureExtraction(nn.Module):
-    """Parallel branches on the same input, a kernel size for each (HFEM [0073-0077])."""
+    """Parallel branches on the same input, each with its own kernel size [0073-0077]."""
 
     def __init__(
         self, kernel_sizes: Sequence[int], widths: Sequence[int], dilations: Sequence[int]
@@ -85,16 +70,16 @@ class HierarchicalFeatureExtraction(nn.Module):
         self.branches = nn.ModuleList(
             Branch(k, width, dilations) for k, width in zip(kernel_sizes, widths, strict=True)
         )
-        # All else shows in the weights' shapes, for programs without config.json (spandrel_arch).
+        # Programs without config.json (export/spandrel.py) read the rest from the weights' shapes.
         self.register_buffer("dilations", torch.tensor(list(dilations)))
 
     def forward(self, lq: Tensor) -> Tensor:
-        """(B,3,H,W) to (B,sum(widths),H,W)."""
+        """Return (B,sum(widths),H,W) features of (B,3,H,W)."""
         return torch.cat([branch(lq) for branch in self.branches], dim=1)
 
 
 class FeatureFusion(nn.Module):
-    """The block where the branches meet: kernels 1, 3, 3, first plus third output ([0079-0080])."""
+    """Three convolutions with kernels 1, 3, 3; returns the first plus the third [0079-0080]."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
@@ -103,13 +88,13 @@ class FeatureFusion(nn.Module):
         self.conv3 = _conv(width, width, 3)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B,in_channels,H,W) to (B,width,H,W)."""
+        """Return (B,width,H,W) features of (B,in_channels,H,W)."""
         first = self.conv1(features)
         return self.conv3(_activation(self.conv2(first))).add_(first)
 
 
 class Upsampler(nn.Module):
-    """A convolution and a pixel shuffle: features at `factor` times the resolution."""
+    """A convolution and a pixel shuffle, which multiply the resolution by `factor`."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
         super().__init__()
@@ -117,12 +102,12 @@ class Upsampler(nn.Module):
         self.factor = factor
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B,in_channels,H,W) to (B,out_channels,H*factor,W*factor)."""
+        """Return (B,out_channels,H*factor,W*factor) features of (B,in_channels,H,W)."""
         r = self.factor
         if not features.is_contiguous(memory_format=torch.channels_last):
             return F.pixel_shuffle(_activation(self.conv(features)), r)
-        # The same in channels_last, which pixel_shuffle leaves: with the convolution's channels in
-        # the order (r, r, out) the shuffle moves blocks of them and the layout stays.
+        # F.pixel_shuffle does not keep channels_last. With the convolution's channels in the order
+        # (r, r, out), the shuffle moves whole blocks of channels and the layout stays.
         weight, bias = (
             parameter.unflatten(0, (-1, r * r)).transpose(0, 1).flatten(0, 1)
             for parameter in self.conv.parameters()
@@ -133,7 +118,7 @@ class Upsampler(nn.Module):
 
 
 class HierarchicalGuidedReconstruction(nn.Module):
-    """A branch per resolution, each up-sampling what the one before it did (HGRM [0082-0086])."""
+    """One branch per level, each on the up-sampled features of the one before [0082-0086]."""
 
     def __init__(self, in_channels: int, widths: Sequence[int], factors: Sequence[int]) -> None:
         super().__init__()
@@ -145,7 +130,15 @@ class HierarchicalGuidedReconstruction(nn.Module):
         self.heads = nn.ModuleList(_conv(c, 3, 3) for c in channels)
 
     def forward(self, features: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """Residual images of the levels whose (ascending) indices are `wanted`, and no others."""
+        """Return the residual images of some levels.
+
+        Args:
+            features: (B,in_channels,H,W).
+            wanted: Indices of the levels, ascending. Other levels are not computed.
+
+        Returns:
+            One (B,3,H*s,W*s) image per wanted level.
+        """
         images = []
         for i in range(wanted[-1] + 1):
             if i > 0:
@@ -155,12 +148,8 @@ class HierarchicalGuidedReconstruction(nn.Module):
         return images
 
 
-BICUBIC_RADIUS = 2
-"""Input pixels on each side that are read."""
-
-
 def _cubic(t: float) -> float:
-    """Keys's kernel with a = -0.75, as torch has it."""
+    """Return the value of the cubic kernel with a = -0.75, which is torch's, at a distance."""
     t = abs(t)
     if t < 1:
         return 1.25 * t**3 - 2.25 * t**2 + 1
@@ -168,10 +157,11 @@ def _cubic(t: float) -> float:
 
 
 class BicubicUpsampling(nn.Module):
-    """What `F.interpolate(lq, scale_factor=factor, mode="bicubic")` gives, to float rounding.
+    """Equals `F.interpolate(lq, scale_factor=factor, mode="bicubic")`, up to float rounding.
 
-    In channels_last, which convolutions like best, that function would take an eighth of the whole
-    network's time. This is one of them: each new pixel in an old one has a kernel of its own.
+    Convolutions are fastest in channels_last, where that function takes an eighth of the network's
+    time. This is one convolution instead, with a kernel for each of the `factor**2` output pixels
+    inside an input pixel.
     """
 
     weight: Tensor
@@ -181,8 +171,7 @@ class BicubicUpsampling(nn.Module):
         self.factor = factor
         taps = range(-BICUBIC_RADIUS, BICUBIC_RADIUS + 1)
         centres = [(p + 0.5) / factor - 0.5 for p in range(factor)]
-        # In plain Python: arithmetic on torch's meta device, where shapes are checked, would
-        # import its compiler.
+        # In plain Python, because arithmetic on the meta device would import torch's compiler.
         lines = [[_cubic(tap - centre) for tap in taps] for centre in centres]
         zeros = [[0.0] * len(taps)] * len(taps)
         weight = [
@@ -191,13 +180,13 @@ class BicubicUpsampling(nn.Module):
             for column in lines
             for o in range(3)
         ]
-        # Not saved: it follows from the factor.
+        # Not saved, because it follows from the factor.
         self.register_buffer("weight", torch.tensor(weight), persistent=False)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """(B,3,H,W) to (B,3,H*factor,W*factor), in channels_last."""
+        """Return (B,3,H*factor,W*factor) for (B,3,H,W), in channels_last."""
         r = self.factor
-        with torch.autocast(lq.device.type, enabled=False):  # what is added up must be exact
+        with torch.autocast(lq.device.type, enabled=False):  # the skip stays in float32
             padded = F.pad(lq, [BICUBIC_RADIUS] * 4, mode="replicate")
             pixels = F.conv2d(padded, self.weight.to(lq.dtype)).permute(0, 2, 3, 1)
         rows = pixels.unflatten(3, (r, r * 3)).transpose(2, 3)  # (B,H,r,W,r*3)
@@ -207,17 +196,48 @@ class BicubicUpsampling(nn.Module):
 class HSRNetwork(nn.Module):
     """Hierarchical super-resolution network.
 
+    ```
+          ┌ branch, small kernel ─┐                   ┌─ conv ────────────────► image x1
+    lq ───┼ branch                ┼─ concat ─ fusion ─┤
+      │   └ branch, large kernel ─┘                   └─ up ─┬─ conv ─────────► image x2
+      │                                                      └─ up ── conv ───► image x4
+      └── bicubic up-sampling, added to every image
+    ```
+
+    The structure is that of the patent application CN 111369440 A; numbers in brackets are its
+    paragraphs. Branches with different kernel sizes extract features [0073-0077], a block of three
+    convolutions fuses them [0079-0080], and one branch per level reconstructs an image. The first
+    of these is a convolution, and every later one up-samples the features of the one before it
+    [0063-0065, 0082-0086].
+
+    The source leaves some choices open. They follow the comparisons in
+    `recipes/hsr-lite-x4/README.md`:
+
+    * Each branch has residual pairs inside. At the same learning rate, this reached 30.2 dB on
+      Set5, and eight plain convolutions 28.6 dB.
+    * The network predicts only the difference from the bicubic image. So colours and flat areas are
+      correct from the first step, and the residual is small enough for half precision. Without
+      this skip, the result was 1.3 dB lower on Set5.
+    * Most of the capacity is in the smallest kernel (see `default_widths`). After the same number
+      of steps, each of which took 16 % longer, this was 0.35 dB better than widths of equal cost
+      (24, 16, 12).
+
     Args:
         scale: Factor of the last level: 2, 3, 4 or 8.
-        kernel_sizes: Odd kernel size of every branch; any number of branches.
-        widths: Channels of every branch; by default `default_widths(kernel_sizes)`.
-        dilations: Dilations of the three dilated convolutions in every branch.
+        kernel_sizes: Odd kernel size of each branch; any number of branches.
+        widths: Channels of each branch; by default `default_widths(kernel_sizes)`.
+        dilations: Dilations of the three dilated convolutions in each branch.
         fusion_width: Channels of the fused features.
-        reconstruction_widths: Channels of the up-sampled features of every level above x1, low to
-            high; by default 24 at the first and half as many, but at least 12, at each later one.
+        reconstruction_widths: Channels of the up-sampled features of each level above x1, low to
+            high; by default 24 for the first, and half as many for each later one but at least 12.
+
+    Attributes:
+        config: All arguments, with defaults filled in.
+        scale: Factor of the last level.
+        levels: Factors of all levels, ascending, from 1 to `scale`.
 
     Raises:
-        ValueError: An argument is out of its range; the message names it.
+        ValueError: An argument is out of range.
     """
 
     def __init__(
@@ -253,7 +273,11 @@ class HSRNetwork(nn.Module):
                 f"not {list(reconstruction_widths)}"
             )
         if min(*widths, *dilations, fusion_width, *reconstruction_widths) < 1:
-            raise ValueError("widths and dilations must be positive")
+            raise ValueError(
+                f"widths and dilations must be positive, not widths={list(widths)}, "
+                f"dilations={list(dilations)}, fusion_width={fusion_width}, "
+                f"reconstruction_widths={list(reconstruction_widths)}"
+            )
 
         self.config: dict[str, Any] = {
             "scale": scale,
@@ -277,21 +301,29 @@ class HSRNetwork(nn.Module):
             BicubicUpsampling(s) if s > 1 else nn.Identity() for s in self.levels
         )
         for head in self.reconstruction.heads:
-            # Start close to the bicubic skip: large residuals would have to be unlearnt first.
+            # Start close to the bicubic image, because training would first remove large residuals.
             assert isinstance(head, nn.Conv2d) and head.bias is not None
             with torch.no_grad():
                 head.weight.mul_(0.1)
                 head.bias.zero_()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As `nn.Module.load_state_dict`; a ValueError for weights with other dilations."""
-        stored, ours = state_dict.get("extraction.dilations"), self.config["dilations"]
-        if stored is not None and stored.tolist() != ours:
-            raise ValueError(f"the weights have dilations {stored.tolist()}, config.json {ours}")
+        """Load weights as `nn.Module.load_state_dict` does, and check their dilations.
+
+        Raises:
+            ValueError: The weights belong to a network with other dilations.
+        """
+        stored = state_dict.get("extraction.dilations")
+        expected = self.config["dilations"]
+        if stored is not None and stored.tolist() != expected:
+            raise ValueError(
+                f"the weights have dilations {stored.tolist()}, config.json {expected}: "
+                "use the config.json that belongs to the weights"
+            )
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def forward(self, lq: Tensor) -> list[Tensor]:
-        """All levels of a batch.
+        """Return the images of all levels.
 
         Args:
             lq: (B,3,H,W), RGB, float in [0, 1]; any H and W from 1 up.
@@ -302,7 +334,7 @@ class HSRNetwork(nn.Module):
         return self._reconstruct(lq, range(len(self.levels)))
 
     def super_resolve(self, lq: Tensor, scale: int) -> Tensor:
-        """One level alone: what the others need and this one does not is never computed.
+        """Return the image of one level, without computing what only other levels need.
 
         Args:
             lq: (B,3,H,W), RGB, float in [0, 1].
@@ -310,10 +342,16 @@ class HSRNetwork(nn.Module):
 
         Returns:
             (B,3,H*scale,W*scale), unclamped; equal to `forward(lq)[levels.index(scale)]`.
+
+        Raises:
+            ValueError: The scale is not one of `levels`.
         """
+        if scale not in self.levels:
+            raise ValueError(f"scale must be one of the levels {self.levels}, not {scale!r}")
         return self._reconstruct(lq, [self.levels.index(scale)])[0]
 
     def _reconstruct(self, lq: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Return the images of the levels with the ascending indices `wanted`."""
         residuals = self.reconstruction(self.fusion(self.extraction(lq)), wanted)
         images = []
         for index, residual in zip(wanted, residuals, strict=True):
@@ -322,23 +360,22 @@ class HSRNetwork(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Radius, in input pixels, of what the last level's output depends on; exact.
+        """Exact radius, in input pixels, of the area that an output pixel depends on.
 
-        A pixel of the last level that lies inside input pixel (y, x) depends on input pixels
-        y - radius to y + radius and x - radius to x + radius, and on nothing else.
+        A pixel of the last level inside input pixel (y, x) depends on the input pixels from
+        y - radius to y + radius and from x - radius to x + radius, and on no others.
         """
-        branches = [
-            sum(_radius(conv) for conv in branch.convs)  # pyright: ignore
-            for branch in self.extraction.branches
-        ]
+        branches = []
+        for branch in self.extraction.branches:
+            assert isinstance(branch, Branch)
+            branches.append(sum(_radius(conv) for conv in branch.convs))
         features = max(branches) + _radius(self.fusion.conv2) + _radius(self.fusion.conv3)
 
-        # From the last image down to the fused features, as an interval of pixels: those of the
-        # last level in one input pixel, then what each convolution and pixel shuffle before reads.
+        # Walk back from the pixels of the last level inside one input pixel to the fused features.
+        # At each step, (low, high) is the interval of pixels that was read.
         reconstruction = self.reconstruction
-        low, high = 0, self.scale - 1
         head = _radius(reconstruction.heads[-1])
-        low, high = low - head, high + head
+        low, high = -head, self.scale - 1 + head
         for upsampler in reversed(reconstruction.upsamplers):
             assert isinstance(upsampler, Upsampler)
             radius = _radius(upsampler.conv)
@@ -347,6 +384,6 @@ class HSRNetwork(nn.Module):
 
 
 def _radius(conv: nn.Module) -> int:
-    """Pixels on each side that a convolution reads."""
+    """Return how many pixels a convolution reads on each side."""
     assert isinstance(conv, nn.Conv2d)
     return conv.dilation[0] * (conv.kernel_size[0] // 2)

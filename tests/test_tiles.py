@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsr_hub import HSRNet
-from hsr_hub.inference import Tile, TileEngine, fit_size, split, tiling, upscale
+from hsr_hub.inference import Tile, TileEngine, fit_size, memory, split, upscale
 from tests.conftest import random_model
 
 
@@ -23,7 +23,7 @@ def image(rng) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
     yield
-    tiling._largest_tile_that_fit.clear()
+    memory._largest_tile_that_fit.clear()
 
 
 @given(
@@ -85,7 +85,7 @@ def test_memory_that_runs_out_among_many_tiles_halves_once(model, image, monkeyp
     # Once in each of the two types, however many tiles were still to come.
     assert sum(size > 18 for size in sizes) == 1
     assert sum(9 < size <= 18 for size in sizes) <= 2
-    assert [*tiling._largest_tile_that_fit[model].values()] == [8]
+    assert [*memory._largest_tile_that_fit[model].values()] == [8]
 
 
 def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
@@ -95,7 +95,7 @@ def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
     monkeypatch.setattr(HSRNet, "super_resolve", no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         model.upscale(image)
-    assert not tiling._largest_tile_that_fit.get(model)  # a later picture may find more room
+    assert not memory._largest_tile_that_fit.get(model)  # a later picture may find more room
 
 
 def test_other_errors_are_not_taken_for_memory(model, image, monkeypatch):

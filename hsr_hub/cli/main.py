@@ -16,7 +16,7 @@ from hsr_hub import HSRNet, __version__
 from hsr_hub.hub import DEFAULT_MODEL, GPU_MODEL, default_model, publish_space
 from hsr_hub.hub import publish_model as publish
 from hsr_hub.images import WRITE_FORMATS, atomic_write
-from hsr_hub.inference import Options, best_device, own_share, plan, upscale_files
+from hsr_hub.inference import FileOptions, best_device, own_share, plan, upscale_files
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--max-megapixels",
         type=float,
-        default=Options.max_megapixels,
+        default=FileOptions.max_megapixels,
         help="refuse pictures and results beyond this many (default: %(default)s)",
     )
 
@@ -140,7 +140,9 @@ def _upscale(args: argparse.Namespace) -> int:
         raise ValueError(f"--quality must be between 1 and 100, not {args.quality}")
     if (args.width or args.height) and (args.scale or args.size or args.longest):
         raise ValueError("--width and --height stand alone: leave out --scale, --size, --longest")
-    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    options = FileOptions(
+        **{field.name: getattr(args, field.name) for field in fields(FileOptions)}
+    )
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     everyone = None
     if several:

@@ -1,16 +1,20 @@
-"""A network over an image of any size."""
+"""Apply a network to images of any size: sizes, devices, tiles, and many files at once."""
 
 from hsr_hub.inference.device import best_device, choose_dtype
-from hsr_hub.inference.files import Options, own_share, plan, upscale_files
+from hsr_hub.inference.files import FileTask, own_share, plan, upscale_files
+from hsr_hub.inference.memory import default_tile_size
+from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.resize import fill_transparent
 from hsr_hub.inference.sizes import choose_level, fit_size, target_size
-from hsr_hub.inference.tiling import Tile, TileEngine, default_tile_size, split
+from hsr_hub.inference.tiling import Tile, TileEngine, split
 from hsr_hub.inference.upscale import upscale, upscale_image
 
 __all__ = [
-    "Options",
+    "FileOptions",
+    "FileTask",
     "Tile",
     "TileEngine",
+    "UpscaleOptions",
     "best_device",
     "choose_dtype",
     "choose_level",

@@ -1,4 +1,4 @@
-"""Many picture files at once: which goes where, and decoding and encoding beside the computing."""
+"""Upscale many files: choose the output files, and read and write while the network computes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 from tqdm.auto import tqdm
@@ -27,237 +27,217 @@ from hsr_hub.images import (
     read_image,
     write_image,
 )
-from hsr_hub.inference.sizes import fit_size, target_size
+from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.upscale import upscale_image
-
-if TYPE_CHECKING:
-    from hsr_hub.network import HSRNetwork
+from hsr_hub.network import HSRNetwork
 
 
-class Job(NamedTuple):
-    """A picture, and the file that its result goes to."""
+class FileTask(NamedTuple):
+    """An image file, and the output file of its result."""
 
     source: Path
     target: Path
 
 
-@dataclass(frozen=True)
-class Options:
-    """What is wanted of every picture; the flags of `hsr-hub upscale`."""
+def plan(
+    inputs: Sequence[Path], output: Path, label: str, format: str | None = None
+) -> list[FileTask]:
+    """Choose the output file of every image.
 
-    scale: float | None = None
-    size: tuple[int, int] | None = None
-    width: int | None = None
-    height: int | None = None
-    longest: int | None = None
-    tile_size: int | None = None
-    dtype: str | None = None
-    format: str | None = None
-    quality: int | None = None
-    strip_metadata: bool = False
-    max_megapixels: float = 400
-
-    def label(self, scale: int) -> str:
-        """What the name of a result says of its size, for a model of that scale."""
-        if self.size:
-            return f"{self.size[0]}x{self.size[1]}"
-        for side, letter in ((self.width, "w"), (self.height, "h"), (self.longest, "px")):
-            if side:
-                return f"{side}{letter}"
-        return f"{self.scale or scale:g}x"
-
-    def target_size(self, source: tuple[int, int], scale: int) -> tuple[int, int]:
-        """(width, height) of the result.
-
-        Raises:
-            ValueError: It has more pixels than the limit.
-        """
-        if self.width or self.height or self.longest:
-            target = fit_size(source, width=self.width, height=self.height, longest=self.longest)
-        else:
-            target = target_size(source, scale=self.scale, size=self.size, default=scale)
-        if target[0] * target[1] > self.max_megapixels * 1e6:
-            raise ValueError(
-                f"the result would have {target[0]}x{target[1]} pixels, more than "
-                f"{self.max_megapixels:g} megapixels: choose a smaller size, or raise "
-                "--max-megapixels"
-            )
-        return target
-
-
-def plan(inputs: Sequence[Path], output: Path, label: str, format: str | None = None) -> list[Job]:
-    """Each source with the file for its result: `output`, or NAME-{label}.png in it.
+    Args:
+        inputs: Image files, or folders that are searched for images.
+        output: A file if there is one image, else a folder. It gets NAME-{label}.{format}, in the
+            same tree of folders as the inputs.
+        label: Part of the output names.
+        format: Suffix of the output format, by default "png" in a folder.
 
     Raises:
-        ValueError: A result would take a source's place, or the output is no folder and must be.
+        ValueError: A result would replace an image of the inputs, or the output must be a folder.
     """
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
         choose_format(output, format)
         if output.resolve() == inputs[0].resolve():
-            raise ValueError(f"{output} would take the place of the picture itself")
-        return [Job(inputs[0], output)]
+            raise ValueError(f"{output} would replace the image itself: choose another output")
+        return [FileTask(inputs[0], output)]
     suffix = (format or "png").lower()
     choose_format(output, suffix)
     if output.is_file() or output.suffix[1:].lower() in WRITE_FORMATS:
-        raise ValueError(f"several pictures need a folder; {output} is named as a file")
-    places: list[tuple[Path, Path]] = []
+        raise ValueError(f"several images need a folder as output, and {output} is a file")
+    sources: list[tuple[Path, Path]] = []  # image, folder of its result inside the output
     for entry in inputs:
-        if entry.is_dir() and entry.resolve() == output.resolve():
-            raise ValueError(
-                f"results in {output} would mix with the pictures: name another folder"
-            )
-        # The folder's tree is kept.
-        places += [
-            (source, source.relative_to(entry).parent if entry.is_dir() else Path())
-            for source in _pictures(entry, output)
-        ]
-    names = _names(places)
-    jobs = [
-        Job(source, output / place / f"{name}-{label}.{suffix}")
-        for (source, place), name in zip(places, names, strict=True)
+        if not entry.is_dir():
+            sources.append((entry, Path()))
+            continue
+        if entry.resolve() == output.resolve():
+            raise ValueError(f"results in {output} would mix with the images: use another folder")
+        images = _find_images(entry, output)
+        sources += [(image, image.relative_to(entry).parent) for image in images]
+    tasks = [
+        FileTask(source, output / folder / f"{name}-{label}.{suffix}")
+        for (source, folder), name in zip(sources, _unique_names(sources), strict=True)
     ]
-    sources = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if job.target.resolve() in sources:
+    originals = {task.source.resolve() for task in tasks}
+    for task in tasks:
+        if task.target.resolve() in originals:
             raise ValueError(
-                f"{job.target} would take the place of a picture that is to be enlarged"
+                f"{task.target} would replace an image of the inputs: use another folder"
             )
-    return jobs
+    return tasks
 
 
-def _names(places: list[tuple[Path, Path]]) -> list[str]:
-    """A name for each source in its place, which no other has.
+def _unique_names(sources: list[tuple[Path, Path]]) -> list[str]:
+    """Return a name for each image that is unique in its output folder.
 
-    Where pictures are called the same, all of them get what tells them apart, so that a picture
-    that is added later never takes the name of another's earlier result.
+    If several images have the same name, all of them get their suffix, and then a hash of their
+    path. So an image that is added later never takes the name of another image's earlier result.
     """
-    names = [source.stem for source, _ in places]
-    for tell in (lambda s: s.suffix[1:].lower(), lambda s: _digest(str(s.resolve()))):
+    names = [source.stem for source, _ in sources]
+    for distinction in (
+        lambda source: source.suffix[1:].lower(),
+        lambda source: hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:6],
+    ):
+        # Some file systems ignore case.
         keys = [
-            str(place / name).casefold() for (_, place), name in zip(places, names, strict=True)
+            str(folder / name).casefold() for (_, folder), name in zip(sources, names, strict=True)
         ]
         counts = Counter(keys)
         names = [
-            f"{name}-{tell(source)}" if counts[key] > 1 else name
-            for (source, _), name, key in zip(places, names, keys, strict=True)
+            f"{name}-{distinction(source)}" if counts[key] > 1 else name
+            for (source, _), name, key in zip(sources, names, keys, strict=True)
         ]
     return names
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
-
-
-def _pictures(entry: Path, output: Path) -> list[Path]:
-    """The entry itself, or the pictures below it without hidden ones and earlier results."""
-    if not entry.is_dir():
-        return [entry]
-    earlier = output.resolve()
+def _find_images(folder: Path, output: Path) -> list[Path]:
+    """Return the images of a folder and its sub-folders, without hidden ones and old results."""
+    old_results = output.resolve()
     return sorted(
         path
-        for path in entry.rglob("*")
+        for path in folder.rglob("*")
         if path.suffix.lower() in READ_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(entry).parts)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
-        and earlier not in path.resolve().parents
+        and old_results not in path.resolve().parents
     )
 
 
-def own_share(jobs: list[Job]) -> list[Job]:
-    """This process's part of the jobs, where a launcher started several (`accelerate launch`)."""
-    rank, processes = (int(os.environ.get(name, v)) for name, v in (("RANK", 0), ("WORLD_SIZE", 1)))
-    return jobs[rank::processes]
+def own_share(tasks: list[FileTask]) -> list[FileTask]:
+    """Return the tasks of this process, if a launcher such as `accelerate launch` has several."""
+    rank = int(os.environ.get("RANK", 0))
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    return tasks[rank::processes]
 
 
-def upscale_files(model: HSRNetwork, jobs: Sequence[Job], options: Options) -> int:
-    """Read, enlarge, write; the next picture is decoded and the last one encoded meanwhile.
+def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOptions) -> int:
+    """Upscale files with a progress bar; a file that fails is reported and skipped.
 
-    A picture that fails is named and skipped.
+    While the network computes an image, the next one is read and the previous one is written.
 
     Returns:
-        How many failed.
+        The number of files that failed.
     """
-    # Pillow has a limit of its own, for all that is opened in this process; ours is judged first.
+    # Pillow's own limit holds for the whole process; `max_megapixels` replaces it.
     Image.MAX_IMAGE_PIXELS = None
-    warnings.simplefilter("always", ImageWarning)
-    warnings.showwarning = lambda message, *_, **__: tqdm.write(f"hsr-hub: {message}", sys.stderr)
     failures = 0
-
-    def failed(job: Job, error: BaseException) -> None:
-        nonlocal failures
-        failures += 1
-        reason = str(error) or type(error).__name__
-        named = reason if job.source.name in reason else f"{job.source}: {reason}"
-        tqdm.write(f"hsr-hub: skipped: {named}", file=sys.stderr)
-
-    def written(job: Job, result: ImageData, writing: Future[None]) -> None:
-        try:
-            writing.result()
-        except Exception as error:
-            failed(job, error)
-        else:
-            tqdm.write(f"{job.target} {result.size[0]}x{result.size[1]}")
-        bar.update()
-
     with (
-        tqdm(total=len(jobs), unit="picture", disable=None) as bar,
+        _warnings_above_the_bar(),
+        tqdm(total=len(tasks), unit="image", disable=None) as bar,
         ThreadPoolExecutor(1) as writer,
     ):
-        writing: tuple[Job, ImageData, Future[None]] | None = None
-        for job, reading in _read_ahead(jobs, options):
-            bar.set_description(job.source.name)
+
+        def finish(task: FileTask, size: tuple[int, int], writing: Future[None]) -> None:
+            """Wait until a result is written, and report it."""
+            nonlocal failures
             try:
-                result = _upscale(model, job, reading.result(), options)
-            except Exception as error:  # whatever one picture causes, the next may go well
-                failed(job, error)
+                writing.result()
+            except Exception as error:
+                failures += 1
+                _report_failure(task, error)
+            else:
+                tqdm.write(f"{task.target} {size[0]}x{size[1]}")
+            bar.update()
+
+        previous: tuple[FileTask, tuple[int, int], Future[None]] | None = None
+        for task, reading in _read_ahead(tasks, options):
+            bar.set_description(task.source.name)
+            try:
+                result = _upscale(model, task, reading.result(), options)
+            except Exception as error:  # the next image may be fine
+                failures += 1
+                _report_failure(task, error)
                 bar.update()
                 continue
-            if writing is not None:
-                written(*writing)
-            writing = job, result, writer.submit(_write, result, job.target, options)
-        if writing is not None:
-            written(*writing)
+            if previous is not None:
+                finish(*previous)
+            writing = writer.submit(_write, result, task.target, options)
+            previous = task, result.size, writing
+        if previous is not None:
+            finish(*previous)
     return failures
 
 
-def _read_ahead(jobs: Sequence[Job], options: Options) -> Iterator[tuple[Job, Future[ImageData]]]:
-    """The jobs with their pictures, of which one more is decoded meanwhile."""
+@contextmanager
+def _warnings_above_the_bar() -> Iterator[None]:
+    """Print every `ImageWarning` without breaking the progress bar."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ImageWarning)
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(
+            f"hsr-hub: {message}", sys.stderr
+        )
+        yield
+
+
+def _report_failure(task: FileTask, error: Exception) -> None:
+    reason = str(error) or type(error).__name__
+    if task.source.name not in reason:
+        reason = f"{task.source}: {reason}"
+    tqdm.write(f"hsr-hub: skipped: {reason}", file=sys.stderr)
+
+
+def _read_ahead(
+    tasks: Sequence[FileTask], options: FileOptions
+) -> Iterator[tuple[FileTask, Future[ImageData]]]:
+    """Yield every task with its image, while the image of the next task is read."""
+    max_pixels = int(options.max_megapixels * 1e6)
     with ThreadPoolExecutor(1) as reader:
 
-        def read(job: Job) -> Future[ImageData]:
-            limit = int(options.max_megapixels * 1e6)
-            return reader.submit(read_image, job.source, max_pixels=limit)
+        def read(task: FileTask) -> tuple[FileTask, Future[ImageData]]:
+            return task, reader.submit(read_image, task.source, max_pixels=max_pixels)
 
-        upcoming = read(jobs[0]) if jobs else None
-        for number, job in enumerate(jobs, 1):
-            reading, upcoming = upcoming, read(jobs[number]) if number < len(jobs) else None
-            assert reading is not None
-            yield job, reading
+        current = None
+        for task in tasks:
+            following = read(task)
+            if current is not None:
+                yield current
+            current = following
+        if current is not None:
+            yield current
 
 
-def _upscale(model: HSRNetwork, job: Job, picture: ImageData, options: Options) -> ImageData:
-    target = options.target_size(picture.size, model.scale)
-    prepare_folder(job.target)
+def _upscale(
+    model: HSRNetwork, task: FileTask, image: ImageData, options: FileOptions
+) -> ImageData:
+    """Upscale one image, with a progress bar for its tiles."""
+    target = options.target_size(image.size, model.scale)
+    prepare_folder(task.target)
     tqdm.write(
-        f"{job.source.name}: {picture.size[0]}x{picture.size[1]} to {target[0]}x{target[1]}",
+        f"{task.source.name}: {image.size[0]}x{image.size[1]} to {target[0]}x{target[1]}",
         file=sys.stderr,
     )
-    with tqdm(desc="tiles", leave=False, disable=None, position=1) as tiles:
+    with tqdm(desc="tiles", leave=False, disable=None, position=1) as bar:
 
         def show(done: int, total: int) -> None:
-            tiles.total = total
-            tiles.update(done - tiles.n)
+            bar.total = total
+            bar.update(done - bar.n)
 
-        return upscale_image(
-            *(model, picture),
-            size=target,
-            tile_size=options.tile_size,
-            dtype=options.dtype,
-            progress=show,
+        exact = UpscaleOptions(
+            size=target, tile_size=options.tile_size, device=options.device, dtype=options.dtype
         )
+        return upscale_image(model, image, exact, progress=show)
 
 
-def _write(result: ImageData, target: Path, options: Options) -> None:
-    if options.strip_metadata:  # but not the profile: without it the colours would change
+def _write(result: ImageData, target: Path, options: FileOptions) -> None:
+    if options.strip_metadata:
+        # The profile stays, because the colours would change without it.
         result = ImageData(result.array, Metadata(icc_profile=result.metadata.icc_profile))
     write_image(result, target, format=options.format, quality=options.quality)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hsr_hub.images import ImageData, to_image, write_image
-from hsr_hub.inference import choose_level, default_tile_size, upscale_image
+from hsr_hub.inference import UpscaleOptions, choose_level, default_tile_size, upscale_image
 from hsr_hub.webapp import storage, uploads
 from hsr_hub.webapp.eta import Speed
 from hsr_hub.webapp.jobs import EVERY, Job, Jobs, Stopped, Turns
@@ -84,10 +84,9 @@ def compute(
         half = max(SMALLEST_TILE, -(-max(picture.size) // 2))
         tile_size = min(half, default_tile_size(model, level, device))
     return upscale_image(
-        *(model, picture),
-        scale=order.scale,
-        size=order.size,
-        tile_size=tile_size,
+        model,
+        picture,
+        UpscaleOptions(scale=order.scale, size=order.size, tile_size=tile_size),
         progress=after_tile,
         **reports,
     )
