@@ -1,4 +1,4 @@
-"""Files: hostile ones refused in one sentence, orientation and modes right, writes whole."""
+"""Reading and writing image files: damaged ones, orientation, modes, formats, atomic writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsr_hub.images import ImageError, read_pil, save_pil, to_array
+from hsr_hub.images import ImageError, ImageWarning, read_pil, save_pil, to_array, to_rgb
 
 
-def lying_png(width: int, height: int) -> bytes:
-    """A PNG whose header promises more pixels than anyone wants to unpack."""
+def png_with_size(width: int, height: int) -> bytes:
+    """Return a PNG whose header states a size that its data does not have."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -39,9 +39,9 @@ def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
         "text.png": b"this is not an image",
         "empty.jpg": b"",
         "cut.jpg": truncated_jpeg(small_photo),
-        "bomb.png": lying_png(50_000, 50_000),
-        "large.png": lying_png(10_000, 10_000),
-        "nodata.png": lying_png(100, 100),
+        "bomb.png": png_with_size(50_000, 50_000),
+        "large.png": png_with_size(10_000, 10_000),
+        "nodata.png": png_with_size(100, 100),
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -59,7 +59,7 @@ def hostile(tmp_path: Path, small_photo: Image.Image) -> dict[str, Path]:
         ("nodata.png", "damaged or cut off"),
     ],
 )
-def test_hostile_files_get_one_clear_sentence(hostile, name: str, reason: str, recwarn):
+def test_unreadable_file_raises_one_line(hostile, name: str, reason: str, recwarn):
     with pytest.raises(ImageError) as error:
         read_pil(hostile[name])
     message = str(error.value)
@@ -69,7 +69,7 @@ def test_hostile_files_get_one_clear_sentence(hostile, name: str, reason: str, r
     assert not recwarn.list
 
 
-def test_missing_file_is_named(tmp_path: Path):
+def test_error_names_a_missing_file(tmp_path: Path):
     with pytest.raises(ImageError, match=r"gone\.png"):
         read_pil(tmp_path / "gone.png")
 
@@ -87,27 +87,27 @@ def test_orientation_is_applied(tmp_path: Path, small_photo: Image.Image):
     ("mode", "plain"),
     [("1", "L"), ("L", "L"), ("LA", "LA"), ("P", "RGB"), ("RGB", "RGB"), ("RGBA", "RGBA")],
 )
-def test_modes(tmp_path: Path, small_photo: Image.Image, mode: str, plain: str):
-    small_photo.convert(mode).save(tmp_path / "picture.png")
-    assert read_pil(tmp_path / "picture.png").mode == plain
+def test_modes_are_normalized(tmp_path: Path, small_photo: Image.Image, mode: str, plain: str):
+    small_photo.convert(mode).save(tmp_path / "image.png")
+    assert read_pil(tmp_path / "image.png").mode == plain
 
 
 @pytest.mark.parametrize(("mode", "plain"), [("L", "LA"), ("1", "LA"), ("RGB", "RGBA")])
 def test_transparent_colour_becomes_alpha(tmp_path, small_photo, mode: str, plain: str):
     key = (0, 0, 0) if mode == "RGB" else 0
     small_photo.convert(mode).save(tmp_path / "keyed.png", transparency=key)
-    picture = read_pil(tmp_path / "keyed.png")
-    assert picture.mode == plain
-    assert "transparency" not in picture.info
+    image = read_pil(tmp_path / "keyed.png")
+    assert image.mode == plain
+    assert "transparency" not in image.info
 
 
-def test_sixteen_bit_grey_with_a_transparent_value_is_not_ruined(tmp_path: Path):
+def test_sixteen_bit_grey_with_a_transparent_value_is_kept(tmp_path: Path):
     grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(grey).save(tmp_path / "deep.png", transparency=5000)
     assert np.array_equal(to_array(read_pil(tmp_path / "deep.png")), grey)
 
 
-def test_grey_without_a_known_range_is_refused(tmp_path: Path):
+def test_grey_of_unknown_range_is_refused(tmp_path: Path):
     for name, values in (
         ("f.tif", np.array([[0.5]], np.float32)),
         ("i.tif", np.array([[70000]], np.int32)),
@@ -117,33 +117,32 @@ def test_grey_without_a_known_range_is_refused(tmp_path: Path):
             read_pil(tmp_path / name)
 
 
-def test_sixteen_bits_become_eight_for_metrics_and_training(tmp_path: Path):
-    from hsr_hub.training.data import read_rgb
-
+def test_to_rgb_rounds_sixteen_bits_to_eight(tmp_path: Path):
     Image.fromarray(np.full((2, 2), 20_000, np.uint16)).save(tmp_path / "deep.png")
-    assert read_rgb(tmp_path / "deep.png").tolist() == [[[78, 78, 78]] * 2] * 2
+    rgb = to_rgb(read_pil(tmp_path / "deep.png"))
+    assert np.asarray(rgb).tolist() == [[[78, 78, 78]] * 2] * 2
 
 
-def test_broken_metadata_do_not_condemn_a_sound_picture(tmp_path: Path, small_photo, recwarn):
+def test_broken_metadata_is_ignored(tmp_path: Path, small_photo, recwarn):
     for suffix in ("png", "jpg"):
         small_photo.save(tmp_path / f"odd.{suffix}", exif=b"Exif\0\0garbage garbage", quality=95)
         assert read_pil(tmp_path / f"odd.{suffix}").size == small_photo.size
     assert not recwarn.list
 
 
-def test_only_the_promised_formats_are_decoded(tmp_path: Path, small_photo: Image.Image):
+def test_other_formats_are_not_decoded(tmp_path: Path, small_photo: Image.Image):
     small_photo.save(tmp_path / "script.eps")
     (tmp_path / "script.eps").rename(tmp_path / "script.png")
     with pytest.raises(ImageError, match=r"script\.png is not an image"):
         read_pil(tmp_path / "script.png")
 
 
-def test_a_format_too_small_for_the_picture_is_an_error(tmp_path: Path):
+def test_image_beyond_a_formats_limit_is_an_error(tmp_path: Path):
     with pytest.raises(ImageError, match=r"wide\.webp"):
         save_pil(Image.new("L", (20_000, 1)), tmp_path / "wide.webp")
 
 
-def test_a_link_is_written_through(tmp_path: Path, small_photo: Image.Image):
+def test_symbolic_link_is_kept_on_writing(tmp_path: Path, small_photo: Image.Image):
     (tmp_path / "real").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "real" / "out.png")
     save_pil(small_photo, tmp_path / "link.png")
@@ -156,21 +155,22 @@ def test_transparent_palette_becomes_rgba(tmp_path: Path, small_photo: Image.Ima
     assert read_pil(tmp_path / "palette.png").mode == "RGBA"
 
 
-def test_cmyk_and_sixteen_bit_grey(tmp_path: Path, small_photo: Image.Image):
+def test_cmyk_becomes_rgb_and_sixteen_bit_grey_is_kept(tmp_path: Path, small_photo: Image.Image):
     small_photo.convert("CMYK").save(tmp_path / "print.jpg")
-    assert read_pil(tmp_path / "print.jpg").mode == "RGB"
+    with pytest.warns(ImageWarning, match="CMYK converted"):
+        assert read_pil(tmp_path / "print.jpg").mode == "RGB"
     grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(grey).save(tmp_path / "deep.png")
     assert np.array_equal(to_array(read_pil(tmp_path / "deep.png")), grey)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp"])
-def test_lossless_formats_lose_nothing(tmp_path: Path, small_photo: Image.Image, suffix: str):
+def test_lossless_formats_keep_the_pixels(tmp_path: Path, small_photo: Image.Image, suffix: str):
     save_pil(small_photo, tmp_path / f"out{suffix}")
     assert np.array_equal(np.asarray(read_pil(tmp_path / f"out{suffix}")), np.asarray(small_photo))
 
 
-def test_jpeg_lays_transparency_on_white(tmp_path: Path):
+def test_jpeg_puts_transparency_on_white(tmp_path: Path):
     save_pil(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), tmp_path / "out.jpg")
     assert np.asarray(read_pil(tmp_path / "out.jpg")).min() > 250
 

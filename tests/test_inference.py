@@ -1,7 +1,8 @@
-"""`upscale`: exact tiles, every shape, dtype and size, grey and alpha right."""
+"""upscale: exact tiles, all shapes, dtypes and sizes, grey and alpha."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from hsr_hub import HSRNet
 from hsr_hub.inference import choose_level, fill_transparent, target_size
 from tests.conftest import random_model
 
-SMALL = {
-    "kernel_sizes": [3, 5],
-    "widths": [4, 4],
-    "fusion_width": 4,
-    "reconstruction_widths": [4, 4],
-}
+
+@cache
+def small_model() -> HSRNet:
+    """A network with a small receptive field, so that margins cost little."""
+    return random_model(
+        kernel_sizes=[1, 3],
+        widths=[4, 4],
+        dilations=[2, 1, 1],
+        fusion_width=4,
+        reconstruction_widths=[4, 4],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +37,13 @@ def shipped() -> HSRNet:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    height=st.integers(1, 70),
-    width=st.integers(1, 70),
-    tile_size=st.integers(3, 80),
+    height=st.integers(1, 48),
+    width=st.integers(1, 48),
+    tile_size=st.integers(4, 56),
     level=st.sampled_from([1, 2, 4]),
 )
 def test_tiled_equals_untiled(height, width, tile_size, level):
-    model = random_model(**SMALL)
+    model = small_model()
     image = np.random.default_rng(height).random((height, width, 3), dtype=np.float32)
     with torch.no_grad():
         whole = model.super_resolve(torch.from_numpy(image).permute(2, 0, 1)[None], level)
@@ -48,7 +54,7 @@ def test_tiled_equals_untiled(height, width, tile_size, level):
 
 
 def shifting_model() -> HSRNet:
-    """Every convolution looks at the left end of its kernel alone: at the farthest pixel."""
+    """A network in which every convolution reads only the leftmost pixel of its kernel."""
     model = HSRNet(kernel_sizes=[3, 5], widths=[2, 2], fusion_width=2, reconstruction_widths=[2, 2])
     with torch.no_grad():
         for module in model.modules():
@@ -59,8 +65,8 @@ def shifting_model() -> HSRNet:
     return model.eval()
 
 
-def test_a_margin_one_pixel_smaller_would_show(monkeypatch):
-    """The tiles' margin is not only enough, it is needed: exactness has no other cause."""
+def test_margin_is_not_larger_than_needed(monkeypatch):
+    """The margin is as small as it can be; with one pixel less, tiles are not exact."""
     model = shifting_model()
     image = np.random.default_rng(0).random((3, 90, 3), dtype=np.float32) / 64
     whole = model.upscale(image, tile_size=100)
@@ -69,7 +75,7 @@ def test_a_margin_one_pixel_smaller_would_show(monkeypatch):
     assert np.abs(model.upscale(image, tile_size=40) - whole).max() > 1e-4
 
 
-def test_tiles_are_really_tiles(model: HSRNet):
+def test_progress_counts_the_tiles(model: HSRNet):
     image = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
     seen: list[tuple[int, int]] = []
     whole = model.upscale(image, tile_size=100)
@@ -105,20 +111,20 @@ def test_arrays_of_every_shape_and_dtype(model: HSRNet, shape, dtype, rng):
 def test_sixteen_bits_are_kept(shipped: HSRNet, small_photo: Image.Image):
     eight = np.asarray(small_photo)
     fine = shipped.upscale(eight.astype(np.uint16) * 257).astype(np.float64) / 257
-    assert len(np.unique(np.round(fine % 1, 3))) > 50  # not eight bits spread out
+    assert len(np.unique(np.round(fine % 1, 3))) > 50  # values between the 8-bit steps
     assert np.abs(fine - shipped.upscale(eight, dtype="float32")).max() <= 0.5 + 2e-3
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_short_types_stay_within_a_step(shipped: HSRNet, small_photo: Image.Image, dtype):
+def test_sixteen_bit_types_are_close_to_float32(shipped: HSRNet, small_photo: Image.Image, dtype):
     exact = np.asarray(shipped.upscale(small_photo, dtype="float32")).astype(int)
     short = np.asarray(shipped.upscale(small_photo, dtype=dtype)).astype(int)
     assert np.abs(short - exact).mean() < 0.2
-    tiled = np.asarray(shipped.upscale(small_photo, dtype=dtype, tile_size=20)).astype(int)
+    tiled = np.asarray(shipped.upscale(small_photo, dtype=dtype, tile_size=40)).astype(int)
     assert np.abs(short - tiled).max() <= 1
 
 
-def test_the_default_type_is_safe(shipped: HSRNet, small_photo: Image.Image):
+def test_default_dtype_is_close_to_float32(shipped: HSRNet, small_photo: Image.Image):
     eight = np.asarray(small_photo)
     for image in (eight / 255.0, eight.astype(np.uint16) * 257):
         assert np.array_equal(shipped.upscale(image), shipped.upscale(image, dtype="float32"))
@@ -127,7 +133,7 @@ def test_the_default_type_is_safe(shipped: HSRNet, small_photo: Image.Image):
     assert np.abs(difference).mean() < 0.2
 
 
-def test_pil_modes(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
+def test_pil_modes_are_kept(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
     for mode, expected in (
         ("RGB", "RGB"),
         ("L", "L"),
@@ -145,7 +151,7 @@ def test_pil_modes(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
     assert np.array_equal(np.asarray(from_path), model.upscale(np.asarray(small_photo)))
 
 
-def test_grey_is_the_same_as_grey_rgb(shipped: HSRNet, small_photo: Image.Image):
+def test_grey_equals_grey_as_rgb(shipped: HSRNet, small_photo: Image.Image):
     grey = np.asarray(small_photo.convert("L"))
     as_rgb = shipped.upscale(np.repeat(grey[:, :, None], 3, axis=2))
     difference = shipped.upscale(grey).astype(float) - as_rgb.mean(axis=2)
@@ -159,7 +165,7 @@ def test_opaque_alpha_changes_nothing(shipped: HSRNet, small_photo: Image.Image)
 
 
 def test_colours_under_transparency_do_not_bleed(shipped: HSRNet):
-    """A red disc cut out of black: every visible pixel of the result stays red."""
+    """All visible pixels of a red disc on transparent black stay red."""
     y, x = np.mgrid[:40, :40]
     inside = (y - 20) ** 2 + (x - 20) ** 2 < 200
     image = np.zeros((40, 40, 4), np.uint8)
@@ -167,12 +173,12 @@ def test_colours_under_transparency_do_not_bleed(shipped: HSRNet):
     result = shipped.upscale(image).astype(int)
     visible = result[result[:, :, 3] > 0]
     assert np.abs(visible[:, :3] - (220, 30, 30)).max() <= 3
-    # Alpha does not ring: far from the edge it is exactly what it was.
+    # Alpha does not ring: it is unchanged away from the edge.
     assert set(np.unique(result[76:84, 76:84, 3])) == {255}
     assert set(np.unique(result[:20, :20, 3])) == {0}
 
 
-def test_fill_transparent_leaves_the_visible_alone(rng):
+def test_fill_transparent_keeps_visible_pixels(rng):
     colour = rng.integers(0, 256, (17, 9, 3), dtype=np.uint8)
     alpha = (rng.random((17, 9, 1)) > 0.5).astype(np.uint8) * 255
     filled = fill_transparent(colour, alpha)
@@ -180,7 +186,7 @@ def test_fill_transparent_leaves_the_visible_alone(rng):
     assert np.array_equal(filled[alpha[:, :, 0] > 0], colour[alpha[:, :, 0] > 0])
 
 
-def test_progress_can_stop_the_work(model: HSRNet, small_photo: Image.Image):
+def test_error_in_progress_stops_the_work(model: HSRNet, small_photo: Image.Image):
     calls: list[int] = []
 
     def stop(done: int, total: int) -> None:
@@ -212,20 +218,19 @@ def test_progress_can_stop_the_work(model: HSRNet, small_photo: Image.Image):
         (np.zeros((4, 4), np.uint8), {"size": (10**11, 3)}, ValueError, "GB"),
     ],
 )
-def test_wrong_arguments_are_named(model: HSRNet, image, options, error, named):
+def test_error_names_the_wrong_argument(model: HSRNet, image, options, error, named):
     with pytest.raises(error, match=named):
         model.upscale(image, **options)
 
 
-def test_levels_and_sizes():
+def test_target_size_and_level():
     assert target_size((10, 7), scale=1.7) == (17, 12)
     assert target_size((1, 1), scale=0.1) == (1, 1)
-    assert [choose_level([1, 2, 4], (10, 10), (s, s)) for s in (5, 10, 11, 20, 21, 90)] == [
-        *(1, 1, 2, 2, 4, 4)
-    ]
+    chosen = [choose_level([1, 2, 4], (10, 10), (s, s)) for s in (5, 10, 11, 20, 21, 90)]
+    assert chosen == [1, 1, 2, 2, 4, 4]
 
 
-def test_a_level_asked_for_is_that_level(model: HSRNet, small_photo: Image.Image):
+def test_scale_of_a_level_gives_that_level(model: HSRNet, small_photo: Image.Image):
     lq = torch.from_numpy(np.asarray(small_photo).copy()).permute(2, 0, 1)[None] / 255
     for index, level in enumerate(model.levels):
         with torch.no_grad():
@@ -235,20 +240,18 @@ def test_a_level_asked_for_is_that_level(model: HSRNet, small_photo: Image.Image
 
 
 def test_colour_profile_is_kept(model: HSRNet, small_photo: Image.Image, tmp_path: Path):
-    from PIL import ImageCms
-
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     small_photo.save(tmp_path / "photo.png", icc_profile=profile)
     assert model.upscale(tmp_path / "photo.png").info["icc_profile"] == profile
 
 
-def test_profile_of_other_channels_is_dropped(model: HSRNet, small_photo: Image.Image):
+def test_cmyk_profile_is_dropped(model: HSRNet, small_photo: Image.Image):
     image = small_photo.convert("CMYK")
     image.info["icc_profile"] = bytes(16) + b"CMYK" + bytes(200)
     assert "icc_profile" not in model.upscale(image).info
 
 
-def test_an_opened_photo_is_turned_upright_too(model: HSRNet, small_photo, tmp_path: Path):
+def test_pil_image_is_turned_upright(model: HSRNet, small_photo, tmp_path: Path):
     exif = Image.Exif()
     exif[274] = 6
     small_photo.save(tmp_path / "turned.jpg", exif=exif)
@@ -259,7 +262,7 @@ def test_an_opened_photo_is_turned_upright_too(model: HSRNet, small_photo, tmp_p
     assert np.array_equal(np.asarray(from_image), np.asarray(from_path))
 
 
-def test_big_endian_read_only_and_resized_arrays(model: HSRNet, rng):
+def test_big_endian_and_read_only_arrays(model: HSRNet, rng):
     image = rng.integers(0, 65536, (6, 5), dtype=np.uint16)
     swapped = image.astype(">u2")
     swapped.flags.writeable = False
@@ -269,7 +272,7 @@ def test_big_endian_read_only_and_resized_arrays(model: HSRNet, rng):
     assert model.upscale(np.zeros((6, 5, 3), np.uint8), scale=1.7).flags.writeable
 
 
-def test_faint_colours_survive_an_odd_scale(shipped: HSRNet):
+def test_nearly_transparent_colours_survive_lanczos(shipped: HSRNet):
     image = np.zeros((24, 24, 4), np.uint8)
     image[:] = (220, 30, 30, 2)
     image[8:16, 8:16, 3] = 255
@@ -277,7 +280,7 @@ def test_faint_colours_survive_an_odd_scale(shipped: HSRNet):
     assert np.abs(result[:, :, :3] - (220, 30, 30)).max() <= 3
 
 
-def test_half_precision_weights_work(small_photo: Image.Image, shipped: HSRNet):
+def test_bfloat16_weights_work(small_photo: Image.Image, shipped: HSRNet):
     half = HSRNet.from_pretrained("hsr-lite-x4").to(torch.bfloat16)
     difference = np.asarray(half.upscale(small_photo)).astype(int) - shipped.upscale(small_photo)
     assert np.abs(difference).mean() < 1

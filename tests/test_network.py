@@ -1,15 +1,18 @@
-"""The network has the source's structure, and its promises hold."""
+"""HSRNetwork: structure, levels, receptive field, and its bicubic up-sampling."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from hsr_hub import HSRNet
-from hsr_hub.network import Branch
+from hsr_hub.network import BicubicUpsampling, Branch
 from tests.conftest import random_model
 
 LEVELS = {2: [1, 2], 3: [1, 3], 4: [1, 2, 4], 8: [1, 2, 4, 8]}
@@ -19,7 +22,7 @@ def convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d)]
 
 
-def test_structure_is_the_sources():
+def test_structure_is_that_of_the_patent():
     model = HSRNet()
     kernels = [3, 5, 7]
     assert len(model.extraction.branches) == len(kernels)
@@ -29,14 +32,13 @@ def test_structure_is_the_sources():
         assert {c.kernel_size for c in convs} == {(kernel, kernel)}
         assert [c.dilation[0] > 1 for c in convs] == [False] * 4 + [True] * 3 + [False]
     assert [c.kernel_size[0] for c in convolutions(model.fusion)] == [1, 3, 3]
-    # The first reconstruction branch is a convolution, every later one an up-sampler and one.
+    # The first level has a convolution, every later one an up-sampler and a convolution.
     assert len(model.reconstruction.heads) == len(model.levels) == 3
     assert len(model.reconstruction.upsamplers) == 2
     assert all(c.out_channels == 3 for c in convolutions(model.reconstruction.heads))
 
 
-def test_every_convolution_is_in_the_structure():
-    """Nothing computes beside the structure above."""
+def test_no_convolution_outside_the_structure():
     model = HSRNet()
     assert len(convolutions(model)) == 3 * 8 + 3 + 3 + 2
     assert sum(p.numel() for p in model.parameters()) == sum(
@@ -44,15 +46,15 @@ def test_every_convolution_is_in_the_structure():
     )
 
 
-def test_fusion_sums_first_and_third_output():
+def test_fusion_adds_first_and_third_output():
     fusion = HSRNet().fusion
     features = torch.rand(1, fusion.conv1.in_channels, 5, 4)
     first = fusion.conv1(features)
-    third = fusion.conv3(nn.functional.leaky_relu(fusion.conv2(first), 0.1))
+    third = fusion.conv3(F.leaky_relu(fusion.conv2(first), 0.1))
     torch.testing.assert_close(fusion(features), first + third)
 
 
-def test_branches_run_side_by_side_on_the_input():
+def test_every_branch_reads_the_input():
     model = HSRNet()
     for branch in model.extraction.branches:
         assert isinstance(branch, Branch)
@@ -70,7 +72,7 @@ def test_levels_for_every_scale_and_number_of_branches(scale, kernel_sizes):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_one_level_alone_is_the_same_and_computes_no_more(scale):
+def test_super_resolve_equals_forward_and_skips_other_levels(scale):
     model = random_model(scale=scale, kernel_sizes=[3], widths=[8], fusion_width=8)
     lq = torch.rand(1, 3, 6, 5)
     called: list[str] = []
@@ -89,7 +91,7 @@ def test_untrained_network_is_close_to_bicubic():
     torch.manual_seed(0)
     lq = torch.rand(1, 3, 16, 16)
     model = HSRNet().eval()
-    bicubic = nn.functional.interpolate(lq, scale_factor=4, mode="bicubic")
+    bicubic = F.interpolate(lq, scale_factor=4, mode="bicubic")
     assert (model(lq)[-1] - bicubic).abs().mean() < 0.05
 
 
@@ -100,9 +102,14 @@ def test_untrained_network_is_close_to_bicubic():
     dilations=st.lists(st.integers(1, 4), min_size=3, max_size=3),
 )
 def test_receptive_field_is_exact(scale, kernel_sizes, dilations):
-    """Outside the radius nothing changes; at it, on every side, something does."""
+    """An output pixel depends on pixels at the radius, on every side, and on none outside."""
     model = random_model(
-        scale=scale, kernel_sizes=kernel_sizes, dilations=dilations, fusion_width=4
+        scale=scale,
+        kernel_sizes=kernel_sizes,
+        widths=[2] * len(kernel_sizes),
+        dilations=dilations,
+        fusion_width=2,
+        reconstruction_widths=[2] * (len(LEVELS[scale]) - 1),
     ).double()
     radius = model.receptive_field
     side = 2 * radius + 5
@@ -119,8 +126,8 @@ def test_receptive_field_is_exact(scale, kernel_sizes, dilations):
         assert (reached.min().item(), reached.max().item()) == (-radius, radius)
 
 
-def test_receptive_field_by_changing_pixels(model: HSRNet):
-    """The same without gradients: a changed input pixel reaches as far as the radius says."""
+def test_receptive_field_bounds_a_changed_pixel(model: HSRNet):
+    """A changed input pixel changes output pixels up to the radius, and no others."""
     radius = model.receptive_field
     side = 2 * radius + 7
     torch.manual_seed(0)
@@ -148,29 +155,60 @@ def test_receptive_field_by_changing_pixels(model: HSRNet):
         ({"fusion_width": 0}, "widths"),
     ],
 )
-def test_wrong_arguments_are_named(config, named):
+def test_error_names_the_wrong_argument(config, named):
     with pytest.raises(ValueError, match=named):
         HSRNet(**config)
 
 
-def test_interpolate(model: HSRNet):
-    other = random_model(**model.config)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.add_(1)
-    for strength in (0.0, 0.25, 1.0):
-        mixed = HSRNet.interpolate(model, other, strength)
-        for a, b in zip(mixed.parameters(), model.parameters(), strict=True):
-            torch.testing.assert_close(a, b + strength)
-    with pytest.raises(ValueError, match="strength"):
-        HSRNet.interpolate(model, other, 1.5)
-    with pytest.raises(ValueError, match="kernel_sizes"):
-        HSRNet.interpolate(model, HSRNet(), 0.5)
+def test_super_resolve_refuses_a_scale_that_is_no_level(model: HSRNet):
+    with pytest.raises(ValueError, match=r"\[1, 2, 4\], not 3"):
+        model.super_resolve(torch.rand(1, 3, 4, 4), 3)
 
 
-def test_images_have_the_layout_of_the_input():
+def test_weights_with_other_dilations_are_refused(model: HSRNet):
+    other = HSRNet(**{**model.config, "dilations": [1, 1, 1]})
+    with pytest.raises(ValueError, match=r"\[1, 1, 1\]"):
+        model.load_state_dict(other.state_dict())
+
+
+def test_output_keeps_the_memory_layout_of_the_input():
     net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4])
     lq = torch.rand(2, 3, 6, 5)
     assert all(image.is_contiguous() for image in net(lq))
     lasts = net(lq.to(memory_format=torch.channels_last))
     assert all(image.is_contiguous(memory_format=torch.channels_last) for image in lasts)
+
+
+bicubic_upsampling = lru_cache(BicubicUpsampling)
+
+
+@settings(deadline=None)
+@given(
+    factor=st.sampled_from([2, 3, 4, 8]),
+    batch=st.integers(1, 3),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)
+def test_bicubic_equals_torch_in_both_layouts(factor, batch, height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    lq = torch.rand(batch, 3, height, width, generator=generator)
+    expected = F.interpolate(lq, scale_factor=factor, mode="bicubic", align_corners=False)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = bicubic_upsampling(factor)(lq.to(memory_format=layout))
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
+def test_bicubic_ignores_autocast():
+    lq = torch.rand(1, 3, 12, 11).to(memory_format=torch.channels_last)
+    upsampling = BicubicUpsampling(4)
+    expected = upsampling(lq)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = upsampling(lq)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bicubic_weights_are_not_saved():
+    assert not BicubicUpsampling(4).state_dict()
+    assert BicubicUpsampling(4).half().weight.dtype == torch.float16
