@@ -39,7 +39,7 @@ def shipped() -> HSRNet:
 @given(
     height=st.integers(1, 48),
     width=st.integers(1, 48),
-    tile_size=st.integers(4, 56),
+    tile_size=st.integers(8, 56),
     level=st.sampled_from([1, 2, 4]),
 )
 def test_tiled_equals_untiled(height, width, tile_size, level):
