@@ -27,7 +27,7 @@ from benchmarks.peers import REAL_ESRGAN, real_esrgan
 from hsr_hub import HSRNet
 from hsr_hub.inference import best_device
 from recipes import graphics_pack
-from recipes.graphics_pack import SIDE, Brush, Kind, find_fonts
+from recipes.graphics_pack import SIDE, Brush, Kind, find_fonts, grey
 
 WIDTH, HEIGHT = 160, 104
 """Pixels of a crop of the original, multiples of the scale."""
@@ -114,11 +114,11 @@ def drawing(kind: Kind, seed: int) -> np.ndarray:
 
 def text(size: int, paper: int, ink: int) -> np.ndarray:
     """Return lines of text of that size in pixels, in grey levels."""
-    brush = Brush(np.random.default_rng(0), (paper,) * 3, zoom=2)
+    brush = Brush(np.random.default_rng(0), grey(paper), zoom=2)
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     lines = ["River 1,245.90", "Save As… 38 %", "if (x >= 0) {", "Übung, façade"] * 4
     for index, line in enumerate(lines):
-        brush.text(8, 6 + index * size * 1.3, line, font, size, (ink,) * 3)
+        brush.text(8, 6 + index * size * 1.3, line, font, size, grey(ink))
     return np.asarray(brush.tile())
 
 
