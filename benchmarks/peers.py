@@ -18,6 +18,9 @@ from hsr_hub.inference import TileEngine, best_device, choose_dtype
 REAL_ESRGAN = "Real-ESRGAN x4plus"
 REAL_ESRGAN_FILE = "realesrgan_x4plus.fp16.safetensors"
 SCALE = 4
+RRDB = (192, 64)
+"""Features of its network: a dense block holds 64 channels and four times 32 more."""
+
 TILE, MARGIN = 192, 32
 """Input pixels. The margin is a compromise: the exact one of these networks is hundreds of pixels.
 Real-ESRGAN's own program uses 10."""
@@ -75,6 +78,38 @@ class Peer(nn.Module):
         return engine.run(image)
 
 
+def architectures() -> dict[str, tuple[nn.Module, tuple[int, int]]]:
+    """Return networks that users would otherwise choose, with random weights, at scale 4.
+
+    Returns:
+        Network and `features` of `Peer`, by name.
+    """
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
+    from spandrel.architectures.SPAN.__arch.span import SPAN
+    from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
+
+    span = SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale=SCALE)
+    compact = SRVGGNetCompact(num_feat=64, num_conv=32, upscale=SCALE)
+    swinir = SwinIR(
+        upscale=SCALE,
+        img_size=64,
+        window_size=8,
+        img_range=1.0,
+        depths=[6, 6, 6, 6],
+        embed_dim=60,
+        num_heads=[6, 6, 6, 6],
+        mlp_ratio=2,
+        upsampler="pixelshuffledirect",
+    )
+    return {
+        "SPAN (48 features)": (span, (192, 3)),
+        "Compact (realesr-general)": (compact, (64, 3)),
+        "SwinIR-light": (swinir, (240, 3)),
+        "RRDB (Real-ESRGAN x4plus)": (RRDBNet(num_filters=64, num_blocks=23, scale=SCALE), RRDB),
+    }
+
+
 def real_esrgan() -> Peer:
     """Return Real-ESRGAN x4plus with its published weights, on the best device.
 
@@ -88,6 +123,5 @@ def real_esrgan() -> Peer:
         raise FileNotFoundError(
             f"{path} is missing: put the weights of {REAL_ESRGAN} there, or leave out its column"
         )
-    # A dense block of RRDBNet holds 64 channels and four times 32 more.
     network = ModelLoader("cpu").load_from_file(path).model
-    return Peer(network, features=(192, 64)).to(best_device())
+    return Peer(network, RRDB).to(best_device())

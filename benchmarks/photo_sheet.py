@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.comparison_grid import SCALE, Method, sample
 from benchmarks.peers import REAL_ESRGAN, real_esrgan
+from benchmarks.quality import by_filter
 from hsr_hub import HSRNet
 from hsr_hub.inference import best_device
 from recipes import graphics_pack
@@ -203,12 +204,6 @@ ROWS = [
 ]
 
 
-def by_bicubic(lq: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarge by Pillow's bicubic."""
-    size = (lq.shape[1] * factor, lq.shape[0] * factor)
-    return np.asarray(Image.fromarray(lq).resize(size, Image.Resampling.BICUBIC))
-
-
 def by_model(model: str) -> Method:
     """Return the enlargement by a bundled model, a folder or a repository."""
     net = HSRNet.from_pretrained(model).eval().to(best_device())
@@ -274,7 +269,7 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help=f"add a column of {REAL_ESRGAN}")
     parser.add_argument("--zoom", type=int, default=2, help="screen pixels per pixel")
     args = parser.parse_args()
-    methods: dict[str, Method] = {"bicubic": by_bicubic}
+    methods: dict[str, Method] = {"bicubic": partial(by_filter, Image.Resampling.BICUBIC)}
     if args.peer:
         peer = real_esrgan()
         methods[REAL_ESRGAN] = lambda lq, factor: peer.upscale(lq, scale=factor)
