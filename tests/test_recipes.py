@@ -27,9 +27,9 @@ def test_widened_network_gives_the_same_images(extra: list[int], seed: int):
     for ours, theirs in zip(old(lq), new(lq), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     sum(image.mean() for image in new(lq)).backward()  # pyright: ignore
-    grown = new.reconstruction.heads[2].weight
-    # New channels are trained from the first step.
-    assert grown.grad is not None and bool(grown.grad.ne(0).all())
+    head = new.reconstruction.heads[2]
+    assert isinstance(head, torch.nn.Conv2d) and head.weight.grad is not None
+    assert (head.weight.grad != 0).all(), "new channels are not trained from the first step"
 
 
 def test_transfer_to_an_untrained_wide_network_is_exact():
