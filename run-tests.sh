@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need into .venv (chromium and python3-venv too, where they are missing and
-# Debian's apt is there) and runs them. Arguments go to pytest: ./run-tests.sh -m 'not slow'
+# Install what the tests need into .venv and run the tests on two processes. Where Debian's apt is
+# available, also install chromium and python3-venv if they are missing. Arguments go to pytest:
+# ./run-tests.sh -m 'not slow'
 set -euo pipefail
 cd "$(dirname "$0")"
 has() { command -v "$1" >/dev/null; }
@@ -9,7 +10,7 @@ has chromium || has chromium-browser || has google-chrome || missing+=(chromium)
 python3 -c "import ensurepip" 2>/dev/null || missing+=(python3-venv)
 if [ ${#missing[@]} -gt 0 ]; then
   if ! has apt-get; then
-    echo "The tests need ${missing[*]}: install that and run this again." >&2
+    echo "The tests need ${missing[*]}: install them and run this script again." >&2
     exit 1
   fi
   as_root=$([ "$(id -u)" = 0 ] || echo sudo)
@@ -18,4 +19,6 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-exec .venv/bin/python -m pytest "$@"
+# A file's tests share servers and trained networks, so that a file stays on one process.
+exec .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+  --durations=10 "$@"

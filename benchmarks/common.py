@@ -1,4 +1,4 @@
-"""What all benchmarks share: where results go, and on what machine they were found."""
+"""Shared by all benchmarks: bundled models, the machine, and how results are saved."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import atomic_write
 
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def sets() -> dict[str, list[float]]:
-    """The shipped sets that stand alone, and the strengths that each can be measured at."""
+def model_strengths() -> dict[str, list[float]]:
+    """Return the bundled models without the detail models, and the strengths to measure each at."""
     names = bundled_models()
     return {
         name: [0, 0.5, 1] if name + DETAIL in names else [0]
@@ -35,7 +32,7 @@ def sets() -> dict[str, list[float]]:
 
 
 def load(name: str, strength: float = 0) -> HSRNet:
-    """A shipped set, mixed with its twin."""
+    """Return a bundled model, mixed with its detail model at a strength in [0, 1]."""
     net = HSRNet.from_pretrained(name)
     if strength:
         net = HSRNet.interpolate(net, HSRNet.from_pretrained(name + DETAIL), strength)
@@ -43,7 +40,7 @@ def load(name: str, strength: float = 0) -> HSRNet:
 
 
 def processor() -> str:
-    """The processor's name as the system gives it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
@@ -51,8 +48,8 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def circumstances() -> dict[str, Any]:
-    """Machine, versions and date."""
+def environment() -> dict[str, Any]:
+    """Return machine, versions and date."""
     versions = {
         name: importlib.metadata.version(name) for name in ("torch", "numpy", "pillow", "gradio")
     }
@@ -68,10 +65,10 @@ def circumstances() -> dict[str, Any]:
 
 
 def save(path: Path | None, **results: Any) -> None:
-    """Write results with their circumstances as JSON, when there is a path."""
+    """Write results and their environment as JSON. Without a path, write nothing."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"circumstances": circumstances(), **results}, indent=1)
+    text = json.dumps({"environment": environment(), **results}, indent=1)
     with atomic_write(path) as partial:
         partial.write_text(text + "\n")

@@ -1,6 +1,7 @@
-"""Crops side by side of pictures that may be shown anywhere: eyes, fur, leaves, brick, text, sky.
+"""Draw crops side by side: eyes, fur, leaves, brick, text and sky.
 
-They are samples that scikit-image and scikit-learn bring, in full size; `CREDIT` goes below them.
+The images are samples of scikit-image and scikit-learn that may be shown anywhere, in full size.
+Print `CREDIT` below them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CROPS = [
     ("page", (2, 2, 110, 74)),  # text
     ("china.jpg", (150, 14, 258, 86)),  # sky
 ]
-"""ImageData, and the part that is shown: left, top, right, bottom."""
+"""Name of an image, and the part that is shown: left, top, right, bottom."""
 
 CREDIT = (
     "by Stéfan van der Walt (cat, CC0), danielbuechele (pagoda, CC BY 2.0), scikit-image "
@@ -29,11 +30,11 @@ CREDIT = (
 )
 
 Method = Callable[[np.ndarray, int], np.ndarray]
-"""An LR picture (H,W,3) and a factor to the result, both uint8."""
+"""Takes a low-resolution image (H,W,3) and a factor, returns the enlarged image; both uint8."""
 
 
 def sample(name: str) -> np.ndarray:
-    """(H,W,3) uint8."""
+    """Return a sample image, (H,W,3) uint8."""
     if name.endswith(".jpg"):
         from sklearn.datasets import load_sample_image
 
@@ -44,12 +45,12 @@ def sample(name: str) -> np.ndarray:
     return image if image.ndim == 3 else np.dstack([image] * 3)
 
 
-def sheet(columns: Sequence[Method], degraded: bool = False) -> Image.Image:
-    """A row per crop, two screen pixels to each of its own: every column's, then the original.
+def comparison_grid(columns: Sequence[Method], degraded: bool = False) -> Image.Image:
+    """Draw a row per crop at twice its size: the result of every column, then the original.
 
     Args:
-        columns: What enlarges.
-        degraded: Make the LR pictures as people's are, not by bicubic.
+        columns: Methods that enlarge.
+        degraded: Degrade the input by the fixed protocol. By default it is made by bicubic.
     """
     rows = []
     results: dict[str, list[np.ndarray]] = {}

@@ -1,30 +1,26 @@
-"""A test set as people's pictures are: blurred, noisy, JPEG-compressed low-resolution images.
+"""Make a degraded copy of a test set: blurred, noisy, JPEG-compressed low-resolution images.
 
-    python benchmarks/degrade.py FOLDER OUT [--scale 4] [--seed 0]
+    python -m benchmarks.degrade FOLDER OUT [--scale 4] [--seed 0]
 
 Reads FOLDER/HR, writes OUT/HR (cropped to whole multiples of the scale) and OUT/LRx4 for
-`hsr-hub evaluate`. The degradations are the fixed protocol of the results, and independent from
-training: see `degradation_protocol.py`. They are drawn by the seed and the picture's place in the
-folder: the same files on every machine.
+`hsr-hub evaluate`. The degradations are the fixed protocol of the results and independent of
+training: see `degradation_protocol.py`. They are drawn from the seed and the position of the image
+in the folder, so that every machine writes the same files.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks.degradation_protocol import degrade
 from hsr_hub.evaluation import find_pairs, read_pair
 
 DEGRADED = "-degraded"
-"""What a test set is called after it was degraded."""
+"""Suffix of the name of a degraded test set."""
 
 
 def degrade_set(folder: Path, out: Path, scale: int = 4, seed: int = 0) -> None:
@@ -38,23 +34,25 @@ def degrade_set(folder: Path, out: Path, scale: int = 4, seed: int = 0) -> None:
         Image.fromarray(lq).save(out / f"LRx{scale}" / f"{gt_path.stem}.png")
 
 
-def found(name: str, tests: Path, made: Path) -> Path:
-    """The folder of a test set by its name, made where that ends in `-degraded`.
+def degraded_set(name: str, tests: Path, out: Path) -> Path:
+    """Return the folder of a test set by its name. Make it if the name ends in `-degraded`.
 
     Args:
         name: "Set14", or "Set14-degraded" for a degraded copy.
-        tests: Where the test sets lie.
-        made: Where a copy may be put.
+        tests: Folder of the test sets.
+        out: Folder for a degraded copy.
     """
     if not name.endswith(DEGRADED):
         return tests / name
-    degrade_set(tests / name.removesuffix(DEGRADED), made / name)
-    return made / name
+    degrade_set(tests / name.removesuffix(DEGRADED), out / name)
+    return out / name
 
 
 def main() -> None:
-    """Do it for the folder that is named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Degrade the test set of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--scale", type=int, default=4)

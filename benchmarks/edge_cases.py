@@ -1,13 +1,14 @@
-"""Twenty-two awkward pictures, through the command line, onto one sheet to look at.
+"""Enlarge twenty-two unusual images by the command line and draw them on one sheet.
 
-    python benchmarks/awkward.py FOLDER
+    python -m benchmarks.edge_cases FOLDER
 
-Makes the pictures in FOLDER/in from the examples, runs `hsr-hub upscale` over them into FOLDER/out,
-and draws both, as a viewer shows them, in FOLDER/sheet.png.
+Makes the images in FOLDER/in from the examples, runs `hsr-hub upscale` on them into FOLDER/out, and
+draws both, as a viewer shows them, in FOLDER/sheet.png.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import subprocess
 import sys
@@ -17,9 +18,7 @@ import numpy as np
 import pyvips
 from PIL import Image, ImageCms, ImageDraw
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
+from benchmarks.common import ROOT
 from hsr_hub.images import ImageError, Metadata, read_pil, sixteen_bit
 
 SIDE = 160
@@ -32,12 +31,12 @@ XMP = (
 
 
 def profile(name: str) -> bytes:
-    """One of libvips's own colour profiles: "p3", "cmyk", "srgb"."""
+    """Return a colour profile of libvips: "p3", "cmyk" or "srgb"."""
     return pyvips.Image.profile_load(name)  # pyright: ignore
 
 
 def make(folder: Path) -> None:
-    """Write the pictures."""
+    """Write the images."""
     folder.mkdir(parents=True, exist_ok=True)
     with Image.open(ROOT / "examples" / "cat.png") as image:
         cat = image.convert("RGB").crop((60, 20, 140, 80))  # 80x60
@@ -49,7 +48,7 @@ def make(folder: Path) -> None:
     black_below = np.array(cut_out)
     black_below[disc == 0] = 0
     cut_out = Image.fromarray(black_below)
-    # 16 bits that say more than 8: between the steps of the photo, a fine ramp.
+    # A fine ramp between the 8-bit steps of the photo, so that 16 bits matter.
     fine = np.asarray(cat).astype(np.uint16) * 257
     fine = np.minimum(65535, fine + (x[:, :, None] * 3).astype(np.uint16))
 
@@ -68,15 +67,18 @@ def make(folder: Path) -> None:
     vivid[:20, :20], vivid[-20:, -20:] = (255, 0, 0), (0, 255, 0)  # beyond sRGB
     Image.fromarray(vivid).save(folder / "wide_gamut.png", icc_profile=profile("p3"))
     to_cmyk = ImageCms.profileToProfile(
-        *(cat, ImageCms.createProfile("sRGB"), _opened(profile("cmyk"))),
-        *(ImageCms.Intent.RELATIVE_COLORIMETRIC, "CMYK"),
+        cat,
+        ImageCms.createProfile("sRGB"),
+        _opened(profile("cmyk")),
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        "CMYK",
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
     assert to_cmyk is not None
     to_cmyk.save(folder / "cmyk.jpg", icc_profile=profile("cmyk"), quality=95)
     cat.convert("CMYK").save(folder / "cmyk_plain.jpg", quality=95)
     to_lab = ImageCms.profileToProfile(
-        *(cat, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")), outputMode="LAB"
+        cat, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
     )
     assert to_lab is not None
     to_lab.save(folder / "lab.tif")
@@ -105,7 +107,7 @@ def _opened(icc: bytes) -> ImageCms.ImageCmsProfile:
 
 
 def as_shown(path: Path) -> Image.Image:
-    """The picture as a viewer that knows colour profiles shows it, on a chequered ground."""
+    """Return an image as a colour-managed viewer shows it, on a checkerboard."""
     image = read_pil(path)
     icc = image.info.get("icc_profile")
     if image.mode == "I;16":
@@ -116,27 +118,32 @@ def as_shown(path: Path) -> Image.Image:
         image = ImageCms.profileToProfile(image, _opened(icc), ImageCms.createProfile("sRGB"))
         assert image is not None
     image.thumbnail((SIDE, SIDE))
-    ground = Image.fromarray(
+    background = Image.fromarray(
         np.where((np.indices((SIDE, SIDE)) // 8).sum(0) % 2, 200, 255).astype(np.uint8)
     ).convert("RGB")
     factor = max(1, SIDE // max(image.size))
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     mask = alpha.resize(image.size) if alpha else None
-    ground.paste(image, (0, 0), mask)
-    return ground
+    background.paste(image, (0, 0), mask)
+    return background
 
 
-def main(folder: Path) -> int:
-    """Make, enlarge, draw."""
+def main() -> int:
+    """Make the images, enlarge them and draw the sheet. Return the exit code of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
     make(folder / "in")
     command = ["-m", "hsr_hub", "upscale", folder / "in", "-o", folder / "out"]
     code = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=False).returncode
-    pictures = sorted((folder / "in").iterdir())
+    images = sorted((folder / "in").iterdir())
     columns = 6
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * 2 * (SIDE + 4), rows * (SIDE + 18)), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, path in enumerate(pictures):
+    for number, path in enumerate(images):
         results = [
             *(folder / "out").glob(f"{path.stem}-4x.*"),
             *(folder / "out").glob(f"{path.stem}-{path.suffix[1:]}-4x.*"),
@@ -154,4 +161,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())

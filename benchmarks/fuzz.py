@@ -1,12 +1,12 @@
-"""Thousands of damaged picture files through reading and enlarging, in one process.
+"""Read and enlarge thousands of damaged image files in one process.
 
-    python benchmarks/fuzz.py [--files 4000] [--seed 0] [--json FILE]
+    python -m benchmarks.fuzz [--files 4000] [--seed 0] [--json FILE]
 
-Takes the awkward pictures (`benchmarks/awkward.py`) of all formats, flips, cuts, repeats and
-overwrites bytes, corrupts header numbers, and gives each to what `hsr-hub upscale` does with a
-file. A file may be refused or go through. None may raise anything else, take longer than ten
-seconds, or leave a partial file; a crash would end the process. Prints the tally; exit code 1 when
-one misbehaved.
+Takes the images of `benchmarks.edge_cases` in all formats. Flips, cuts, repeats and overwrites
+bytes, corrupts numbers in headers, and treats each file as `hsr-hub upscale` does. A file may be
+refused or enlarged. It must not raise another error, take longer than ten seconds or leave a
+partial file. A crash would end the process. Prints the counts. The exit code is 1 if a file
+misbehaved.
 """
 
 from __future__ import annotations
@@ -21,31 +21,28 @@ import warnings
 import zlib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import common
 from benchmarks.edge_cases import make
 from hsr_hub import HSRNet
 from hsr_hub.images import ImageError, read_image, write_image
 from hsr_hub.inference import UpscaleOptions, upscale_image
 
-MOST_SECONDS = 10
-MOST_PIXELS = 250_000
-"""Of a picture, so that one whose header grew does not take the time of all others."""
+MAX_SECONDS = 10
+MAX_PIXELS = 250_000
+"""Larger images are refused, so that a header with a large size does not slow the whole run."""
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
-def mistyped(data: bytes, rng: random.Random) -> bytes:
-    """A little-endian TIFF one of whose tags says that it holds another type."""
+def change_tag_type(data: bytes, rng: random.Random) -> bytes:
+    """Change the type of one tag of a little-endian TIFF."""
     at = int.from_bytes(data[4:8], "little")
     entry = at + 2 + 12 * rng.randrange(max(1, int.from_bytes(data[at : at + 2], "little")))
     return data[: entry + 2] + bytes([rng.randrange(1, 14), 0]) + data[entry + 4 :]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """One to four damages; most near the start, where the headers are."""
+    """Damage one to four places, most of them near the start, where the headers are."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         if not out:
@@ -73,8 +70,8 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def with_right_checksums(png: bytes) -> bytes:
-    """A PNG whose chunks' checksums fit what was done to them: else none gets past the first."""
+def fix_checksums(png: bytes) -> bytes:
+    """Correct the checksums of the chunks of a PNG. Readers reject a wrong one at once."""
     out, at = bytearray(png), 8
     while at + 12 <= len(out):
         length = int.from_bytes(out[at : at + 4], "big")
@@ -87,8 +84,10 @@ def with_right_checksums(png: bytes) -> bytes:
 
 
 def main() -> int:
-    """The tally, by format and outcome."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print and save the counts by format and outcome."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -98,7 +97,9 @@ def main() -> int:
     model = HSRNet(
         kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4]
     ).eval()
-    tally: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    counts_by_format: dict[str, collections.Counter[str]] = collections.defaultdict(
+        collections.Counter
+    )
     misbehaved: list[str] = []
     slowest = (0.0, "")
     with tempfile.TemporaryDirectory() as name:
@@ -111,15 +112,15 @@ def main() -> int:
             path = folder / f"file{source.suffix}"
             data = source.read_bytes()
             typed = source.suffix == ".tif" and data[:4] == b"II*\0" and rng.random() < 0.5
-            data = mistyped(data, rng) if typed else mutate(data, rng)
+            data = change_tag_type(data, rng) if typed else mutate(data, rng)
             if source.suffix == ".png" and rng.random() < 0.8:
-                data = with_right_checksums(data)
+                data = fix_checksums(data)
             path.write_bytes(data)
             target = folder / "out" / "result.png"
             started = time.perf_counter()
             try:
-                picture = read_image(path, max_pixels=MOST_PIXELS)
-                write_image(upscale_image(model, picture, UpscaleOptions(scale=1)), target)
+                image = read_image(path, max_pixels=MAX_PIXELS)
+                write_image(upscale_image(model, image, UpscaleOptions(scale=1)), target)
                 outcome = "enlarged"
             except ImageError:
                 outcome = "refused"
@@ -128,16 +129,16 @@ def main() -> int:
                 misbehaved.append(f"{source.name}, file {number}: {error!r}")
             seconds = time.perf_counter() - started
             slowest = max(slowest, (seconds, f"{source.name}, file {number}, {outcome}"))
-            if seconds > MOST_SECONDS:
+            if seconds > MAX_SECONDS:
                 misbehaved.append(f"{source.name}, file {number}: {seconds:.0f} s")
-            left = [p.name for p in (folder / "out").iterdir()]
-            if left != (["result.png"] if outcome == "enlarged" else []):
-                misbehaved.append(f"{source.name}, file {number}: {outcome}, but left {left}")
+            remaining = [p.name for p in (folder / "out").iterdir()]
+            if remaining != (["result.png"] if outcome == "enlarged" else []):
+                misbehaved.append(f"{source.name}, file {number}: {outcome}, but left {remaining}")
             for leftover in (folder / "out").iterdir():
                 leftover.unlink()
-            tally[source.suffix[1:]][outcome] += 1
+            counts_by_format[source.suffix[1:]][outcome] += 1
     rows = []
-    for suffix, counts in sorted(tally.items()):
+    for suffix, counts in sorted(counts_by_format.items()):
         outcomes = {name: counts[name] for name in ("refused", "enlarged", "misbehaved")}
         rows.append({"format": suffix, "files": counts.total(), **outcomes})
         print("  ".join(str(value) for value in rows[-1].values()))

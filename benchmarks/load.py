@@ -1,17 +1,16 @@
-"""The running Space under 1, 4 and 16 clients at once: right answers, latencies, peak memory.
+"""Measure the Space with 1, 4 and 16 clients at once: correct answers, latency, peak memory.
 
-    python benchmarks/load.py [--json FILE]
+    python -m benchmarks.load [--json FILE]
 
-Starts `python app.py` as its own process; every client sends three different pictures of 320x240,
+Starts `python app.py` in its own process. Every client sends three different images of 320x240,
 one after the other, through gradio_client. Each answer must equal `model.upscale` pixel for pixel.
-Needs what the tests need.
+Needs requirements-dev.txt.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -25,20 +24,17 @@ import psutil
 from gradio_client import Client, handle_file
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import common
 from hsr_hub import HSRNet
 from hsr_hub.hub import DEFAULT_MODEL
 from tests.space import Space, running
 
 CLIENTS = (1, 4, 16)
-PICTURES = 3
+IMAGES = 3
 
 
 class Memory:
-    """Samples of what a process holds."""
+    """Resident memory of a process, sampled."""
 
     def __init__(self, process: int) -> None:
         self._process = psutil.Process(process)
@@ -46,16 +42,16 @@ class Memory:
         self.peak = self.start
 
     def now(self) -> int:
-        """MiB that are resident."""
+        """Return the resident MiB."""
         return self._process.memory_info().rss >> 20
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Look every 20 ms during the block."""
-        over = threading.Event()
+        """Sample every 20 ms during the block."""
+        stop = threading.Event()
 
         def watch() -> None:
-            while not over.wait(0.02):
+            while not stop.wait(0.02):
                 self.peak = max(self.peak, self.now())
 
         thread = threading.Thread(target=watch)
@@ -63,22 +59,22 @@ class Memory:
         try:
             yield
         finally:
-            over.set()
+            stop.set()
             thread.join()
 
 
 def crop(number: int, folder: Path) -> Path:
-    """A picture that no other client sends, cut from an example."""
-    path = folder / f"picture{number}.png"
-    with Image.open(ROOT / "examples" / "coffee.png") as image:
+    """Write an image that no other client sends, cut from an example, and return its path."""
+    path = folder / f"image{number}.png"
+    with Image.open(common.ROOT / "examples" / "coffee.png") as image:
         left, top = number * 7 % (image.width - 320), number * 5 % (image.height - 240)
         image.convert("RGB").crop((left, top, left + 320, top + 240)).save(path)
     return path
 
 
 def visit(space: Space, clients: int, folder: Path) -> tuple[list[float], float, int]:
-    """Seconds of every answer and of all together, and how many answers were wrong."""
-    paths = [crop(number, folder) for number in range(clients * PICTURES)]
+    """Return the seconds of every answer, the seconds of all together, and the wrong answers."""
+    paths = [crop(number, folder) for number in range(clients * IMAGES)]
     barrier = threading.Barrier(clients)
 
     def one(client: int) -> list[tuple[float, Path, str]]:
@@ -104,13 +100,15 @@ def visit(space: Space, clients: int, folder: Path) -> tuple[list[float], float,
 
 
 def main() -> None:
-    """Print a line per number of clients; write JSON too when asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a line per number of clients and write JSON on request."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = []
     with running() as space, tempfile.TemporaryDirectory() as folder:
-        visit(space, 1, Path(folder))  # warm
+        visit(space, 1, Path(folder))  # warms up
         idle = Memory(space.process.pid).start
         for clients in CLIENTS:
             memory = Memory(space.process.pid)
@@ -130,7 +128,7 @@ def main() -> None:
             print("  ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()), flush=True)
     common.save(args.json, rows=rows, idle_mib=idle)
     if any(row["wrong"] for row in rows):
-        raise SystemExit("some answers were wrong")
+        raise SystemExit('some answers differ from model.upscale: see the column "wrong"')
 
 
 if __name__ == "__main__":

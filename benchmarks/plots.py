@@ -1,4 +1,4 @@
-"""Plots of what was measured: quality against time, and memory against size."""
+"""Plot the results: quality against time, and memory against size."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def draw(folder: Path) -> None:
 
 
 def pareto(path: Path) -> None:
-    """PSNR on Set14 against seconds on the CPU; up and to the left is better."""
+    """Plot PSNR on Set14 against seconds on the CPU. Up and to the left is better."""
     quality = {
         row["method"]: row["psnr_y"]
         for row in read("quality")["rows"]
         if row["set"] == "Set14" and row["level"] == 4 and not row["strength"]
     }
-    # A set for other pictures than these is no slower or faster than its twin for them.
+    # The models for degraded images have the same shape and speed as those for clean images.
     quality = {name: psnr for name, psnr in quality.items() if not name.endswith("-real")}
     quality |= {name: psnr[1] for name, (psnr, _) in CITED.items()}
     by_name: dict[str, list[dict]] = {}
@@ -45,15 +45,26 @@ def pareto(path: Path) -> None:
             axes.plot(row["seconds"], height, markers[row["way"]], color=colour)
         axes.annotate(
             name if rows[0]["ours"] else f"{name}, PSNR cited",
-            (rows[0]["seconds"], height), xytext=(0, 8), textcoords="offset points",
-            fontsize=8, color=colour, ha="right" if rows[0]["seconds"] > 2 else "left",
-        )  # fmt: skip
+            (rows[0]["seconds"], height),
+            xytext=(0, 8),
+            textcoords="offset points",
+            fontsize=8,
+            color=colour,
+            ha="right" if rows[0]["seconds"] > 2 else "left",
+        )
     for way, marker in markers.items():
         axes.plot([], [], marker, color=OURS, label=way)
     axes.legend(loc="center right", fontsize=8)
     axes.axhline(quality["bicubic"], color=THEIRS, linewidth=0.8, linestyle=":")
-    axes.annotate("bicubic", (0.01, quality["bicubic"]), xycoords=("axes fraction", "data"),
-                  xytext=(0, 3), textcoords="offset points", fontsize=8, color=THEIRS)  # fmt: skip
+    axes.annotate(
+        "bicubic",
+        (0.01, quality["bicubic"]),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=8,
+        color=THEIRS,
+    )
     axes.set(
         xscale="log",
         xlabel="seconds, 320x180 to 1280x720, on the CPU of the table below",
@@ -66,7 +77,7 @@ def pareto(path: Path) -> None:
 
 
 def memory(path: Path) -> None:
-    """Peak memory above the model, and computing time per megapixel, by the result's size."""
+    """Plot peak memory above the model and computing time per megapixel against the size."""
     rows = read("memory")["rows"]
     sizes = [row["megapixels"] for row in rows]
     figure, left = plt.subplots(figsize=(7, 3.4), layout="constrained")

@@ -1,24 +1,26 @@
-"""Every shipped set against bicubic and Lanczos, on all test sets, levels and strengths.
+"""Measure bundled models, interpolations and peers on all test sets, levels and strengths.
 
-    python benchmarks/quality.py [--data FOLDER] [--degrade SET] [--json FILE] [--sheet FILE]
+    python -m benchmarks.quality [--data FOLDER] [--degrade SET ...] [--models NAME ...] [--peers]
+                                 [--json FILE] [--grid FILE]
 
-FOLDER holds test sets with `HR/` and `LRx4/` (default: `test/` under HSR_DATA), SET is the one of
-them that is measured as people's pictures are too (by degrade.py, and by faults.py with one fault
-at a time; default: BSD100). Each method
-enlarges the given LR pictures to every level; the ground truth of a level below the last is HR,
-scaled down to it by antialiased bicubic. PSNR-Y, SSIM-Y and LPIPS by the field's protocol;
-consistency is the PSNR (RGB) between the result, scaled down to the LR's size in the same way, and
-the LR: what a method keeps of the picture that it was given; colour drift is the largest
-difference, of all pictures, between the mean colours of result and bicubic. fp32, so the figures
-are the same on every machine.
+FOLDER holds test sets with `HR/` and `LRx4/` (default: `test/` under HSR_DATA). The sets named by
+`--degrade` are also measured degraded (see degrade.py); the last of them also with one degradation
+at a time (see single_degradations.py). `--peers` adds Real-ESRGAN x4plus on the degraded sets,
+which takes minutes.
+
+Each method enlarges the given low-resolution images to every level. The ground truth of a level
+below the last is HR, scaled down to it by antialiased bicubic. PSNR-Y, SSIM-Y and LPIPS follow the
+protocol of the field. Consistency is the PSNR (RGB) between the result, scaled down again, and the
+input. Colour drift is the largest difference, over all images, between the mean colours of the
+result and of bicubic's. The
+computation is in fp32, so that the metrics are the same on every machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +28,10 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import common, single_degradations
-from benchmarks.comparison_grid import SCALE, Method, sheet
-from benchmarks.degrade import DEGRADED, found
+from benchmarks.comparison_grid import SCALE, Method, comparison_grid
+from benchmarks.degrade import DEGRADED, degraded_set
+from benchmarks.peers import REAL_ESRGAN, Peer, real_esrgan
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import (
     LpipsSqueeze,
@@ -48,35 +48,49 @@ FILTERS = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANC
 
 
 def resized(image: np.ndarray, size: tuple[int, int], by: Image.Resampling) -> np.ndarray:
-    """By Pillow, which antialiases when it makes smaller."""
+    """Resize by Pillow, which antialiases when it scales down."""
     return np.asarray(Image.fromarray(image).resize(size, by))
 
 
 def by_filter(by: Image.Resampling, lq: np.ndarray, factor: int) -> np.ndarray:
-    """An interpolation's result."""
+    """Enlarge by an interpolation."""
     return resized(lq, (lq.shape[1] * factor, lq.shape[0] * factor), by)
 
 
-def by_network(net: HSRNet, lq: np.ndarray, factor: int) -> np.ndarray:
-    """A network's result."""
+def by_network(net: HSRNet | Peer, lq: np.ndarray, factor: int) -> np.ndarray:
+    """Enlarge by a network, in fp32."""
     return np.asarray(net.upscale(lq, scale=factor, dtype="float32"))
 
 
-def methods() -> Iterator[tuple[str, float | None, Method]]:
-    """Name, strength, and how to enlarge."""
+def methods(models: Iterable[str], peers: bool) -> Iterator[tuple[str, float | None, Method]]:
+    """Yield name, strength and method of the interpolations, the models and the peers."""
     for name, by in FILTERS.items():
         yield name, None, partial(by_filter, by)
-    for name, strengths in common.sets().items():
-        for strength in strengths:
+    for name in models:
+        for strength in common.model_strengths()[name]:
             yield name, strength, partial(by_network, common.load(name, strength))
+    if peers:
+        yield REAL_ESRGAN, None, partial(by_network, real_esrgan())
 
 
-def measure(folder: Path, lpips: LpipsSqueeze | None) -> list[dict]:
-    """A row per method and level; below the last level without mixtures, which cost time."""
+def measure(
+    folder: Path, lpips: LpipsSqueeze | None, models: Iterable[str], peers: bool
+) -> list[dict]:
+    """Return a row per method and level.
+
+    Peers are measured on degraded sets, at the last level. Mixtures are too, on all sets, because
+    the other levels would double the time.
+    """
     pairs = [read_pair(*pair, SCALE) for pair in find_pairs(folder, SCALE)]
     rows = []
-    levels = (1, SCALE) if folder.name.endswith(DEGRADED) else (1, 2, SCALE)
-    work = [(*m, level) for m in methods() for level in levels if level == SCALE or not m[1]]
+    is_degraded = folder.name.endswith(DEGRADED)
+    levels = (1, SCALE) if is_degraded else (1, 2, SCALE)
+    work = [
+        (name, strength, enlarge, level)
+        for name, strength, enlarge in methods(models, peers and is_degraded)
+        for level in levels
+        if level == SCALE or not (strength or name == REAL_ESRGAN)
+    ]
     for name, strength, enlarge, level in tqdm(work, desc=folder.name):
         measured: dict[str, list[float]] = {"psnr_y": [], "ssim_y": [], "consistency": []}
         drift = 0.0
@@ -86,56 +100,72 @@ def measure(folder: Path, lpips: LpipsSqueeze | None) -> list[dict]:
             result = enlarge(lq, level)
             measured["psnr_y"].append(psnr_y(result, label, level))
             measured["ssim_y"].append(ssim_y(result, label, level))
-            # What is kept whole has no finite PSNR: 8 bits resolve no more than this.
+            # An image that is kept exactly has an infinite PSNR. 8 bits resolve no more than this.
             measured["consistency"].append(min(consistency(result, lq), 60.0))
             drift = max(drift, colour_drift(result, lq))
-            if lpips and level == SCALE:
+            if level == SCALE and lpips:
                 measured.setdefault("lpips", []).append(lpips.distance(result, label))
         means = {key: float(np.mean(values)) for key, values in measured.items()}
         rows.append(
-            {"set": folder.name, "images": len(pairs), "method": name, "strength": strength}
-            | {"level": level, "colour_drift": drift}
-            | means
+            {
+                "set": folder.name,
+                "images": len(pairs),
+                "method": name,
+                "strength": strength,
+                "level": level,
+                "colour_drift": drift,
+                **means,
+            }
         )
     return rows
 
 
-def columns() -> dict[str, Method]:
-    """What the sheet shows: bicubic, and the sets for pictures that were made small cleanly."""
-    shown = {}
-    for name, strength, enlarge in methods():
+def grid_columns(models: Iterable[str]) -> dict[str, Method]:
+    """Return the columns of the comparison grid: bicubic and the models for clean images."""
+    columns = {}
+    for name, strength, enlarge in methods(models, peers=False):
         if name != "Lanczos" and not name.endswith("-real"):
-            shown[f"{name}, strength {strength:g}" if strength else name] = enlarge
-    return shown
+            columns[f"{name}, strength {strength:g}" if strength else name] = enlarge
+    return columns
 
 
 def main() -> None:
-    """Print a line per row; write JSON and the sheet when asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a line per row. Write JSON and the comparison grid on request."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=data_root() / "test")
-    parser.add_argument("--degrade", metavar="SET", default="BSD100")
+    parser.add_argument("--degrade", metavar="SET", nargs="*", default=["Set14", "BSD100"])
+    known = list(common.model_strengths())
+    parser.add_argument("--models", nargs="+", choices=known, default=known, metavar="NAME")
+    parser.add_argument("--peers", action="store_true", help=f"add {REAL_ESRGAN}")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--grid", "--sheet", type=Path, help="file for crops side by side")
     args = parser.parse_args()
     folders = [f for f in sorted(args.data.glob("*")) if (f / f"LRx{SCALE}").is_dir()]
     if not folders:
         raise SystemExit(
-            f"{args.data} holds no folder with HR/ and LRx{SCALE}/: name one by --data"
+            f"no folder in {args.data} has HR/ and LRx{SCALE}/: name another by --data"
         )
     weights = data_root() / "weights"
     lpips = LpipsSqueeze(weights) if weights.is_dir() else None
+    names = [folder.name for folder in folders]
+    to_degrade = [name for name in args.degrade if name in names]
+    single = []
     with tempfile.TemporaryDirectory() as made:
-        single = []
-        if args.degrade in [folder.name for folder in folders]:
-            folders.append(found(args.degrade + DEGRADED, args.data, Path(made)))
-            single = single_degradations.measure(args.data / args.degrade, single_degradations.REAL)
-        rows = [row for folder in folders for row in measure(folder, lpips)]
+        folders += [degraded_set(name + DEGRADED, args.data, Path(made)) for name in to_degrade]
+        if to_degrade:
+            names = [name for name in single_degradations.REAL if name in args.models]
+            single = single_degradations.measure(args.data / to_degrade[-1], names)
+        rows = [
+            row for folder in folders for row in measure(folder, lpips, args.models, args.peers)
+        ]
     for row in rows + single:
         print("  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-    shown = columns()
-    common.save(args.json, rows=rows, faults=single, sheet=list(shown))
-    if args.sheet:
-        sheet(list(shown.values())).save(args.sheet, optimize=True)
+    columns = grid_columns(args.models)
+    common.save(args.json, rows=rows, single_degradations=single, comparison_grid=list(columns))
+    if args.grid:
+        comparison_grid(list(columns.values())).save(args.grid, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,25 @@
-"""Write the README's results from benchmarks/results/*.json, and the plots beside them.
+"""Write the results section of the README, and the plots, from benchmarks/results/*.json.
 
-    python benchmarks/readme.py
+    python -m benchmarks.results_tables
 
-A test fails when README.md and the JSON differ.
+A test fails if README.md and the JSON differ.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
+from benchmarks.common import RESULTS, ROOT
 from benchmarks.comparison_grid import CREDIT
+from benchmarks.degrade import DEGRADED
 from hsr_hub.images import atomic_write
 
-RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- results: written by benchmarks/readme.py -->", "<!-- /results -->"
+BEGIN = "<!-- results: written by benchmarks/results_tables.py -->"
+END = "<!-- /results -->"
 
 CITED = {
     "SPAN (48 features)": (
@@ -35,26 +32,26 @@ CITED = {
         "[arXiv 1809.00219](https://arxiv.org/abs/1809.00219), trained for PSNR",
     ),
 }
-"""Published PSNR-Y on Set5, Set14 and BSD100 at x4, same protocol; speed.py runs the networks."""
+"""Published PSNR-Y on Set5, Set14 and BSD100 at x4, by the same protocol."""
 
 TEST_SETS = ("Set5", "Set14", "BSD100")
 PLAIN, UPSCALE = "plain forward", "upscale"
 
 
 def read(name: str) -> dict[str, Any]:
-    """The results of a benchmark."""
+    """Return the results of a benchmark."""
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def under(results: dict[str, Any]) -> str:
-    """The line below a table: machine, versions, date."""
-    c = results["circumstances"]
+def footer(results: dict[str, Any]) -> str:
+    """Return the line below a table: machine, versions, date."""
+    c = results["environment"]
     gpu = f", {c['gpu']}" if c["gpu"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in c["versions"].items())
     return (
@@ -64,24 +61,25 @@ def under(results: dict[str, Any]) -> str:
 
 
 def method_name(row: dict[str, Any]) -> str:
-    """A set with its strength, where it has one to choose."""
+    """Return the method with its strength, if it has one."""
     return f"{row['method']}, strength {row['strength']:g}" if row["strength"] else row["method"]
 
 
 Row = dict[str, Any]
 CLEAN_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f"), ("consistency", ".1f")]
 DEGRADED_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f")]
+FLAT_NOISE = ("flat_noise", ".2f")
 
 
 def cell(row: Row | None, keys: list[tuple[str, str]]) -> str:
-    """Metrics of one method on one test set."""
+    """Return the metrics of one method on one test set."""
     return (
         " / ".join(f"{row[key]:{spec}}" if key in row else "-" for key, spec in keys) if row else ""
     )
 
 
 def by_set(rows: list[Row], level: int, keys: list[tuple[str, str]], cited: bool = False) -> str:
-    """A table of one level: a line per method, a column per test set."""
+    """Return a table of one level: a line per method, a column per test set."""
     rows = [row for row in rows if row["level"] == level]
     sizes = {row["set"]: row["images"] for row in rows}
     names = [name for name in TEST_SETS if name in sizes]
@@ -96,82 +94,94 @@ def by_set(rows: list[Row], level: int, keys: list[tuple[str, str]], cited: bool
     return table([f"x{level}", *(f"{name} ({sizes[name]})" for name in names)], lines)
 
 
-def degraded(rows: list[Row]) -> str:
-    """People's pictures: x4 and x1 side by side."""
+def degraded_sets(rows: list[Row]) -> str:
+    """Return a table per degraded set, with x4 and x1 side by side."""
     if not rows:
         return ""
-    found = {(method_name(row), row["level"]): row for row in rows}
-    methods = dict.fromkeys(method for method, _ in found)
-    lines = [
-        [m, cell(found[m, 4], DEGRADED_KEYS), cell(found.get((m, 1)), DEGRADED_KEYS[:2])]
-        for m in methods
-    ]
-    what = f"{rows[0]['set'].removesuffix('-degraded')} ({rows[0]['images']}) degraded"
-    return f"""Pictures as people have them: blur, noise and JPEG, by `benchmarks/degrade.py`.
-PSNR-Y / SSIM-Y / LPIPS at x4; PSNR-Y / SSIM-Y at x1, where bicubic and Lanczos leave the picture as
-it came.
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row["set"], []).append(row)
+    has_noise = all("flat_noise" in row for row in rows if row["level"] == 4)
+    keys = [*DEGRADED_KEYS, *([FLAT_NOISE] if has_noise else [])]
+    tables = []
+    for name, own in by_name.items():
+        found = {(method_name(row), row["level"]): row for row in own}
+        methods = dict.fromkeys(method for method, _ in found)
+        lines = [
+            [m, cell(found.get((m, 4)), keys), cell(found.get((m, 1)), DEGRADED_KEYS[:2])]
+            for m in methods
+        ]
+        title = f"{name.removesuffix(DEGRADED)} ({own[0]['images']}) degraded"
+        tables.append(table([title, "x4", "x1"], lines))
+    noise = " / noise in flat areas (of 255, lower is better)" if has_noise else ""
+    text = "\n\n".join(tables)
+    return f"""Degraded images: blur, noise and JPEG, by `python -m benchmarks.degrade`.
+PSNR-Y / SSIM-Y / LPIPS{noise} at x4; PSNR-Y / SSIM-Y at x1, where bicubic and Lanczos leave the
+image unchanged.
 
-{table([what, "x4", "x1"], lines)}
+{text}
 
 """
 
 
-def cleaned(rows: list[Row]) -> str:
-    """One fault at a time: what came, and what the sets for people's pictures make of it."""
+def single_degradations(rows: list[Row]) -> str:
+    """Return a table of one degradation at a time, before and after the restoration."""
     if not rows:
         return ""
     names = list(dict.fromkeys(row["method"] for row in rows))
     lines: dict[str, list[str]] = {}
     for row in rows:
-        line = lines.setdefault(row["fault"], [row["fault"], f"{row['before']:.2f}"])
-        line.append(f"{row['after']:.2f}")
-    return f"""One fault at a time, at x1: PSNR-Y against the picture before it
-(`benchmarks/faults.py`).
+        start = [row["degradation"], f"{row['before']:.2f}"]
+        lines.setdefault(row["degradation"], start).append(f"{row['after']:.2f}")
+    return f"""One degradation at a time, at x1: PSNR-Y against the image before it
+(`python -m benchmarks.single_degradations`).
 
-{table([f"{rows[0]['set']} ({rows[0]['images']})", "as it came", *names], list(lines.values()))}
+{table([f"{rows[0]['set']} ({rows[0]['images']})", "degraded", *names], list(lines.values()))}
 
 """
 
 
 def quality() -> str:
-    """Ours and the interpolations at x4, the cited peers, the lower levels, degraded pictures."""
+    """Return the tables of quality: clean images at every level, then degraded images."""
     results = read("quality")
-    dirty = [row for row in results["rows"] if row["set"].endswith("-degraded")]
+    dirty = [row for row in results["rows"] if row["set"].endswith(DEGRADED)]
     clean = [row for row in results["rows"] if row not in dirty]
     drift: dict[str, float] = {}
     for row in clean:
         name = method_name(row)
         drift[name] = max(drift.get(name, 0), row["colour_drift"])
     drifts = ", ".join(f"{name} {value:.2f}" for name, value in drift.items())
-    shown = ", ".join(name if name == "bicubic" else f"`{name}`" for name in results["sheet"])
+    shown = ", ".join(
+        name if name == "bicubic" else f"`{name}`" for name in results["comparison_grid"]
+    )
     return f"""### Quality
 
-From the given LR pictures, in fp32; PSNR-Y / SSIM-Y / LPIPS (SqueezeNet, lower is better) /
+From the given LR images, in fp32; PSNR-Y / SSIM-Y / LPIPS (SqueezeNet, lower is better) /
 consistency with the input (PSNR of the result, scaled down again, against the LR).
 
 {by_set(clean, 4, CLEAN_KEYS, cited=True)}
 
-Colour drift, the largest difference of any picture's mean colour from bicubic's, of 255: {drifts}.
+Colour drift, the largest difference of any image's mean colour from bicubic's, of 255: {drifts}.
 
 The lower levels, PSNR-Y / SSIM-Y against HR scaled down to them. At x1 the given LR is already
-clean, so that leaving it alone (bicubic and Lanczos do) is best; what little they differ by is
+clean, so the best method leaves it unchanged, as bicubic and Lanczos do. The small differences are
 between MATLAB's and Pillow's bicubic.
 
 {by_set(clean, 2, CLEAN_KEYS[:2])}
 
 {by_set(clean, 1, CLEAN_KEYS[:2])}
 
-{degraded(dirty)}{cleaned(results["faults"])}{under(results)}
+{degraded_sets(dirty)}{single_degradations(results["single_degradations"])}{footer(results)}
 
 ![eyes, fur, leaves, brick, text and sky](benchmarks/results/quality.png)
 
-*From pictures scaled down four times; from the left: {shown}, the original. Pictures {CREDIT}.*
+*From images scaled down four times; from the left: {shown}, the original. Images {CREDIT}.*
 
 ![quality against time](benchmarks/results/pareto.png)"""
 
 
 def speed() -> str:
-    """Ours and the peers."""
+    """Return the table of seconds, ours and the peers."""
     results = read("speed")
     rows = [
         [
@@ -195,17 +205,17 @@ def speed() -> str:
 
 320x180 to 1280x720, medians of interleaved rounds, {results["threads"]} threads. `upscale` is
 `model.upscale` from array to array, everything included; *plain forward* is the bare network, fp32,
-NCHW, eager. *x faster* is against the plain forward of `{first}`; *of peak* is the share of what a
-large matrix product reaches in the same run. Peers have random weights: their time is measured,
-their quality cited above.
+NCHW, eager. *x faster* is against the plain forward of `{first}`; *of peak* is the share of the
+speed of a large matrix product in the same run. Peers have random weights: their time is measured,
+their quality is cited above.
 
 {table(head, rows)}
 
-{under(results)}"""
+{footer(results)}"""
 
 
 def memory() -> str:
-    """Peak memory and time by size."""
+    """Return the table of peak memory and time by size."""
     results = read("memory")
     rows = [
         [
@@ -219,18 +229,18 @@ def memory() -> str:
     head = ["result", "peak above the loaded model", "computed, s/MP", "file to file, s"]
     return f"""### Memory
 
-PNG file to PNG file, `hsr-lite-x4`, default settings; the picture is in main memory, a tile at a
-time is worked on.
+PNG file to PNG file, `hsr-lite-x4`, default settings. The image is in main memory; one tile at a
+time is computed.
 
 {table(head, rows)}
 
-{under(results)}
+{footer(results)}
 
 ![memory against size](benchmarks/results/memory.png)"""
 
 
 def training() -> str:
-    """Images per second."""
+    """Return the table of images per second."""
     results = read("training")
     rows = [
         [
@@ -249,15 +259,15 @@ def training() -> str:
     return f"""### Training
 
 The pixel stage of the default network, {results["batch"]["cpu"]} crops of 128x128 a step and
-process, one thread for each CPU process. Two of them do {two / one:.2f} times the images of one.
+process, one thread for each CPU process. Two processes are {two / one:.2f} times as fast as one.
 
 {table(head, rows)}
 
-{under(results)}"""
+{footer(results)}"""
 
 
 def load() -> str:
-    """The Space under clients."""
+    """Return the table of the Space under load."""
     results = read("load")
     rows = [
         [
@@ -274,40 +284,41 @@ def load() -> str:
     head = ["clients at once", "answers", "wrong", "median s", "slowest s", "answers/s", "peak"]
     return f"""### The Space under load
 
-`python app.py` and so many clients, each sending three pictures of 320x240, one after the other.
-Right is what equals `model.upscale` to the last bit. Idle it holds {results["idle_mib"]} MiB.
+`python app.py` and several clients, each of which sends three images of 320x240, one after the
+other. An answer is wrong if it differs from `model.upscale` in one bit. The idle Space holds
+{results["idle_mib"]} MiB.
 
 {table(head, rows)}
 
-{under(results)}"""
+{footer(results)}"""
 
 
 def fuzz() -> str:
-    """Damaged files."""
+    """Return the table of damaged files."""
     results = read("fuzz")
     head = ["format", "files", "refused", "enlarged", "misbehaved"]
     rows = [[row[key] for key in head] for row in results["rows"]]
     return f"""### Damaged files
 
 Read and enlarged in one process; the slowest took {results["slowest_seconds"]:.2f} s.
-`python benchmarks/awkward.py FOLDER` makes twenty-two sound but awkward ones and a sheet to look
-at.
+`python -m benchmarks.edge_cases FOLDER` makes twenty-two valid but unusual files and a sheet of
+their results.
 
 {table(head, rows)}
 
-{under(results)}"""
+{footer(results)}"""
 
 
 SECTIONS: list[Callable[[], str]] = [quality, speed, memory, training, load, fuzz]
 
 
 def results_text() -> str:
-    """What stands between the README's markers."""
+    """Return the text between the markers of the README."""
     return "\n\n".join([BEGIN, *(section() for section in SECTIONS), END])
 
 
 def rewritten(readme: str) -> str:
-    """The README with the results of today's JSON."""
+    """Return the README with the results of the JSON files."""
     pattern = re.escape(BEGIN) + ".*" + re.escape(END)
     new, count = re.subn(pattern, lambda _: results_text(), readme, flags=re.DOTALL)
     if count != 1:
@@ -316,7 +327,7 @@ def rewritten(readme: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the README; draw the plots."""
+    """Rewrite the README and draw the plots."""
     from benchmarks.plots import draw
 
     draw(RESULTS)

@@ -1,46 +1,53 @@
-"""All benchmarks, one after the other, and the README's results section written anew.
+"""Run all benchmarks one after the other, then write the results into the README.
 
-    python benchmarks/run.py [NAME ...]
+    python -m benchmarks.run [NAME ...]
 
-Two minutes for speed and five for quality on two cores, which should have nothing else to do. NAMEs
-run only those; the others keep their last results. Needs requirements-dev.txt and the test sets
-under HSR_DATA.
+Nothing else should run on the machine meanwhile. NAMEs run only those; the others keep their last
+results. Needs requirements-dev.txt, and the test sets and weights under HSR_DATA.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+from benchmarks.common import RESULTS, ROOT
 
 BENCHMARKS = {
-    "speed": [],
+    "speed": ["--peers"],
     "memory": [],
     "training": [],
     "load": [],
-    "quality": ["--sheet", str(RESULTS / "quality.png")],
+    "quality": ["--peers", "--grid", str(RESULTS / "quality.png")],
     "fuzz": [],
 }
 
 
-def main(names: list[str]) -> None:
-    """Each in a process of its own."""
+def run(module: str, *arguments: str) -> None:
+    """Run a module of this package in its own process."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def main() -> None:
+    """Run the benchmarks that are named, by default all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
     unknown = set(names) - set(BENCHMARKS)
     if unknown:
-        raise SystemExit(f"no benchmark {', '.join(sorted(unknown))}: {', '.join(BENCHMARKS)}")
-    for name in names or BENCHMARKS:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}: choose {', '.join(BENCHMARKS)}")
+    for name in names:
         started = time.perf_counter()
         print(f"== {name}", flush=True)
-        script = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py")]
-        output = ["--json", str(RESULTS / f"{name}.json"), *BENCHMARKS[name]]
-        subprocess.run([*script, *output], cwd=ROOT, check=True)
+        run(name, "--json", str(RESULTS / f"{name}.json"), *BENCHMARKS[name])
         print(f"== {name}: {time.perf_counter() - started:.0f} s", flush=True)
-    subprocess.run([sys.executable, str(ROOT / "benchmarks" / "readme.py")], cwd=ROOT, check=True)
+    run("results_tables")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

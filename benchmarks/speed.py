@@ -1,19 +1,19 @@
-"""Seconds for 320x180 to 1280x720 on this machine, interleaved in one run.
+"""Measure seconds for 320x180 to 1280x720 on this machine, interleaved in one run.
 
-    python benchmarks/speed.py [--model NAME ...] [--no_peers] [--rounds 7] [--json FILE]
+    python -m benchmarks.speed [--models NAME ...] [--peers] [--rounds 7] [--json FILE]
 
-`model.upscale` from array to array and the plain fp32 NCHW eager forward of each shipped set,
-beside the plain forwards of networks that users would otherwise pick, built by spandrel with random
-weights; on the CPU, then on the GPU where there is one. Medians; ratios are to the plain forward
-of the first set. Multiply-adds are torch's count, and their share is of the machine's peak, a large
-matrix product of the same type in the same run.
+Measures each bundled model in two ways: `upscale` from array to array, and the plain forward in
+fp32, NCHW and eager mode. `--peers` adds the networks that users would otherwise choose, in the
+same two ways: same tiles, same number type, same memory layout. Their weights are random, which
+does not change the time. Runs on the CPU, then on the GPU if there is one. Times are medians;
+ratios are to the plain forward of the first model. Multiply-adds are counted by torch. Their share
+is of the machine's peak, which is a large matrix product of the same type in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,47 +24,21 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import common
+from benchmarks.peers import Peer, architectures
+from hsr_hub import HSRNet
 from hsr_hub.inference import choose_dtype
 
 WIDTH, HEIGHT, SCALE = 320, 180, 4
 SLOW_SECONDS = 5
-"""Beyond it, one round is enough."""
+"""A call that takes longer is measured once."""
 
 PLAIN, UPSCALE = "plain forward", "upscale"
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def peers() -> dict[str, nn.Module]:
-    """What users would otherwise pick, at scale 4."""
-    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
-    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
-    from spandrel.architectures.SPAN.__arch.span import SPAN
-    from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
-
-    return {
-        "SPAN (48 features)": SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale=4),
-        "Compact (realesr-general)": SRVGGNetCompact(num_feat=64, num_conv=32, upscale=4),
-        "SwinIR-light": SwinIR(
-            upscale=4,
-            img_size=64,
-            window_size=8,
-            img_range=1.0,
-            depths=[6, 6, 6, 6],
-            embed_dim=60,
-            num_heads=[6, 6, 6, 6],
-            mlp_ratio=2,
-            upsampler="pixelshuffledirect",
-        ),
-        "RRDB (Real-ESRGAN x4plus)": RRDBNet(num_filters=64, num_blocks=23, scale=4),
-    }
-
-
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds of one call, on the GPU to its end."""
+    """Return the seconds of one call, on a GPU until its work is finished."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     started = time.perf_counter()
@@ -75,38 +49,40 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def peak(dtype: torch.dtype, device: str) -> float:
-    """Multiply-adds per second of a large matrix product."""
+    """Return the multiply-adds per second of a large matrix product."""
     side = 3072 if device == "cpu" else 8192
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return side**3 / min(timed(lambda: a @ b) for _ in range(4))
 
 
 def multiply_adds(network: nn.Module, lq: torch.Tensor) -> float:
-    """Of one forward."""
+    """Return the multiply-adds of one forward."""
     with FlopCounterMode(display=False) as counter:
         network(lq)
     return counter.get_total_flops() / 2
 
 
 def measure(device: str, names: list[str], rounds: int, with_peers: bool) -> list[dict[str, Any]]:
-    """A row per network and way to run it, in the same rounds."""
+    """Return a row per network and way to run it. All of them run in each round."""
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     lq = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous().float().to(device) / 255
-    networks: dict[str, nn.Module] = {name: common.load(name).to(device) for name in names}
+    plain: dict[str, nn.Module] = {name: common.load(name).to(device) for name in names}
+    # Separate copies, because the engine changes the memory layout of the weights.
+    tiled: dict[str, HSRNet | Peer] = {name: common.load(name).to(device) for name in names}
     if with_peers:
-        networks |= {name: net.eval().to(device) for name, net in peers().items()}
+        plain |= {name: net.eval().to(device) for name, (net, _) in architectures().items()}
+        tiled |= {name: Peer(*peer).to(device) for name, peer in architectures().items()}
     work: dict[tuple[str, str], Callable[[], Any]] = {}
     kinds: dict[tuple[str, str], str] = {}
     by_type = {dtype: kind for kind, dtype in TYPES.items()}
-    for name, network in networks.items():
-        if name in names:
-            # Of its own: the engine lays the weights out anew.
-            net = common.load(name).to(device)
-            fastest = choose_dtype(None, torch.device(device), image.dtype)
-            for dtype in dict.fromkeys((fastest, torch.float32)):
-                key = (name, f"{UPSCALE}, {by_type[dtype]}")
-                work[key] = lambda net=net, dtype=dtype: net.upscale(image, dtype=dtype)
-                kinds[key] = by_type[dtype]
+    fastest = choose_dtype(None, torch.device(device), image.dtype)
+    for name, network in plain.items():
+        # Half a minute of a large peer in fp32 would tell nothing that its plain forward does not.
+        dtypes = (fastest, torch.float32) if name in names else (fastest,)
+        for dtype in dict.fromkeys(dtypes):
+            key = (name, f"{UPSCALE}, {by_type[dtype]}")
+            work[key] = lambda net=tiled[name], dtype=dtype: net.upscale(image, dtype=dtype)
+            kinds[key] = by_type[dtype]
         work[name, PLAIN] = lambda network=network: network(lq)
         kinds[name, PLAIN] = "fp32"
     seconds: dict[tuple[str, str], list[float]] = {key: [] for key in work}
@@ -118,7 +94,7 @@ def measure(device: str, names: list[str], rounds: int, with_peers: bool) -> lis
                 if not seconds[key] or seconds[key][-1] < SLOW_SECONDS:
                     seconds[key].append(timed(call))
         peaks = {kind: peak(TYPES[kind], device) for kind in set(kinds.values())}
-        counts = {name: multiply_adds(network, lq) for name, network in networks.items()}
+        counts = {name: multiply_adds(network, lq) for name, network in plain.items()}
     reference = statistics.median(seconds[names[0], PLAIN])
     rows = []
     for (name, way), values in seconds.items():
@@ -126,32 +102,38 @@ def measure(device: str, names: list[str], rounds: int, with_peers: bool) -> lis
         kind = kinds[name, way]
         rows.append(
             {
-                "device": device, "name": name, "ours": name in names, "way": way,
+                "device": device,
+                "name": name,
+                "ours": name in names,
+                "way": way,
                 "seconds": median,
                 "seconds_per_megapixel": median * 1e6 / (WIDTH * HEIGHT * SCALE**2),
                 "spread": (max(values) - min(values)) / median,
                 "times_faster": reference / median,
-                "parameters": sum(p.numel() for p in networks[name].parameters()),
+                "parameters": sum(p.numel() for p in plain[name].parameters()),
                 "multiply_adds": counts[name],
                 "share_of_peak": counts[name] / median / peaks[kind],
-                "peak": peaks[kind], "dtype": kind,
+                "peak": peaks[kind],
+                "dtype": kind,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
 def main() -> None:
-    """Print a table; write it as JSON too when asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", nargs="+", default=list(common.sets()))
-    parser.add_argument("--no_peers", action="store_true")
+    """Print a table and write it as JSON on request."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", "--model", nargs="+", default=list(common.model_strengths()))
+    parser.add_argument("--peers", action="store_true", help="add other networks")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     rows = []
     for device in devices:
-        rows += measure(device, args.model, args.rounds, not args.no_peers)
+        rows += measure(device, args.models, args.rounds, args.peers)
     for row in rows:
         print(
             f"{row['device']}  {row['name']}, {row['way']}: {row['seconds']:.3f} s, spread "

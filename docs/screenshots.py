@@ -1,6 +1,6 @@
 """Take pictures of the page in all its states; two of them stand in the README.
 
-    python docs/screenshots.py [FOLDER]
+    python -m docs.screenshots [FOLDER]
 
 Needs what the browser tests need. All go to FOLDER (default: out/screenshots); `done` and `phone`
 also to docs/.
@@ -12,14 +12,11 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.space import CHROMIUM_FLAGS, Space, browser_path, drop, running, sharpen
 
+ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 DESK = {"viewport": {"width": 1280, "height": 880}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}

@@ -1,32 +1,29 @@
-"""Write the list of photographs behind the shipped weights.
+"""Write the list of photographs that the bundled models were trained on.
 
-    python recipes/attribution.py
+    python -m recipes.attribution
 
-Reads `train/manifest.csv` under HSR_DATA and writes ATTRIBUTION.md beside this file.
+Reads `train/manifest.csv` under HSR_DATA and writes recipes/ATTRIBUTION.md.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from hsr_hub.evaluation import data_root
 
-HEAD = """# Photographs that the shipped weights were trained on
+HEAD = """# Photographs that the bundled models were trained on
 
 {photos} photographs in {tiles} tiles of 480x480 pixels, each scaled down at least twice from its
 original, from collections under free or permissive licences. The licences are what each collection
-states; they were not checked picture by picture. Written by `python recipes/attribution.py`.
+states; they were not checked image by image. Written by `python -m recipes.attribution`.
 """
 
 
 def main() -> None:
-    """Group the manifest's tiles by collection and licence."""
+    """Group the tiles of the manifest by collection and licence."""
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     tiles = 0
     with (data_root() / "train" / "manifest.csv").open(newline="") as lines:

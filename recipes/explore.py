@@ -1,18 +1,17 @@
-"""Short comparisons at equal minutes, before a long run: what shapes and losses are worth.
+"""Compare shapes and losses at equal minutes, before a long run.
 
-    python recipes/explore.py VARIANT --out DIR [--minutes 5 | --steps N]
+    python -m recipes.explore VARIANT --out DIR [--minutes 5 | --steps N]
 
 Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores,
-for as many steps as fit into the minutes; then measures it on Set5 and Set14, and on Set14 degraded
-by benchmarks/degrade.py. Prints a line of JSON and adds it to `exploration.json`, from which
-`python recipes/explore.py table` makes the table of README.md beside it. Nothing else should run.
+for as many steps as fit into the minutes. Then measures it on Set5 and Set14, and on Set14 degraded
+by `benchmarks.degrade`. Prints a line of JSON and adds it to `exploration.json`, from which
+`python -m recipes.explore table` makes the table of recipes/README.md. Nothing else should run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -24,10 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 import train_accelerate
+from benchmarks.common import ROOT
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root, evaluate
@@ -37,13 +34,13 @@ TIMED_STEPS = 12
 
 
 def pixel_loss(weights: Sequence[float], sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
-    """The pixel loss with a weight for every level."""
+    """Return the pixel loss with a weight for every level."""
     losses = [w * F.l1_loss(a, b) for w, a, b in zip(weights, sr, gt, strict=True) if w]
     return sum(losses[1:], start=losses[0])
 
 
 class PlusSmallKernel(nn.Module):
-    """A large kernel with a 3x3 one added to its middle: two convolutions, trained as one."""
+    """Add a 3x3 kernel to the middle of a large one, so that two convolutions train as one."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -51,12 +48,12 @@ class PlusSmallKernel(nn.Module):
         nn.init.kaiming_uniform_(self.small, a=5**0.5)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(out,in,k,k) to (out,in,k,k)."""
+        """Return the sum of both kernels, (out,in,k,k)."""
         return weight + F.pad(self.small, [(weight.shape[-1] - 3) // 2] * 4)
 
 
 def reparameterised(build: Any, args: argparse.Namespace) -> HSRNet:
-    """The network with `PlusSmallKernel` in its 5x5 and 7x7 convolutions."""
+    """Return the network with `PlusSmallKernel` in its 5x5 and 7x7 convolutions."""
     net = build(args)
     for branch in net.extraction.branches[1:]:
         for conv in branch.convs:
@@ -64,8 +61,8 @@ def reparameterised(build: Any, args: argparse.Namespace) -> HSRNet:
     return net
 
 
-LITE = [*("--kernel_sizes", "3", "5", "7", "--widths", "48", "16", "8")]
-SERIAL = [*("--kernel_sizes", "3", "--widths", "64")]
+LITE = ["--kernel_sizes", "3", "5", "7", "--widths", "48", "16", "8"]
+SERIAL = ["--kernel_sizes", "3", "--widths", "64"]
 REAL = ["--degradation", "real"]
 LAST_ONLY = (0, 0, 1)
 
@@ -77,11 +74,11 @@ VARIANTS: dict[str, tuple[list[str], Sequence[float], str]] = {
     "coarse-0.1": (LITE, (0.1, 0.1, 1), "the losses of x1 and x2 weigh a tenth"),
     "reparam": (LITE, (1, 1, 1), "a 3x3 kernel added to each 5x5 and 7x7 one, folded afterwards"),
 }
-"""Flags of the training, weights of the levels' losses, and what it is."""
+"""Flags of the training, weights of the losses of the levels, and a description."""
 
 
 def step_seconds(flags: list[str], out: Path) -> float:
-    """Seconds of a step, the first ones left out."""
+    """Return the seconds of a step, without the first ones."""
     times: list[float] = []
     step = train_accelerate.generator_step
 
@@ -97,7 +94,7 @@ def step_seconds(flags: list[str], out: Path) -> float:
 
 
 def trained(flags: list[str], out: Path, minutes: float, steps: int | None) -> tuple[HSRNet, int]:
-    """The averaged network after so long, or so many steps, and the steps."""
+    """Return the averaged network after the minutes, or after the steps, and the steps."""
     made: list[HSRNet] = []
     train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
     steps = steps or int(60 * minutes / step_seconds(flags, out))
@@ -107,7 +104,7 @@ def trained(flags: list[str], out: Path, minutes: float, steps: int | None) -> t
 
 
 def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str, Any]:
-    """Train a variant for so long, or for so many steps, and measure it."""
+    """Train a variant for the minutes, or for the steps, and measure it."""
     flags, weights, what = VARIANTS[name]
     data = data_root()
     train_accelerate.pixel_loss = partial(pixel_loss, weights)
@@ -115,11 +112,10 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
         train_accelerate.build_generator = partial(
             reparameterised, train_accelerate.build_generator
         )
-    flags = [
-        *("--train_data_dir", *(str(data / "train" / f"photos-{i}") for i in (1, 2, 3))),
-        *("--fusion_width", "48", "--reconstruction_widths", "24", "12", "--cache_images"),
-        *("--crop_size", "128", "--train_batch_size", "16", "--learning_rate", "2e-3", *flags),
-    ]
+    photos = [str(data / "train" / f"photos-{i}") for i in (1, 2, 3)]
+    common = "--fusion_width 48 --reconstruction_widths 24 12 --cache_images"
+    common += " --crop_size 128 --train_batch_size 16 --learning_rate 2e-3"
+    flags = ["--train_data_dir", *photos, *common.split(), *flags]
     net, steps = trained(flags, out, minutes, steps)
     for conv in [m for m in net.modules() if parametrize.is_parametrized(m)]:
         parametrize.remove_parametrizations(conv, "weight")
@@ -128,13 +124,16 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
     found = {folder.name: evaluate(net, folder, dtype="float32").psnr_y for folder in sets}
     parameters = sum(p.numel() for p in net.parameters())
     return {
-        "variant": name, "what": what, "steps": steps, "parameters": parameters,
+        "variant": name,
+        "what": what,
+        "steps": steps,
+        "parameters": parameters,
         "psnr_y": found,
-    }  # fmt: skip
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """What was found, as Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [
         "| variant | what | parameters | steps | Set5 | Set14 | Set14 degraded |",
         "|---|---|---|---|---|---|---|",
@@ -154,11 +153,11 @@ def command(
     results: Path,
     table: Callable[[list[dict[str, Any]]], str],
 ) -> None:
-    """Explore the variant that the command line names and keep what was found, or print a table."""
-    parser = argparse.ArgumentParser()
+    """Explore the variant of the command line and save its metrics, or print a table of all."""
+    parser = argparse.ArgumentParser(description="Compare short trainings.")
     parser.add_argument("variant", choices=[*variants, "table"])
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--steps", type=int, help="instead, where other work disturbs the clock")
+    parser.add_argument("--steps", type=int, help="train this many steps instead of minutes")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = json.loads(results.read_text()) if results.exists() else []

@@ -1,25 +1,23 @@
-"""Short comparisons of the detail stage at equal minutes, from the weights of hsr-lite-x4.
+"""Compare short runs of the detail stage at equal minutes, from the weights of hsr-lite-x4.
 
-    python recipes/explore_detail.py VARIANT --out DIR [--minutes 5 | --steps N]
+    python -m recipes.explore_detail VARIANT --out DIR [--minutes 5 | --steps N]
 
-Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores;
-then measures it on Set14 alone and mixed half and half with the set that it came from. Prints a
-line of JSON and adds it to `exploration-detail.json`, from which `python recipes/explore_detail.py
-table` makes the table of README.md beside it. Nothing else should run.
+Trains one variant (see VARIANTS) on the training photos under HSR_DATA, in bfloat16 on all cores.
+Then measures it on Set14, alone and mixed half and half with the weights that it started from.
+Prints a line of JSON and adds it to `exploration-detail.json`, from which
+`python -m recipes.explore_detail table` makes the table of recipes/README.md. Nothing else should
+run.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
+from benchmarks.common import ROOT
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import (
     LpipsSqueeze,
@@ -59,11 +57,11 @@ VARIANTS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "rate-6e-4": ({"--learning_rate": "6e-4"}, "three times the generator's learning rate"),
 }
-"""What differs from BASE, and what that is."""
+"""Flags that differ from BASE, and a description."""
 
 
 def measure(net: HSRNet) -> dict[str, float]:
-    """Means over Set14, the drift its largest."""
+    """Return means over Set14, and the largest colour drift."""
     lpips = LpipsSqueeze(data_root() / "weights")
     rows = []
     for pair in find_pairs(data_root() / "test" / "Set14", net.scale):
@@ -78,15 +76,13 @@ def measure(net: HSRNet) -> dict[str, float]:
 
 
 def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str, Any]:
-    """Train a variant for so long, or for so many steps, and measure it."""
+    """Train a variant for the minutes, or for the steps, and measure it."""
     changes, what = VARIANTS[name]
     data = data_root()
     vgg = data / "weights" / "vgg19_caffe_conv1_1-conv3_4.fp16.safetensors"
-    flags = [
-        *("--train_data_dir", *(str(data / "train" / f"photos-{i}") for i in (1, 2, 3))),
-        *("--cache_images", "--perceptual_weights_path", str(vgg)),
-        *(text for pair in (BASE | changes).items() for text in pair),
-    ]
+    photos = [str(data / "train" / f"photos-{i}") for i in (1, 2, 3)]
+    flags = ["--train_data_dir", *photos, "--cache_images", "--perceptual_weights_path", str(vgg)]
+    flags += [text for pair in (BASE | changes).items() for text in pair]
     net, steps = trained(flags, out, minutes, steps)
     lines = [json.loads(line) for line in (out / "run" / "log.jsonl").read_text().splitlines()]
     ranks = [line["d/real_over_fake"] for line in lines if "d/real_over_fake" in line]
@@ -102,7 +98,7 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """What was found, as Markdown."""
+    """Return the rows as a Markdown table."""
     head = ["variant", "what", "steps", "LPIPS", "PSNR-Y", "consistency", "drift"]
     head += ["LPIPS at 0.5", "real over fake"]
     lines = [head, ["---"] * len(head)]
@@ -110,10 +106,15 @@ def table(rows: list[dict[str, Any]]) -> str:
         found, rank = row["detail"], row["real_over_fake"]
         lines.append(
             [
-                *(f"`{row['variant']}`", row["what"], str(row["steps"])),
-                *(f"{found['lpips']:.3f}", f"{found['psnr_y']:.2f}"),
-                *(f"{found['consistency']:.1f}", f"{found['colour_drift']:.2f}"),
-                *(f"{row['half']['lpips']:.3f}", "-" if rank is None else f"{rank:.2f}"),
+                f"`{row['variant']}`",
+                row["what"],
+                str(row["steps"]),
+                f"{found['lpips']:.3f}",
+                f"{found['psnr_y']:.2f}",
+                f"{found['consistency']:.1f}",
+                f"{found['colour_drift']:.2f}",
+                f"{row['half']['lpips']:.3f}",
+                "-" if rank is None else f"{rank:.2f}",
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,20 +1,22 @@
-"""Plot a training's log: python recipes/plot_log.py recipes/NAME/log.jsonl OUT.png.
+"""Plot the log of a training.
 
-What is drawn: validation PSNR, the loss with the learning rate, and
-of an adversarial training LPIPS with how often the discriminator ranks real over fake.
+    python -m recipes.plot_log recipes/NAME/log.jsonl OUT.png
+
+Draws the validation PSNR, and the loss with the learning rate. For an adversarial training it also
+draws LPIPS, and how often the discriminator ranks real over fake.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 
-def main(log: Path, picture: Path) -> None:
-    """Read the lines (a later one for the same step replaces an earlier one), draw, save."""
+def plot(log: Path, out: Path) -> None:
+    """Plot a log. A later line for the same step replaces an earlier one."""
     by_step: dict[int, dict[str, float]] = {}
     for line in log.read_text().splitlines():
         values = json.loads(line)
@@ -48,8 +50,19 @@ def main(log: Path, picture: Path) -> None:
         rank.set_ylim(0.4, 1)
     for axis in axes:
         axis.grid(alpha=0.3)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(out, dpi=110)
+
+
+def main() -> None:
+    """Plot the log of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("log", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    plot(args.log, args.out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

@@ -1,26 +1,24 @@
-"""Write the card of a shipped set, and its pictures: comparison and training curves.
+"""Write the cards of bundled models, and their images: comparison and training curves.
 
-    python recipes/write_card.py hsr-lite-x4
+    python -m recipes.write_card hsr-lite-x4 ... [--text]
 
-From `recipes/NAME/figures.json` (by measure.py), `training.md`, `train.sh`, `log.jsonl` and
-ATTRIBUTION.md to `hsr_hub/weights/NAME/`: `README.md`, `sample.png`, `training-curve.png`. The card
-stands alone: on the Hub there is no recipes/ beside it.
+Reads `recipes/NAME/metrics.json` (by measure.py), `training.md`, `train.sh`, `log.jsonl` and
+ATTRIBUTION.md. Writes `README.md`, `sample.png` and `training-curve.png` into
+`hsr_hub/weights/NAME/`; with `--text` only the first. The card is self-contained, because a
+repository on the Hub has no recipes/.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from functools import partial
-from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks import common
-from benchmarks.comparison_grid import CREDIT, Method, sheet
+from benchmarks.common import ROOT
+from benchmarks.comparison_grid import CREDIT, Method, comparison_grid
 from benchmarks.quality import by_filter, by_network
 from hsr_hub import HSRNet
 from hsr_hub.hub import BUNDLED, DETAIL, model_card, read_metrics
@@ -28,11 +26,11 @@ from recipes import plot_log
 
 CURVE = "training-curve.png"
 REAL = "-real"
-"""What a set for people's pictures is called after the one for clean pictures."""
+"""Suffix of the name of a model for degraded images."""
 
 
 def credits(attribution: str) -> str:
-    """ATTRIBUTION.md as Markdown for a card: a table, and the full list folded away."""
+    """Return ATTRIBUTION.md as Markdown for a card: a table, and the full list folded away."""
     found = re.findall(
         r"^## (.+)\n\n(.+); (\d+) photographs:\n\n(.+)$", attribution, flags=re.MULTILINE
     )
@@ -46,7 +44,7 @@ def credits(attribution: str) -> str:
 
 
 def training_text(name: str) -> str:
-    """What the set was trained on and how, with credits and the command."""
+    """Return the text on the training, with curves, credits and the command."""
     recipe = ROOT / "recipes" / name
     command = (recipe / "train.sh").read_text().partition("set -euo pipefail\n")[2]
     attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text(encoding="utf-8")
@@ -59,42 +57,56 @@ def training_text(name: str) -> str:
     )
 
 
-def shown(name: str) -> dict[str, Method]:
-    """The columns of the card's picture before the original, by what the caption calls them."""
+def columns_of(name: str) -> dict[str, Method]:
+    """Return the methods of the columns before the original, by their names in the caption."""
     mine, title = common.load(name), f"`{name}`"
     columns: dict[str, Method] = {"bicubic": partial(by_filter, Image.Resampling.BICUBIC)}
-    twin = re.sub(f"{DETAIL}$|{REAL}$", "", name)
-    if twin != name:
-        columns[f"`{twin}`"] = partial(by_network, common.load(twin))
+    clean = re.sub(f"{DETAIL}$|{REAL}$", "", name)
+    if clean != name:
+        columns[f"`{clean}`"] = partial(by_network, common.load(clean))
     if name.endswith(DETAIL):
-        columns["both mixed at strength 0.5"] = partial(by_network, common.load(twin, 0.5))
+        columns["both mixed at strength 0.5"] = partial(by_network, common.load(clean, 0.5))
     return columns | {title: partial(by_network, mine)}
 
 
 def card_text(name: str) -> str:
-    """The card of a shipped set."""
+    """Return the card of a bundled model."""
     real = name.endswith(REAL)
     made = "scaled down four times" + real * ", with blur, noise and JPEG artefacts"
     card = model_card(
         HSRNet.from_pretrained(name),
         name=name,
-        figures=read_metrics(ROOT / "recipes" / name / "figures.json"),
+        figures=read_metrics(ROOT / "recipes" / name / "metrics.json"),
         training=training_text(name),
         degradation="real" if real else "bicubic",
         sample=True,
-        columns=f"{', '.join(shown(name))}, the original. Pictures {made}; {CREDIT}",
+        columns=f"{', '.join(columns_of(name))}, the original. Pictures {made}; {CREDIT}",
     )
     return f"{card}\n"
 
 
-def main(name: str) -> None:
-    """Write all three files."""
+def write(name: str, images: bool = True) -> None:
+    """Write the card of a bundled model, with its images or without."""
     folder = BUNDLED / name
     (folder / "README.md").write_text(card_text(name), encoding="utf-8")
-    plot_log.main(ROOT / "recipes" / name / "log.jsonl", folder / CURVE)
-    picture = sheet(list(shown(name).values()), degraded=name.endswith(REAL))
-    picture.save(folder / "sample.png", optimize=True)
+    if not images:
+        return
+    plot_log.plot(ROOT / "recipes" / name / "log.jsonl", folder / CURVE)
+    grid = comparison_grid(list(columns_of(name).values()), degraded=name.endswith(REAL))
+    grid.save(folder / "sample.png", optimize=True)
+
+
+def main() -> None:
+    """Write the cards of the models of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help="bundled model")
+    parser.add_argument("--text", action="store_true", help="write README.md only")
+    args = parser.parse_args()
+    for name in args.names:
+        write(name, images=not args.text)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,15 +1,25 @@
-"""Fixtures: a small network with random weights, pictures, a Hub cache of the run's own."""
+"""Fixtures: a small network with random weights, images, and a temporary Hub cache."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
+from collections import Counter
 from pathlib import Path
 
-# Before huggingface_hub is imported: it reads these once.
+# Before huggingface_hub is imported, because it reads these once.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hsr-hub-test-")
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 os.environ.pop("HF_TOKEN", None)
+
+# Before torch is imported: workers of pytest-xdist, and the programs that they start, share the
+# cores. More threads than cores are much slower than fewer.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    threads = max(1, (os.cpu_count() or 1) // int(workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 import numpy as np
 import pytest
@@ -20,12 +30,21 @@ from hsr_hub import HSRNet
 from tests.space import browser, page, playwright, space, wrong_files  # noqa: F401  (fixtures)
 from tests.util import ROOT
 
-# A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files with the most slow tests first.
+
+    pytest-xdist gives whole files to its workers. If a long one came last, the others would wait.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 def random_model(**config) -> HSRNet:
-    """A network whose every weight matters: heads are scaled up from their near-zero start."""
+    """Return a network whose heads are scaled up from near zero, so that every weight matters."""
     torch.manual_seed(0)
     model = HSRNet(**config).eval()
     with torch.no_grad():
@@ -60,7 +79,7 @@ def small_photo(cat: Path) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory) -> Path:
-    """Ground-truth pictures for trainings and evaluations where no data folder is at hand."""
+    """Ground-truth images for trainings and evaluations without a data folder."""
     folder = tmp_path_factory.mktemp("photos")
     for name in ("cat", "coffee", "astronaut"):
         with Image.open(ROOT / "examples" / f"{name}.png") as image:

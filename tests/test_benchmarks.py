@@ -1,4 +1,4 @@
-"""Metrics of the README come from the JSON, and the JSON from programs that run."""
+"""The results of the README equal the JSON files, and the benchmarks run."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from PIL import Image
 
 from benchmarks import degradation_protocol, results_tables
 from benchmarks.degrade import degrade_set
-from benchmarks.single_degradations import FAULTS
+from benchmarks.single_degradations import DEGRADATIONS
 from hsr_hub.evaluation import consistency
 from hsr_hub.hub import bundled_models
-from tests.util import ROOT, run
+from tests.util import run
 
 
-def test_the_readme_shows_what_was_measured():
+def test_readme_equals_the_measured_results():
     text = results_tables.README.read_text(encoding="utf-8")
-    assert results_tables.rewritten(text) == text, "run `python benchmarks/results_tables.py`"
+    assert results_tables.rewritten(text) == text, "run `python -m benchmarks.results_tables`"
 
 
-def test_every_shipped_set_was_measured():
-    """With the weights that are shipped today; by name, the figures are in test_evaluation."""
+def test_every_bundled_model_was_measured():
+    """By name only; test_evaluation compares the metrics."""
     measured = {row["method"] for row in results_tables.read("quality")["rows"]}
     mixed = {
         row["method"] for row in results_tables.read("quality")["rows"] if row["strength"] == 1
@@ -39,7 +39,7 @@ def test_every_shipped_set_was_measured():
     assert {name.removesuffix("-detail") for name in set(bundled_models()) - alone} <= mixed
 
 
-def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_readme_follows_the_json_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for path in results_tables.RESULTS.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
     results = json.loads((tmp_path / "load.json").read_text())
@@ -53,10 +53,11 @@ def test_other_results_make_another_readme(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
     target = tmp_path / "quality.json"
-    script = str(ROOT / "benchmarks" / "quality.py")
     flags = ["--data", str(test_set.parent), "--degrade", test_set.name]
-    sheet = tmp_path / "sheet.png"
-    done = run(sys.executable, script, *flags, "--json", str(target), "--sheet", str(sheet))
+    grid = tmp_path / "grid.png"
+    flags += ["--models", "hsr-lite-x4", "hsr-lite-x4-real"]
+    flags += ["--json", str(target), "--grid", str(grid)]
+    done = run(sys.executable, "-m", "benchmarks.quality", *flags)
     assert done.returncode == 0, done.stderr
     results = json.loads(target.read_text())
     rows = results["rows"]
@@ -66,14 +67,14 @@ def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
     ours, bicubic = by["hsr-lite-x4", 0, 4], by["bicubic", None, 4]
     assert ours["psnr_y"] > bicubic["psnr_y"] and ours["consistency"] > 35
     assert ours["colour_drift"] < 3 and bicubic["colour_drift"] == 0
-    assert by["bicubic", None, 1]["consistency"] == 60  # the very same picture
-    dirty = {row["method"]: row for row in rows if row not in clean and row["level"] == 4}
-    assert {row["set"] for row in dirty.values()} == {f"{test_set.name}-degraded"}
-    assert dirty["bicubic"]["psnr_y"] < bicubic["psnr_y"]
-    assert {row["fault"] for row in results["faults"]} == set(FAULTS)
-    assert all(row["before"] < 40 for row in results["faults"])
-    with Image.open(sheet) as image:  # bicubic, every set, and the original
-        assert image.width / 216 == len(results["sheet"]) + 1
+    assert by["bicubic", None, 1]["consistency"] == 60  # the unchanged input
+    degraded = {row["method"]: row for row in rows if row not in clean and row["level"] == 4}
+    assert {row["set"] for row in degraded.values()} == {f"{test_set.name}-degraded"}
+    assert degraded["bicubic"]["psnr_y"] < bicubic["psnr_y"]
+    assert {row["degradation"] for row in results["single_degradations"]} == set(DEGRADATIONS)
+    assert all(row["before"] < 40 for row in results["single_degradations"])
+    with Image.open(grid) as image:  # the columns of the JSON, and the original
+        assert image.width / 216 == len(results["comparison_grid"]) + 1
 
 
 def test_degraded_sets_are_the_same_every_time(test_set: Path, tmp_path: Path):
@@ -87,14 +88,14 @@ def test_degraded_sets_are_the_same_every_time(test_set: Path, tmp_path: Path):
 
 
 def test_the_protocol_of_degraded_sets_does_not_drift(monkeypatch: pytest.MonkeyPatch):
-    """Everything but the codec, whose pixels depend on the JPEG library's version."""
+    """All but the codec, whose pixels depend on the version of the JPEG library."""
     digest = hashlib.sha256()
 
-    def noted(image: Image.Image, quality: int, subsampling: str) -> Image.Image:
+    def record(image: Image.Image, quality: int, subsampling: str) -> Image.Image:
         digest.update(f"{quality} {subsampling}".encode())
         return image
 
-    monkeypatch.setattr(degradation_protocol, "_compressed", noted)
+    monkeypatch.setattr(degradation_protocol, "_compressed", record)
     y, x = np.mgrid[:64, :96]
     gt = np.dstack([x * 5 % 256, y * 7 % 256, (x * y) % 256]).astype(np.uint8)
     for seed in range(8):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.degrade import found
+from benchmarks.degrade import degraded_set
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root, evaluate, find_pairs, luma, psnr_y, read_pair, ssim_y
 from hsr_hub.hub import BUNDLED, bundled_models
@@ -111,14 +111,14 @@ def test_the_larger_set_is_the_more_faithful_one():
 def test_the_cards_figures_are_todays(name: str, tmp_path: Path):
     """What the card prints is what the code measures, to the digits printed."""
     card = (BUNDLED / name / "README.md").read_text()
-    stored = json.loads((ROOT / "recipes" / name / "figures.json").read_text())
+    stored = json.loads((ROOT / "recipes" / name / "metrics.json").read_text())
     assert stored
     model = HSRNet.from_pretrained(name)
     for figures in stored:
         if figures["dataset"].startswith("BSD100"):
             continue  # two minutes; the others tell as much about drift
         today = evaluate(
-            *(model, found(figures["dataset"], data_root() / "test", tmp_path)),
+            *(model, degraded_set(figures["dataset"], data_root() / "test", tmp_path)),
             scale=figures["scale"],
             dtype="float32",
             progress=False,

@@ -25,7 +25,7 @@ from hsr_hub.hub import (
 )
 from tests.util import ROOT
 
-FIGURES = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "figures.json")
+FIGURES = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "metrics.json")
 PSNR = f"{FIGURES[0].psnr_y:.2f}"
 
 
@@ -182,7 +182,7 @@ def test_shipped_cards_are_what_the_recipe_says(name: str):
     from recipes.write_card import card_text
 
     text = (BUNDLED / name / "README.md").read_text()
-    assert text == card_text(name), f"run: python recipes/write_card.py {name}"
+    assert text == card_text(name), f"run: python -m recipes.write_card --text {name}"
     assert (BUNDLED / name / "sample.png").stat().st_size < 500_000
     # It stands alone: sources, licences and numbers of the photographs are in it.
     attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text()

@@ -1,4 +1,4 @@
-"""What the shipped sets promise beside PSNR: detail that can be mixed, artefacts taken out."""
+"""Quality of the bundled models besides PSNR: detail that can be mixed, artefacts removed."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ DETAILED = [name for name in bundled_models() if name.endswith(DETAIL)]
 REAL = [name for name in bundled_models() if name.endswith("-real")]
 
 
-def twins(name: str) -> tuple[HSRNet, HSRNet]:
-    """A set for fidelity, and the one for detail."""
+def load_pair(name: str) -> tuple[HSRNet, HSRNet]:
+    """Return the model for fidelity and its detail model."""
     return HSRNet.from_pretrained(name.removesuffix(DETAIL)), HSRNet.from_pretrained(name)
 
 
 def fineness(image: np.ndarray) -> float:
-    """How much neighbouring pixels differ, of 255."""
+    """Return the mean difference of neighbouring pixels, of 255."""
     values = image.astype(np.float64)
     return float(np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean())
 
 
 def pattern(image: np.ndarray) -> float:
-    """How much the 4 x 4 phases of the up-sampling differ in what stands out there, of 255."""
+    """Return the spread of the mean peaks of the 4 x 4 phases of the up-sampling, of 255."""
     grey = image.astype(np.float64).mean(axis=2)
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     peaks = grey[1:-1, 1:-1] - around / 4
     return float(np.std([peaks[y::4, x::4].mean() for y in range(4) for x in range(4)]))
 
 
-def test_there_are_sets_for_detail_and_for_people_s_pictures():
+def test_models_for_detail_and_for_degraded_images_are_bundled():
     assert "hsr-lite-x4-detail" in DETAILED
     assert "hsr-lite-x4-real" in REAL
 
 
 @pytest.mark.parametrize("name", DETAILED)
-def test_strength_goes_evenly_from_faithful_to_detailed(name: str, cat: Path):
+def test_detail_grows_with_strength(name: str, cat: Path):
     with Image.open(cat) as image:
         lq = np.asarray(image.convert("RGB").resize((56, 36), Image.Resampling.BICUBIC))
-    faithful, detailed = twins(name)
+    faithful, detailed = load_pair(name)
     results = [
         np.asarray(HSRNet.interpolate(faithful, detailed, strength).upscale(lq, dtype="float32"))
         for strength in (0, 0.25, 0.5, 0.75, 1)
@@ -67,13 +67,13 @@ def test_strength_goes_evenly_from_faithful_to_detailed(name: str, cat: Path):
     fine = [fineness(image) for image in results]
     assert all(one < other for one, other in pairwise(away))
     assert all(one < other for one, other in pairwise(fine))
-    assert fine[-1] > 1.1 * fine[0], "nobody would see it"
+    assert fine[-1] > 1.1 * fine[0], "the difference is too small to see"
     assert max(colour_drift(image, lq) for image in results) <= 1
 
 
 @pytest.mark.parametrize("name", DETAILED + REAL)
 def test_there_is_no_grid(name: str, cat: Path):
-    """VGG's features love one: an earlier detail set had 0.77 here. The picture itself has 0.12."""
+    """Training by VGG favours a grid: earlier weights had 0.77. The image itself has 0.12."""
     result = HSRNet.from_pretrained(name).upscale(cat, dtype="float32")
     assert pattern(np.asarray(result.convert("RGB"))) < 0.25
 
@@ -82,8 +82,8 @@ def test_there_is_no_grid(name: str, cat: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DETAILED)
 def test_detail_reaches_its_bars(name: str):
-    """On Set14; BSD100 is in the README, which takes minutes."""
-    faithful, detailed = twins(name)
+    """On Set14, because BSD100 takes minutes."""
+    faithful, detailed = load_pair(name)
     lpips = LpipsSqueeze(data_root() / "weights")
     found: dict[float, list[list[float]]] = {0: [], 0.5: [], 1: []}
     nets = {s: HSRNet.interpolate(faithful, detailed, s) for s in found}
@@ -102,13 +102,13 @@ def test_detail_reaches_its_bars(name: str):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_peoples_pictures_get_their_own_set(name: str, test_set: Path, tmp_path: Path):
+def test_real_model_is_better_on_degraded_images(name: str, test_set: Path, tmp_path: Path):
     degrade_set(test_set, tmp_path)
     clean, real = (HSRNet.from_pretrained(n) for n in (name.removesuffix("-real"), name))
     assert clean.config == real.config
-    figures = [evaluate(net, tmp_path, dtype="float32", progress=False) for net in (clean, real)]
-    assert figures[1].psnr_y > figures[0].psnr_y
-    # x1 cleans up: nearer to what the picture was than what came.
+    metrics = [evaluate(net, tmp_path, dtype="float32", progress=False) for net in (clean, real)]
+    assert metrics[1].psnr_y > metrics[0].psnr_y
+    # x1 restores: the result is closer to the clean image than the input is.
     gained = []
     for pair in find_pairs(tmp_path, 4):
         lq, gt = read_pair(*pair, 4)
@@ -120,9 +120,9 @@ def test_peoples_pictures_get_their_own_set(name: str, test_set: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_each_fault_is_taken_out(name: str, test_set: Path):
-    """Alone, too: blocks that are met without blur are not sharpened."""
+def test_each_single_degradation_is_reduced(name: str, test_set: Path):
+    """JPEG blocks without blur must not be sharpened, for example."""
     rows = single_degradations.measure(test_set, [name])
-    assert len(rows) == len(single_degradations.FAULTS)
+    assert len(rows) == len(single_degradations.DEGRADATIONS)
     worse = [row for row in rows if row["after"] <= row["before"]]
     assert not worse

@@ -1,4 +1,4 @@
-"""Where things are, and programs started as a user starts them."""
+"""Paths, and programs started as users start them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 needs_test_sets = pytest.mark.skipif(
     not (data_root() / "test" / "Set5").is_dir(),
-    reason="the field's test sets are not at hand (HSR_DATA); their stand-in is tested instead",
+    reason="the test sets are missing (HSR_DATA); a small one is tested instead",
 )
 
 
@@ -26,7 +26,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout: float = 600,
 ) -> subprocess.CompletedProcess[str]:
-    """A finished process, with what it printed."""
+    """Run a program to its end and return its output."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -39,5 +39,5 @@ def run(
 
 
 def hsr_hub(*arguments: str | Path):
-    """`python -m hsr_hub ...`, finished."""
+    """Run `python -m hsr_hub` to its end and return its output."""
     return run(sys.executable, "-m", "hsr_hub", *arguments)

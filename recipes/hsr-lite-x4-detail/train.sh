@@ -4,7 +4,7 @@
 # after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
 train() {
   accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
     --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
@@ -20,7 +20,7 @@ train --output_dir "$1/first" --pixel_weight 0.5 --grid_weight 4 --strengths 1 1
   --learning_rate 4e-4 --ema_decay 0.995 --max_train_steps 2000
 train --output_dir "$1/second" --pixel_weight 0.5 --grid_weight 3 --strengths 1 1 1 0.5 \
   --learning_rate 4e-4 --ema_decay 0.99 --lr_warmup_steps 50 --max_train_steps 700
-# Of the third what it was after 1000 steps; it was stopped then.
+# The third run was stopped after 1000 steps.
 train --output_dir "$1/third" --pixel_weight 0.4 --grid_weight 3 --strengths 1 1 1 0.5 \
   --learning_rate 2e-4 --discriminator_learning_rate 2e-4 --adam_beta1 0.5 --ema_decay 0.997 \
   --max_train_steps 2300 --checkpoints_total_limit 99

@@ -5,9 +5,9 @@
 # checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
 made=$1
-[ -d "$1/Set14-degraded" ] || python benchmarks/degrade.py "$data"/test/Set14 "$1/Set14-degraded"
+[ -d "$1/Set14-degraded" ] || python -m benchmarks.degrade "$data"/test/Set14 "$1/Set14-degraded"
 train() {
   accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
     --num_cpu_threads_per_process "$(nproc)" train_accelerate.py --degradation real \

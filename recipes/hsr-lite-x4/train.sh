@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The runs that made hsr_hub/weights/hsr-lite-x4, one from scratch and one on larger crops from its
 # weights. Give it the folder for checkpoints and weights; started again after a stop it goes on from
-# the last checkpoint. README.md beside it has machine, figures, and how the real runs differed.
+# the last checkpoint. README.md beside it has machine, metrics, and how the real runs differed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
   --num_cpu_threads_per_process 2 train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What made hsr_hub/weights/hsr-x4-detail: the detail of the lite set carried over, a run from
-# hsr-x4, and a mean of their weights, which ends in $1/mean. Give it the folder for checkpoints and
+# Makes hsr_hub/weights/hsr-x4-detail: transfers the detail of the lite model, trains from hsr-x4,
+# and writes a mean of both weights to $1/mean. Give it the folder for checkpoints and
 # weights; started again after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
 [ -f "$1/carried/config.json" ] ||
-  python recipes/hsr-x4-detail/transfer.py hsr-x4 hsr-lite-x4 hsr-lite-x4-detail "$1/carried"
+  python -m recipes.transfer hsr-x4 hsr-lite-x4 hsr-lite-x4-detail "$1/carried"
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
   --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same network on one GPU, in slices for machines that are lent for minutes:
+# The same network on one GPU, in slices of minutes:
 #
 #     STEPS=50000 recipes/hsr-x4/train-gpu.sh OUT [MINUTES]
 #
@@ -8,8 +8,8 @@
 # the learning rate; fewer may be given from one call to the next.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python3 -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
-[ -f "$1/start/config.json" ] || python3 recipes/hsr-x4/widen.py "${START:-hsr-lite-x4}" "$1/start"
+data=$(python3 -c "from hsr_hub.evaluation import data_root; print(data_root())")
+[ -f "$1/start/config.json" ] || python3 -m recipes.widen "${START:-hsr-lite-x4}" "$1/start"
 # Not by `accelerate launch`: of one process it passes no signal on, and would be gone too early.
 ACCELERATE_MIXED_PRECISION=bf16 timeout --signal=TERM "$((${2:-9} * 60))" \
   python3 train_accelerate.py --train_data_dir "$data"/train/photos-* \

@@ -3,8 +3,8 @@
 # for checkpoints and weights; started again after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$(python -c "from hsr_hub.evaluation.datasets import data_root; print(data_root())")
-[ -f "$1/start/config.json" ] || python recipes/hsr-x4/widen.py hsr-lite-x4 "$1/start"
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
+[ -f "$1/start/config.json" ] || python -m recipes.widen hsr-lite-x4 "$1/start"
 accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
   --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \

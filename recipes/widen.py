@@ -1,23 +1,20 @@
-"""A wider network that does exactly what a narrower one does, to start a training from.
+"""Make a wider network that computes the same as a narrower one, to start a training from.
 
-    python recipes/hsr-x4/widen.py hsr-lite-x4 OUT
+    python -m recipes.widen hsr-lite-x4 OUT
 
 OUT is a folder for `--pretrained_model`. The old channels keep their weights and read nothing from
-the new ones; the new ones start at random and are read by nobody yet, so the first step of the
-training already has the old network's quality, and capacity to go on from it.
+the new ones. The new channels start at random, and no output reads them yet. So the first step of
+the training has the quality of the old network, and more capacity.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 from hsr_hub import HSRNet
 
@@ -26,17 +23,17 @@ SEED = 0
 
 
 def widen(old: HSRNet, new: HSRNet) -> HSRNet:
-    """Put the old network's weights into the new one.
+    """Copy the weights of the old network into the new one.
 
     Args:
-        old: The narrower network; same scale and kernel sizes.
-        new: Freshly made, at least as wide everywhere.
+        old: Narrower network with the same scale and kernel sizes.
+        new: New network, at least as wide everywhere.
 
     Returns:
-        `new`, whose images are now those of `old`.
+        `new`, which now computes the same images as `old`.
     """
     offsets = [0, *accumulate(new.config["widths"])]
-    # The fusion reads all branches side by side; everywhere else old channels come first.
+    # The fusion reads the concatenated branches. Everywhere else old channels come first.
     fused = [
         offset + channel
         for offset, width in zip(offsets, old.config["widths"], strict=False)
@@ -55,8 +52,8 @@ def widen(old: HSRNet, new: HSRNet) -> HSRNet:
     return new
 
 
-def wide(old: HSRNet) -> HSRNet:
-    """A network of hsr-x4's widths that computes what `old` does."""
+def widen_to_x4(old: HSRNet) -> HSRNet:
+    """Return a network with the widths of hsr-x4 that computes the same as `old`."""
     torch.manual_seed(SEED)
     new = HSRNet(
         scale=old.scale,
@@ -69,10 +66,16 @@ def wide(old: HSRNet) -> HSRNet:
     return widen(old, new)
 
 
-def main(name: str, out: Path) -> None:
+def main() -> None:
     """Write the widened network."""
-    wide(HSRNet.from_pretrained(name)).save_pretrained(out)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="bundled model, folder or repository")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    widen_to_x4(HSRNet.from_pretrained(args.name)).save_pretrained(args.out)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main()

@@ -1,0 +1,1 @@
+"""Scripts that trained, measured and described the bundled models."""
