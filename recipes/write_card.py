@@ -78,7 +78,7 @@ def card_text(name: str) -> str:
     card = model_card(
         HSRNet.from_pretrained(name),
         name=name,
-        figures=read_metrics(ROOT / "recipes" / name / "figures.json"),
+        metrics=read_metrics(ROOT / "recipes" / name / "figures.json"),
         training=training_text(name),
         degradation="real" if real else "bicubic",
         sample=True,
