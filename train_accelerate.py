@@ -470,7 +470,7 @@ def keep(
         net,
         name=args.hub_model_id or args.output_dir.resolve().name,
         # Memory would be the training's.
-        figures=[replace(f, peak_memory_mib=None) for f in figures],
+        metrics=[replace(f, peak_memory_mib=None) for f in figures],
         training=training_text(args, steps=steps, photos=photos, machine=machine),
         degradation=args.degradation,
         datasets=args.hub_dataset_ids,

@@ -1,4 +1,4 @@
-"""`python -m hsr_hub` is `hsr-hub`."""
+"""Run `hsr-hub` as `python -m hsr_hub`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The earlier place of `hsr_hub.export.spandrel`, for scripts that import it from here."""
+"""Alias of `hsr_hub.export.spandrel`, for scripts that use the old name."""
 
 from hsr_hub.export.spandrel import install
 

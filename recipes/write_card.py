@@ -76,7 +76,7 @@ def card_text(name: str) -> str:
     card = model_card(
         HSRNet.from_pretrained(name),
         name=name,
-        figures=read_metrics(ROOT / "recipes" / name / "metrics.json"),
+        metrics=read_metrics(ROOT / "recipes" / name / "metrics.json"),
         training=training_text(name),
         degradation="real" if real else "bicubic",
         sample=True,

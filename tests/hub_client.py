@@ -1,4 +1,4 @@
-"""The Hub's real client in a process of its own, against the double; no token may come out."""
+"""Run the real Hub client in its own process against the double, and look for leaked tokens."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Hub
+from tests.hub_process import run_python
 from tests.util import ROOT
 
 QUICK_XET = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_BASE_DELAY": "50ms"}
-"""hf_xet's own settings, so that what cannot succeed fails in seconds."""
+"""Settings of hf_xet that limit its retries to seconds."""
 
 
 def environment(hub: Hub, home: Path, token: str = WRITE_TOKEN) -> dict[str, str]:
-    """Variables of a user whose Hub is the double and whose cache is `home`."""
+    """Return the environment of a user whose Hub is the double and whose cache is `home`."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return {
         **own,
@@ -39,33 +40,38 @@ def client(
     timeout: float = 240,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """`python COMMAND...`, finished; neither its output nor a file it wrote holds a token.
+    """Run `python COMMAND...`, and check that no token is in its output or its files.
 
     Args:
         hub: A running double.
-        home: HF_HOME: the cache, hf_xet's logs.
+        home: HF_HOME, the folder of the cache and of hf_xet's logs.
         command: Arguments of Python.
-        token: HF_TOKEN; empty: not logged in.
-        cwd: Where to run; by default the repository.
-        look_in: More folders in which no token may be written.
+        token: HF_TOKEN; empty if the user is not logged in.
+        cwd: Folder to run in; by default the repository.
+        look_in: More folders to search for tokens.
         timeout: Seconds.
-        env: More environment variables.
+        env: More environment variables. With PYTHONPATH, the process starts slowly.
     """
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=cwd or ROOT,
-        env={**environment(hub, home, token), **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    words, folder = [str(word) for word in command], cwd or ROOT
+    variables = {**environment(hub, home, token), **(env or {})}
+    if "PYTHONPATH" in (env or {}):  # other versions of libraries
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    else:
+        done = run_python(words, folder, variables, timeout)
     assert_no_token(done.stdout + done.stderr, home, *look_in)
     return done
 
 
 def assert_no_token(output: str, *folders: Path) -> None:
-    """Neither in a text nor in any file below the folders."""
+    """Fail if a token is in the output or in any file below the folders."""
     for secret in (WRITE_TOKEN, READ_TOKEN):
         assert secret not in output, "the token was printed"
         for path in (p for folder in folders for p in folder.rglob("*") if p.is_file()):

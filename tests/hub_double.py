@@ -1,9 +1,9 @@
-"""A Hub on loopback for the real `huggingface_hub`, built from that library's sources.
+"""A double of the Hub on loopback for the real `huggingface_hub`.
 
-It answers what the client sends for the things this project does (huggingface_hub 1.16 to 2.x):
-creating repositories, preupload, large files by LFS (`HubStorage` in `hub_storage.py`; by Xet too),
-commits, pull requests, tags, branches, files with their redirects, ETags and commit headers. It
-keeps what it got, counts every request, and fails where a test tells it to.
+It is modelled on the sources of that library (1.16 to 2.x) and answers what the client sends for
+this project: creating repositories, preupload, large files by LFS and Xet (`hub_storage.py`),
+commits, pull requests, tags, branches, and files with their redirects, ETags and commit headers. It
+stores the uploads, records every request, and fails where a test tells it to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SPACE_README = b"---\ntitle: New\nsdk: gradio\nsdk_version: 6.0.0\napp_file: app
 
 @dataclass
 class Fault:
-    """What goes wrong at the route of that name (`where`).
+    """A fault at the route named `where`.
 
     `how`: a status; "cut" after a piece of the body has come in; "half" of the answer, then cut;
     "expired" token; "echo" of the token in the error; or, as a float, seconds of silence first.
@@ -47,7 +47,7 @@ class Fault:
 
 @dataclass
 class Seen:
-    """A request that came in."""
+    """A request that was received."""
 
     name: str
     method: str
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Hub:
-    """State, routes and the server."""
+    """The state, the routes and the server."""
 
     def __init__(self) -> None:
         self.repos: dict[tuple[str, str], Repo] = {}
@@ -72,7 +72,7 @@ class Hub:
         add_routes(self, self.api)
         self.storage.add_routes(self.api)
 
-    # ---- what tests ask for and look at
+    # ---- for tests
     def repo(self, repo_id: str, kind: str = "models") -> Repo:
         return self.repos[kind, repo_id]
 
@@ -85,7 +85,7 @@ class Hub:
         return repo
 
     def put(self, repo_id: str, files: dict[str, bytes], revision: str = "main") -> str:
-        """A commit made on the Hub itself: its web editor, or somebody else's push."""
+        """Commit files as the web editor of the Hub or another user does."""
         repo = self.repos.get(("models", repo_id)) or self.add_repo(repo_id)
         new = {path: Blob(content, is_binary(content)) for path, content in files.items()}
         for blob in new.values():
@@ -98,7 +98,7 @@ class Hub:
 
     # ---- permissions
     def may(self, request: Request, repo: Repo | None, write: bool = False) -> None:
-        """Let the request through, or say why not in the Hub's own words."""
+        """Raise the Hub's error if the request lacks a permission."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token and token not in self.tokens:
             raise HubError(401, "Invalid credentials in Authorization header")
@@ -111,7 +111,7 @@ class Hub:
 
     # ---- serving
     async def __call__(self, scope, receive, send) -> None:
-        """The app, with the faults that the tests ordered in front of it."""
+        """Answer a request, or fail as the tests asked."""
         if scope["type"] != "http":
             return await self.api(scope, receive, send)
         name = "unknown"
@@ -122,7 +122,7 @@ class Hub:
         headers = dict(scope["headers"])
         token = headers.get(b"authorization", b"").decode().removeprefix("Bearer ")
         seen = Seen(name, scope["method"], scope["path"], token)
-        if scope["path"] != "/api/agent-harnesses":  # the library's look-up about its own user
+        if scope["path"] != "/api/agent-harnesses":  # the library asks about its own user
             self.seen.append(seen)
 
         async def counted():
@@ -152,7 +152,7 @@ class Hub:
         error = {
             "expired": HubError(401, "Invalid credentials in Authorization header"),
             "echo": HubError(400, f"the token {token} is not one we like"),
-        }.get(str(fault.how)) or HubError(int(fault.how), "ordered by the test")
+        }.get(str(fault.how)) or HubError(int(fault.how), "requested by the test")
         return await refuse(Request(scope), error)(scope, counted, send)
 
     @contextmanager
@@ -160,7 +160,7 @@ class Hub:
         hub = self
 
         class Protocol(H11Protocol):
-            """Uvicorn's own, whose connections can be cut."""
+            """Uvicorn's protocol, with access to the connections."""
 
             def connection_made(self, transport) -> None:
                 super().connection_made(transport)
@@ -185,13 +185,13 @@ class Hub:
 
 
 def _half(send, transport: asyncio.Transport):
-    """A `send` that drops the connection in the middle of the answer's body."""
+    """Return a `send` that drops the connection in the middle of the body."""
 
     async def cut(message) -> None:
         if message["type"] == "http.response.body" and message.get("body"):
             body = message["body"]
             await send({**message, "body": body[: len(body) // 2], "more_body": True})
-            await asyncio.sleep(0.05)  # let it reach the other side
+            await asyncio.sleep(0.05)  # time to reach the client
             transport.abort()
         else:
             await send(message)

@@ -1,4 +1,4 @@
-"""The answers of the Hub's double, but for the storage of large files."""
+"""The routes of the Hub's double, except the storage of large files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _check_card(content: str, kind: str) -> list[str]:
-    """What the Hub has against a README's metadata."""
+    """Return the errors that the Hub finds in the metadata of a README."""
     match = re.match(r"---\n(.*?)\n---(\n|$)", content, flags=re.DOTALL)
     try:
         data = yaml.safe_load(match[1]) if match else {}
@@ -46,7 +46,7 @@ def _check_card(content: str, kind: str) -> list[str]:
 
 
 def add_routes(hub: Hub, api: FastAPI) -> None:
-    """Everything but the storage of large files."""
+    """Add the routes to the app."""
 
     def find(request: Request, kind: str, repo_id: str, write: bool = False) -> Repo:
         repo = hub.repos.get((kind, repo_id))
@@ -183,7 +183,7 @@ def add_routes(hub: Hub, api: FastAPI) -> None:
 
     async def resolve(request: Request, rest: str, org: str, name: str, kind: str = "models"):
         repo = find(request, kind, f"{org}/{name}")
-        # A revision may hold slashes (refs/pr/1): the longest that is one is meant.
+        # A revision may contain slashes (refs/pr/1), so the longest known one is taken.
         known = [*repo.refs, *repo.tags, *repo.commits]
         fitting = [r for r in known if rest.startswith(r + "/")]
         revision = max(fitting, key=len, default=rest.partition("/")[0])
@@ -199,7 +199,7 @@ def add_routes(hub: Hub, api: FastAPI) -> None:
         etag = blob.sha256 if blob.large else blob.git_oid
         headers["X-Linked-ETag"] = f'"{etag}"'
         if blob.large:
-            # Another host, as on the real Hub: the client must not send its token there.
+            # Another host, as on the real Hub, to which the client must not send its token.
             place = hub.endpoint.replace("127.0.0.1", "localhost")
             headers |= hub.storage.xet_headers(blob.sha256, f"{hub.endpoint}/api/{kind}/{repo.id}")
             return RedirectResponse(f"{place}/cdn/{blob.sha256}", 302, headers=headers)

@@ -1,4 +1,4 @@
-"""What the Hub's double keeps: repositories, their commits and files; and how it refuses."""
+"""The state of the Hub's double: repositories, commits and files; and its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 
 class HubError(Exception):
-    """An answer of the Hub that is not 2xx."""
+    """An answer of the Hub with an error status."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         self.status, self.message, self.code = status, message, code
@@ -45,7 +45,7 @@ class Blob:
 
 @dataclass
 class Repo:
-    """A repository: `refs` are branches, `refs/pr/N` and tags; every commit holds all its files."""
+    """A repository. `refs` holds branches and `refs/pr/N`; a commit holds all its files."""
 
     kind: str
     id: str
@@ -81,7 +81,7 @@ def refuse(request: Request, error: Exception) -> JSONResponse:
 
 
 def is_binary(content: bytes) -> bool:
-    """As the Hub tells text from what goes to its large-file storage."""
+    """Return whether the Hub puts a file into its large-file storage."""
     try:
         content.decode()
     except UnicodeDecodeError:

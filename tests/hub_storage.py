@@ -1,7 +1,7 @@
-"""Where the Hub's double keeps large files: LFS as 1.x speaks it, Xet as 2.x does, and a CDN.
+"""The large files of the Hub's double: LFS for 1.x, Xet for 2.x, and a CDN.
 
-huggingface_hub 2.x with hf_xet sends every large file by Xet, whatever the server offers; with
-HF_HUB_DISABLE_XET=1 it goes by LFS. 1.16 asks the LFS endpoint which one to use.
+huggingface_hub 2.x with hf_xet uploads every large file by Xet, or by LFS if HF_HUB_DISABLE_XET=1.
+1.16 asks the LFS endpoint which one to use.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from tests.hub_double import Hub
 
 PART = 16 * 1024
-"""Larger files go in parts of this size, as they do above 5 GB on the real one."""
+"""Larger files are uploaded in parts of this size. The real Hub does so above 5 GB."""
 
 XET_TOKEN = "xet-of-the-double"
 END = b"\xff" * 32
 
 
 def hash_text(raw: bytes) -> str:
-    """Xet writes a hash as four little-endian numbers."""
+    """Return a hash as Xet writes it: four little-endian numbers."""
     return "".join(f"{number:016x}" for number in struct.unpack("<4Q", raw))
 
 
 def xorb_chunks(xorb: bytes) -> tuple[list[bytes], list[int]]:
-    """The chunks of a serialised xorb, unpacked, and where each begins (and the last ends)."""
+    """Return the unpacked chunks of a serialised xorb, and the offsets of their ends and starts."""
     chunks, starts, at = [], [0], 0
     while at + 8 <= len(xorb) and xorb[at] == 0:
         packed, scheme = int.from_bytes(xorb[at + 1 : at + 4], "little"), xorb[at + 4]
@@ -38,14 +38,14 @@ def xorb_chunks(xorb: bytes) -> tuple[list[bytes], list[int]]:
         data = xorb[at + 8 : at + 8 + packed]
         if scheme:
             data = lz4.frame.decompress(data)
-        if scheme == 2:  # grouped: every fourth byte beside the next
+        if scheme == 2:  # grouped: bytes 0, 4, 8, ..., then 1, 5, 9, ...
             plain, taken = bytearray(size), 0
             for group in range(4):
                 count = len(range(group, size, 4))
                 plain[group::4] = data[taken : taken + count]
                 taken += count
             data = bytes(plain)
-        assert len(data) == size, "a chunk that lies about its size"
+        assert len(data) == size, "a chunk has another size than announced"
         chunks.append(data)
         at += 8 + packed
         starts.append(at)
@@ -53,7 +53,7 @@ def xorb_chunks(xorb: bytes) -> tuple[list[bytes], list[int]]:
 
 
 def shard_files(shard: bytes) -> list[dict[str, Any]]:
-    """The files that a shard describes: hash, SHA-256, and terms (xorb, first chunk, end)."""
+    """Return the files of a shard: hash, SHA-256, and terms (xorb, first chunk, end)."""
     files, at = [], 48
     while shard[at : at + 32] != END:
         flags, count = struct.unpack("<II", shard[at + 32 : at + 40])
@@ -72,7 +72,7 @@ def shard_files(shard: bytes) -> list[dict[str, Any]]:
 
 
 class HubStorage:
-    """Large files by their SHA-256, and the ways in and out."""
+    """Large files by their SHA-256, and the routes for uploads and downloads."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -82,7 +82,7 @@ class HubStorage:
         self.xet_files: dict[str, dict[str, Any]] = {}
 
     def xet_headers(self, sha256: str, repo: str) -> dict[str, str]:
-        """What tells a client that it may download by Xet."""
+        """Return the headers that tell a client to download by Xet."""
         for file in self.xet_files.values():
             if file["sha256"] == sha256:
                 link = f'<{repo}/xet-read-token/main>; rel="xet-auth"'
@@ -90,7 +90,7 @@ class HubStorage:
         return {}
 
     def add_routes(self, api: FastAPI) -> None:
-        """Add them to the Hub's own."""
+        """Add the routes to the app."""
         self._add_lfs(api)
         self._add_xet(api)
 
@@ -151,7 +151,7 @@ class HubStorage:
             return Response(status_code=200 if len(self.objects[oid]) == asked["size"] else 400)
 
     def _keep(self, sha256: str, content: bytes) -> None:
-        assert hashlib.sha256(content).hexdigest() == sha256, "not the file that was announced"
+        assert hashlib.sha256(content).hexdigest() == sha256, "not the announced file"
         self.objects[sha256] = content
 
     def _add_xet(self, api: FastAPI) -> None:
@@ -162,7 +162,7 @@ class HubStorage:
             self.hub.may(request, repo, write=right == "write" and not pull)
             place = f"{self.hub.endpoint}/cas"
             body = {"casUrl": place, "exp": 9_999_999_999, "accessToken": XET_TOKEN}
-            # The headers are for the Python side, the body for hf_xet.
+            # Python reads the headers, hf_xet the body.
             headers = {"X-Xet-Cas-Url": place, "X-Xet-Access-Token": XET_TOKEN}
             return JSONResponse(body, headers={**headers, "X-Xet-Token-Expiration": "9999999999"})
 
@@ -178,7 +178,7 @@ class HubStorage:
                 content = b""
                 for xorb, first, end, size in file["terms"]:
                     piece = b"".join(xorb_chunks(self.xorbs[xorb])[0][first:end])
-                    assert len(piece) == size, "a term that lies about its size"
+                    assert len(piece) == size, "a term has another size than announced"
                     content += piece
                 self.xet_files[file["hash"]] = file
                 self._keep(file["sha256"], content)

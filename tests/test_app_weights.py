@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from hsr_hub.hub import checkpoint
+from hsr_hub.hub import bundled
 from hsr_hub.webapp import models
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
@@ -79,8 +79,8 @@ def test_strength_and_model_are_shown_where_they_are_a_choice(
 STRENGTH_SHOWN = """
 import sys
 from pathlib import Path
-from hsr_hub.hub import checkpoint
-checkpoint.BUNDLED = Path(sys.argv[1])
+from hsr_hub.hub import bundled
+bundled.BUNDLED = Path(sys.argv[1])
 import app
 sliders = [block for block in app.demo.blocks.values() if getattr(block, "label", "") == "Strength"]
 print(app.nets.names, list(app.nets.detail), [slider.visible for slider in sliders])
@@ -142,15 +142,15 @@ def test_the_first_choice_is_the_best_set_for_the_device(
 ):
     for name in ("hsr-lite-x4", "hsr-lite-x4-detail", "hsr-aaa"):
         shutil.copytree(sets["plain"], tmp_path / name)
-    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
+    monkeypatch.setattr(bundled, "BUNDLED", tmp_path)
     assert models.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa"]
     # Without the larger set, what is there is taken on a GPU too.
-    assert checkpoint.default_model("cuda") == "hsr-lite-x4"
+    assert bundled.default_model("cuda") == "hsr-lite-x4"
     shutil.copytree(sets["small"], tmp_path / "hsr-x4")
     assert models.load({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa", "hsr-x4"]
     # A device that every machine has, and that is no CPU.
     assert models.load({}, "meta").names == ["hsr-x4", "hsr-aaa", "hsr-lite-x4"]
-    found = [checkpoint.default_model(device) for device in ("cpu", "cuda:1", "mps")]
+    found = [bundled.default_model(device) for device in ("cpu", "cuda:1", "mps")]
     assert found == ["hsr-lite-x4", "hsr-x4", "hsr-x4"]
 
 
@@ -214,7 +214,7 @@ def test_the_shipped_sets_are_the_default():
 def test_a_shipped_twin_needs_no_asking(monkeypatch, tmp_path: Path):
     for name in (BUNDLED, f"{BUNDLED}-detail", f"{BUNDLED}-real"):
         perturbed(4).save_pretrained(tmp_path / name)
-    monkeypatch.setattr("hsr_hub.hub.checkpoint.BUNDLED", tmp_path)
+    monkeypatch.setattr("hsr_hub.hub.bundled.BUNDLED", tmp_path)
     found = models.load({}, "cpu")
     assert found.names == [BUNDLED, f"{BUNDLED}-real"]
     assert list(found.detail) == [BUNDLED]
@@ -236,7 +236,7 @@ def test_broken_weights_are_replaced_by_the_shipped_ones(tmp_path: Path, broken,
     else:
         (folder / broken).write_text("{")
     found = models.load({"HSR_MODEL_ID": str(folder)}, "cpu")
-    choosable = [n for n in checkpoint.bundled_models() if not n.endswith(checkpoint.DETAIL)]
+    choosable = [n for n in bundled.bundled_models() if not n.endswith(bundled.DETAIL)]
     assert found.names[0] == BUNDLED and sorted(found.names) == choosable
     assert reason in found.notices[0] and "used instead" in found.notices[1]
 

@@ -1,26 +1,37 @@
-"""The command line, as its own process."""
+"""The command line."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from hsr_hub import HSRNet, __version__
+from hsr_hub.cli.main import build_parser, main
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
-from hsr_hub.hub import default_model
+from hsr_hub.hub import PublishError, default_model
 from hsr_hub.inference import best_device
+from tests.hub_process import run_python
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
-from tests.util import ROOT, hsr_hub, run
+from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow
+
+
+def hsr_hub(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in its own process."""
+    words = ["-m", "hsr_hub", *map(str, arguments)]
+    return run_python(words, ROOT, os.environ, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +41,60 @@ def model_folder(model: HSRNet, tmp_path_factory) -> Path:
     return folder
 
 
-def test_version_and_usage():
-    assert hsr_hub("--version").stdout.strip() == f"hsr-hub {__version__}"
-    assert hsr_hub().returncode == 2
+def test_version_and_help():
+    version = run(sys.executable, "-m", "hsr_hub", "--version")
+    assert version.stdout.strip() == f"hsr-hub {__version__}"
+    bare = hsr_hub()
+    assert bare.returncode == 2
+    assert "push-space" in bare.stderr
+    assert bare.stderr.count("  hsr-hub upscale ") == 2
 
 
-def test_one_file_with_the_shipped_weights(cat: Path, tmp_path: Path):
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def run(args: object) -> NoReturn:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("--scale is wrong"), "hsr-hub: --scale is wrong\n"),
+        (FileNotFoundError("no a.png"), "hsr-hub: no a.png\n"),
+        (PublishError("refused\n  repeat it"), "hsr-hub: refused\n  repeat it\n"),
+        (
+            KeyError("key"),
+            "hsr-hub: unexpected KeyError: 'key' (repeat the command with --debug to see where)\n",
+        ),
+        (
+            RuntimeError("two\nlines"),
+            "hsr-hub: unexpected RuntimeError: two lines "
+            "(repeat the command with --debug to see where)\n",
+        ),
+    ],
+)
+def test_errors_are_short_and_have_a_traceback_with_debug(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr("hsr_hub.cli.export.run", raising(error))
+    command = ["export", "--onnx", "a.onnx"]
+    assert main(command) == 1
+    assert capsys.readouterr().err == message
+    for debug in (["--debug", *command], [*command, "--debug"]):
+        assert main(debug) == 1
+        shown = capsys.readouterr().err
+        assert shown.startswith("Traceback") and type(error).__name__ in shown
+
+
+def test_the_old_spelling_of_metrics_still_works():
+    for flag in ("--metrics", "--figures"):
+        args = build_parser().parse_args(["push", "folder", "org/hsr", flag, "a.json", "b.json"])
+        assert args.metrics == [Path("a.json"), Path("b.json")]
+
+
+def test_one_file_with_the_bundled_weights(cat: Path, tmp_path: Path):
     target = tmp_path / "new" / "sharp.png"
     done = hsr_hub("upscale", cat, "-o", target)
     assert done.returncode == 0, done.stderr
@@ -44,7 +103,12 @@ def test_one_file_with_the_shipped_weights(cat: Path, tmp_path: Path):
         assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 
-def test_folder_with_bad_files(hostile, cat: Path, model_folder: Path, tmp_path: Path):  # noqa: F811
+def test_bad_files_in_a_folder_are_named_and_skipped(
+    hostile,  # noqa: F811
+    cat: Path,
+    model_folder: Path,
+    tmp_path: Path,
+):
     folder, out = tmp_path, tmp_path.parent / f"{tmp_path.name}-out"
     (folder / "deeper").mkdir()
     with Image.open(cat) as image:
@@ -63,23 +127,21 @@ def test_folder_with_bad_files(hostile, cat: Path, model_folder: Path, tmp_path:
         assert (image.mode, image.size) == ("L", (20, 30))
 
 
-def test_names_that_meet_are_told_apart_and_reruns_do_not_feed_on_results(tmp_path, model_folder):
+def test_equal_names_get_suffixes_and_results_are_not_inputs(tmp_path: Path, model_folder: Path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name in ("a.png", "a.jpg", "猫.png", ".hidden.png"):
         Image.new("RGB", (6, 5)).save(folder / name)
     (folder / "folder.png").mkdir()
     arguments = ["upscale", folder, "-o", folder / "out", "--model", model_folder]
-    for _ in range(2):
-        done = run(
-            *(sys.executable, "-m", "hsr_hub", *arguments), env={"PYTHONIOENCODING": "ascii"}
-        )
+    first = run(sys.executable, "-m", "hsr_hub", *arguments, env={"PYTHONIOENCODING": "ascii"})
+    for done in (first, hsr_hub(*arguments)):
         assert done.returncode == 0, done.stderr
         written = sorted(p.name for p in (folder / "out").rglob("*"))
         assert written == ["a-jpg-4x.png", "a-png-4x.png", "猫-4x.png"]
 
 
-def test_a_picture_added_later_does_not_take_the_name_of_an_earlier_result(tmp_path, model_folder):
+def test_later_images_do_not_take_names_of_earlier_results(tmp_path: Path, model_folder: Path):
     sources = [tmp_path / name / "a.png" for name in ("one", "two")]
     for path in (*sources, tmp_path / "one" / "a.jpg"):
         path.parent.mkdir(exist_ok=True)
@@ -91,14 +153,14 @@ def test_a_picture_added_later_does_not_take_the_name_of_an_earlier_result(tmp_p
     assert len(first) == 2
     done = hsr_hub("upscale", tmp_path / "one" / "a.jpg", *reversed(sources), *flags)
     assert done.returncode == 0, done.stderr
-    assert "2 results are there already" in done.stderr
+    assert "skipped 2 images whose results exist" in done.stderr
     both = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert len(both) == 3 and first.items() <= both.items()
 
 
 @pytest.mark.parametrize("tag", [34675, 700])
-def test_a_tiff_with_numbers_in_the_place_of_metadata(tmp_path: Path, model_folder: Path, tag: int):
-    """Such a profile must neither condemn the picture nor those after it."""
+def test_tiff_with_metadata_of_the_wrong_type(tmp_path: Path, model_folder: Path, tag: int):
+    """Neither this image nor the next one fails."""
     folder = tmp_path / "in"
     folder.mkdir()
     tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -124,10 +186,8 @@ def test_sources_are_never_overwritten(tmp_path: Path, model_folder: Path):
 
 
 def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
-    done = hsr_hub(
-        *("upscale", cat, "-o", tmp_path / "out.jpg", "--size", "301x200"),
-        *("--model", model_folder, "--detail-model", model_folder, "--strength", "0.3"),
-    )
+    mix = ("--model", model_folder, "--detail-model", model_folder, "--strength", "0.3")
+    done = hsr_hub("upscale", cat, "-o", tmp_path / "out.jpg", "--size", "301x200", *mix)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "out.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (301, 200))
@@ -141,11 +201,11 @@ def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
         (["gone.png", "-o", "out.png"], "gone.png"),
         (["{cat}", "-o", "out.png", "--strength", "0.5"], "--detail-model"),
         (["{cat}", "-o", "out.png", "--size", "12"], "WIDTHxHEIGHT"),
-        (["{cat}", "{cat}", "-o", "picture.png"], "need a folder"),
+        (["{cat}", "{cat}", "-o", "result.png"], "need a folder"),
         (["{cat}", "-o", "big.png", "--scale", "100000"], "cat.png"),
     ],
 )
-def test_wrong_use_is_one_clear_line(cat: Path, tmp_path: Path, arguments, named: str):
+def test_wrong_usage_is_named_without_a_traceback(cat: Path, tmp_path: Path, arguments, named: str):
     filled = [a.format(cat=cat) for a in arguments]
     filled[filled.index("-o") + 1] = str(tmp_path / filled[filled.index("-o") + 1])
     done = hsr_hub("upscale", *filled)
@@ -174,12 +234,12 @@ def test_formats_sizes_and_limits(cat: Path, model_folder: Path, tmp_path: Path)
         assert not (tmp_path / "no.png").exists()
 
 
-def test_results_that_are_there_can_be_left(cat: Path, model_folder: Path, tmp_path: Path):
+def test_existing_results_can_be_skipped(cat: Path, model_folder: Path, tmp_path: Path):
     arguments = ("upscale", cat, "-o", tmp_path, "--model", model_folder, "--skip-existing")
     (tmp_path / "cat-4x.png").write_bytes(b"mine")
     done = hsr_hub(*arguments)
     assert done.returncode == 0
-    assert "1 results are there already" in done.stderr
+    assert "skipped 1 images whose results exist" in done.stderr
     assert (tmp_path / "cat-4x.png").read_bytes() == b"mine"
 
 
@@ -196,7 +256,7 @@ def test_metadata_can_be_stripped(cat: Path, model_folder: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_leaves_whole_files_only(cat: Path, model_folder: Path, tmp_path: Path, number):
+def test_stopping_leaves_no_partial_files(cat: Path, model_folder: Path, tmp_path: Path, number):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     with Image.open(cat) as image:
@@ -216,7 +276,7 @@ def test_stopping_leaves_whole_files_only(cat: Path, model_folder: Path, tmp_pat
     assert "Traceback" not in errors
     results = list(out.iterdir())
     assert 2 <= len(results) < 40
-    for path in results:  # no partial one, under whatever name
+    for path in results:
         with Image.open(path) as image:
             image.load()
             assert image.size == (900, 600)
@@ -228,39 +288,46 @@ def test_processes_share_a_folder(cat: Path, model_folder: Path, tmp_path: Path)
     with Image.open(cat) as image:
         for index in range(5):
             image.crop((index, 0, index + 30, 20)).save(folder / f"{index}.png")
-    (folder / "0-broken.png").write_bytes(b"no picture")  # process 0 fails first
+    (folder / "0-broken.png").write_bytes(b"not an image")  # process 0 fails first
+    launch = (
+        "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
+        "--mixed_precision no --dynamo_backend no --main_process_port 0 -m hsr_hub upscale"
+    )
     done = run(
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
-        *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
-        *("--dynamo_backend", "no", "--main_process_port", "0", "-m", "hsr_hub", "upscale"),
-        *(folder, "-o", out, "--model", model_folder, "--device", "cpu"),
+        sys.executable,
+        *launch.split(),
+        folder,
+        "-o",
+        out,
+        "--model",
+        model_folder,
+        "--device",
+        "cpu",
         env={"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode != 0
     assert sorted(p.name for p in out.iterdir()) == [f"{i}-4x.png" for i in range(5)]
-    assert done.stdout.count("-4x.png") == 5  # each by one of them
+    assert done.stdout.count("-4x.png") == 5  # each image by one process
 
 
-def test_evaluate_prints_and_writes_the_figures(test_set: Path, model_folder: Path, tmp_path: Path):
-    done = hsr_hub(
-        *("evaluate", "--model", model_folder, "--data", test_set),
-        *("--json", tmp_path / "figures.json"),
-    )
+def test_evaluate_prints_and_writes_the_metrics(test_set: Path, model_folder: Path, tmp_path: Path):
+    result = tmp_path / "metrics.json"
+    done = hsr_hub("evaluate", "--model", model_folder, "--data", test_set, "--json", result)
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    # The runner agrees with the definition, done by hand.
+    metrics = json.loads(result.read_text())
+    # The same as computed directly.
     model = HSRNet.from_pretrained(model_folder)
-    by_hand = []
+    expected = []
     for lq_path, gt_path in find_pairs(test_set, 4):
         lq, gt = read_pair(lq_path, gt_path, 4)
-        by_hand.append(psnr_y(model.upscale(lq), gt, border=4))
-    assert figures["psnr_y"] == pytest.approx(np.mean(by_hand))
-    assert f"{figures['psnr_y']:.2f}" in done.stdout
-    assert figures["images"] == 3
-    assert figures["peak_memory_mib"] > 50
+        expected.append(psnr_y(model.upscale(lq), gt, border=4))
+    assert metrics["psnr_y"] == pytest.approx(np.mean(expected))
+    assert f"{metrics['psnr_y']:.2f}" in done.stdout
+    assert metrics["images"] == 3
+    assert metrics["peak_memory_mib"] > 50
 
 
-def test_evaluate_says_what_is_missing(model_folder: Path, tmp_path: Path):
+def test_evaluate_names_a_missing_folder(model_folder: Path, tmp_path: Path):
     done = hsr_hub("evaluate", "--model", model_folder, "--data", tmp_path)
     assert done.returncode == 1
     assert "HR/" in done.stderr

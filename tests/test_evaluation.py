@@ -1,4 +1,4 @@
-"""The protocol's figures, and those of the shipped weights."""
+"""The metrics, the test sets, and the results of the bundled models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from PIL import Image
 
 from benchmarks.degrade import degraded_set
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import data_root, evaluate, find_pairs, luma, psnr_y, read_pair, ssim_y
+from hsr_hub.evaluation import (
+    LpipsSqueeze,
+    data_root,
+    evaluate,
+    find_pairs,
+    luma,
+    psnr_y,
+    read_pair,
+    ssim_y,
+)
 from hsr_hub.hub import BUNDLED, bundled_models
 from tests.util import ROOT, needs_test_sets
 
@@ -24,7 +33,7 @@ def bicubic(lq: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @needs_test_sets
 @pytest.mark.parametrize("name", BICUBIC)
-def test_protocol_gives_the_fields_bicubic_figures(name: str):
+def test_psnr_of_bicubic_is_the_published_one(name: str):
     values = []
     for lq_path, gt_path in find_pairs(data_root() / "test" / name, 4):
         lq, gt = read_pair(lq_path, gt_path, 4)
@@ -34,9 +43,7 @@ def test_protocol_gives_the_fields_bicubic_figures(name: str):
 
 @needs_test_sets
 @pytest.mark.parametrize(("name", "lpips"), [("Set5", 0.286), ("Set14", 0.371)])
-def test_lpips_gives_the_known_bicubic_figures(name: str, lpips: float):
-    from hsr_hub.evaluation import LpipsSqueeze
-
+def test_lpips_of_bicubic_is_the_known_one(name: str, lpips: float):
     metric = LpipsSqueeze(data_root() / "weights")
     values = []
     for lq_path, gt_path in find_pairs(data_root() / "test" / name, 4):
@@ -45,13 +52,13 @@ def test_lpips_gives_the_known_bicubic_figures(name: str, lpips: float):
     assert np.mean(values) == pytest.approx(lpips, abs=0.0006)
 
 
-def test_psnr_by_its_definition():
+def test_psnr_agrees_with_its_definition():
     gt = np.full((20, 20, 3), 100, np.uint8)
     off = gt + np.uint8(10)
     # Ten grey steps are 10 * 219 / 255 on the Y scale.
     expected = 20 * np.log10(255 / (10 * 219 / 255))
     assert psnr_y(off, gt, border=4) == pytest.approx(expected, abs=1e-4)
-    off[:4] = off[-4:] = 0  # in the border, so not counted
+    off[:4] = off[-4:] = 0  # the border does not count
     assert psnr_y(off, gt, border=4) == pytest.approx(expected, abs=1e-4)
     assert psnr_y(gt, gt, border=4) == float("inf")
     assert luma(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)).tolist() == [
@@ -66,7 +73,7 @@ def test_ssim_falls_with_noise(small_photo: Image.Image, rng):
     assert 0.2 < ssim_y(noisy, gt, border=4) < 0.95
 
 
-def test_pairs_are_found_made_and_checked(test_set: Path, tmp_path: Path):
+def test_pairs_are_found_made_and_compared(test_set: Path, tmp_path: Path):
     assert len(find_pairs(test_set, 4)) == 3
     only_hr = tmp_path / "set"
     (only_hr / "HR").mkdir(parents=True)
@@ -83,10 +90,10 @@ def test_pairs_are_found_made_and_checked(test_set: Path, tmp_path: Path):
         read_pair(only_hr / "LRx2" / "cat.png", gt_path, 2)
 
 
-def test_shipped_weights_beat_bicubic_on_the_stand_in(test_set: Path):
-    figures = evaluate(HSRNet.from_pretrained("hsr-lite-x4"), test_set, progress=False)
-    assert figures.psnr_y > figures.bicubic_psnr_y + 0.5
-    assert figures.ssim_y > figures.bicubic_ssim_y
+def test_bundled_weights_beat_bicubic_on_the_small_test_set(test_set: Path):
+    metrics = evaluate(HSRNet.from_pretrained("hsr-lite-x4"), test_set, progress=False)
+    assert metrics.psnr_y > metrics.bicubic_psnr_y + 0.5
+    assert metrics.ssim_y > metrics.bicubic_ssim_y
 
 
 @needs_test_sets
@@ -99,39 +106,41 @@ def test_hsr_lite_x4_reaches_its_bar(name: str, bar: float):
 
 @needs_test_sets
 @pytest.mark.slow
-def test_the_larger_set_is_the_more_faithful_one():
-    sets = [HSRNet.from_pretrained(name) for name in ("hsr-lite-x4", "hsr-x4")]
-    lite, large = (evaluate(s, data_root() / "test" / "Set14", progress=False) for s in sets)
+def test_the_larger_model_has_the_higher_psnr():
+    models = [HSRNet.from_pretrained(name) for name in ("hsr-lite-x4", "hsr-x4")]
+    lite, large = (evaluate(m, data_root() / "test" / "Set14", progress=False) for m in models)
     assert large.psnr_y > lite.psnr_y
 
 
 @needs_test_sets
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bundled_models())
-def test_the_cards_figures_are_todays(name: str, tmp_path: Path):
-    """What the card prints is what the code measures, to the digits printed."""
+def test_the_metrics_of_the_cards_are_reproduced(name: str, tmp_path: Path):
+    """To the digits that the card shows."""
     card = (BUNDLED / name / "README.md").read_text()
     stored = json.loads((ROOT / "recipes" / name / "metrics.json").read_text())
     assert stored
     model = HSRNet.from_pretrained(name)
-    for figures in stored:
-        if figures["dataset"].startswith("BSD100"):
-            continue  # two minutes; the others tell as much about drift
+    for metrics in stored:
+        if metrics["dataset"].startswith("BSD100"):
+            continue  # takes two minutes
+        folder = degraded_set(metrics["dataset"], data_root() / "test", tmp_path)
         today = evaluate(
-            *(model, degraded_set(figures["dataset"], data_root() / "test", tmp_path)),
-            scale=figures["scale"],
+            model,
+            folder,
+            scale=metrics["scale"],
             dtype="float32",
             progress=False,
         )
-        assert today.psnr_y == pytest.approx(figures["psnr_y"], abs=0.005)
-        assert today.ssim_y == pytest.approx(figures["ssim_y"], abs=0.0005)
-        assert f"{figures['psnr_y']:.2f} ({figures['bicubic_psnr_y']:.2f})" in card
+        assert today.psnr_y == pytest.approx(metrics["psnr_y"], abs=0.005)
+        assert today.ssim_y == pytest.approx(metrics["ssim_y"], abs=0.0005)
+        assert f"{metrics['psnr_y']:.2f} ({metrics['bicubic_psnr_y']:.2f})" in card
 
 
 @needs_test_sets
 @pytest.mark.slow
-def test_the_default_type_costs_nothing_to_speak_of():
-    """Whatever `dtype=None` means on this machine: at most 0.01 dB on Set14."""
+def test_the_default_dtype_costs_at_most_a_hundredth_of_a_decibel():
+    """On Set14, with what `dtype=None` chooses on this machine."""
     model = HSRNet.from_pretrained("hsr-lite-x4")
     folder = data_root() / "test" / "Set14"
     default, exact = (

@@ -1,4 +1,4 @@
-"""Push and pull over real HTTP: the real client in its own process, a double of the Hub."""
+"""Push to a double of the Hub and pull from it over HTTP, by the real client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def folder(model: HSRNet, tmp_path_factory) -> Path:
-    """A trained folder, with what a training leaves beside the weights."""
+    """Return a trained folder with the other files that a training leaves."""
     folder = tmp_path_factory.mktemp("trained") / "fidelity"
     model.save_pretrained(folder)
     Image.effect_noise((64, 64), 60).save(folder / "sample.png")
@@ -52,19 +52,16 @@ def folder(model: HSRNet, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def oldest(tmp_path_factory) -> str:
-    """A folder with the oldest supported client, to be put in front of the installed one."""
+    """Return a folder with the oldest supported client, for PYTHONPATH."""
     target = tmp_path_factory.mktemp("oldest")
-    quiet = ("-q", "--disable-pip-version-check", "--no-deps")
-    done = run(
-        *(sys.executable, "-m", "pip", "install", *quiet),
-        *("--target", target, f"huggingface_hub=={OLDEST}.*"),
-    )
+    command = f"-m pip install -q --disable-pip-version-check --no-deps --target {target}"
+    done = run(sys.executable, *command.split(), f"huggingface_hub=={OLDEST}.*")
     assert done.returncode == 0, done.stderr
     return str(target)
 
 
 def digest(model: HSRNet) -> str:
-    """Of the output, whose every bit depends on the weights."""
+    """Return a hash of an output, which depends on all weights."""
     lq = torch.linspace(0, 1, 3 * 9 * 8).reshape(1, 3, 9, 8)
     with torch.inference_mode():
         return hashlib.sha256(model(lq)[-1].numpy().tobytes()).hexdigest()
@@ -90,22 +87,18 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_push_then_pull(way: str, hub: Hub, folder: Path, model: HSRNet, tmp_path: Path, request):
-    """By Xet, as 2.x does; by LFS, in parts; and with the oldest client, which asks which one."""
+    """Transfer by Xet (2.x), by LFS in parts, and with the oldest client, which asks the Hub."""
     more, version = dict(WAYS[way]), "2."
     if way == "oldest":
         place, version = request.getfixturevalue("oldest"), f"{OLDEST}."
         more["PYTHONPATH"] = f"{place}:{Path(__file__).parents[1]}"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    pushed = client(
-        *(hub, tmp_path / "a", "-m", "hsr_hub", "push", folder, "org/hsr"),
-        *("--private", "--tag", "v1.0"),
-        env=more,
-    )
+    push = ("-m", "hsr_hub", "push", folder, "org/hsr", "--private", "--tag", "v1.0")
+    pushed = client(hub, tmp_path / "a", *push, env=more)
     assert pushed.returncode == 0, pushed.stderr
     repo = hub.repo("org/hsr")
-    assert set(repo.files()) - {".gitattributes"} == {
-        *("config.json", "model.safetensors", "README.md", "sample.png")
-    }
+    names = {".gitattributes", "config.json", "model.safetensors", "README.md", "sample.png"}
+    assert set(repo.files()) == names
     assert repo.files()["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert hub.count("commit") == 1
     assert repo.private
@@ -114,13 +107,13 @@ def test_push_then_pull(way: str, hub: Hub, folder: Path, model: HSRNet, tmp_pat
     assert (hub.count("xorb"), hub.count("lfs-put") > 0) == ((0, True) if more else (1, False))
     assert {path: path.read_bytes() for path in before} == before
 
-    # A fresh process and cache; the token is given in the code, and must be: it is private.
-    # The first attempt to get the weights breaks off, and is taken up again.
+    # With a fresh cache. The repository is private, so the code passes the token.
+    # The first download of the weights is cut off and resumed.
     hub.faults = [Fault("cdn", "half", times=1), Fault("cas-data", "half", times=1)]
     arguments = json.dumps({"revision": "v1.0", "token": READ_TOKEN})
     pulled = client(hub, tmp_path / "b", "-c", PULL, arguments, version, token="", env=more)
     assert pulled.stdout.strip() == digest(model), pulled.stderr
-    # Nobody's token goes to the host that the large files are on.
+    # No token is sent to the host of the large files.
     assert not any(seen.token for seen in hub.seen if seen.name in ("cdn", "cas-data", "lfs-put"))
     if way == "2.x":
         refused = client(hub, tmp_path / "c", "-c", PULL, "{}", token="")
@@ -134,7 +127,7 @@ def test_push_then_pull(way: str, hub: Hub, folder: Path, model: HSRNet, tmp_pat
     assert hub.seen == []
 
 
-def test_a_moved_revision_is_picked_up_and_the_cache_bridges_a_hub_that_is_away(
+def test_new_commits_are_loaded_and_the_cache_is_used_if_the_hub_fails(
     hub: Hub, folder: Path, model: HSRNet, tmp_path: Path
 ):
     hub.put("org/hsr", {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()})
@@ -151,7 +144,7 @@ def test_a_moved_revision_is_picked_up_and_the_cache_bridges_a_hub_that_is_away(
     snapshots = home / "hub" / "models--org--hsr" / "snapshots" / moved
     assert {p.name for p in snapshots.iterdir()} == {"config.json", "model.safetensors"}
     assert client(hub, home, "-c", PULL, '{"revision": "old"}').stdout.strip() == digest(model)
-    # The Hub answers 503, cuts every connection, or is not there at all: the cache does.
+    # The cache is used if the Hub answers 503, cuts connections or is down.
     for how in (503, "cut"):
         hub.faults = [Fault("resolve", how)]
         assert client(hub, home, "-c", PULL, "{}").stdout.strip() == new
@@ -168,7 +161,7 @@ print(model.push_to_hub("org/hsr", private=True, tag="v1.0", model_card_kwargs=c
 """
 
 
-def test_push_from_python_and_run_the_cards_snippet(
+def test_push_from_python_then_run_the_snippet_of_the_card(
     hub: Hub, folder: Path, model: HSRNet, small_photo: Image.Image, tmp_path: Path
 ):
     home = tmp_path / "home"
@@ -210,14 +203,14 @@ for repo_id in sys.argv[1:]:
 
 
 def load_each(hub: Hub, home: Path, *repo_ids: str) -> dict[str, str]:
-    """What a fresh process says to each repository."""
+    """Return what loading each repository prints, in one fresh process."""
     done = client(hub, home, "-c", LOAD_EACH, *repo_ids)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(line) for line in done.stdout.splitlines())
 
 
 def lying(content: bytes, **changes: dict[str, Any]) -> bytes:
-    """A safetensors file whose header says something else."""
+    """Return a safetensors file with changed entries in its header."""
     length = struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8 : 8 + length])
     for key, change in changes.items():
@@ -226,7 +219,7 @@ def lying(content: bytes, **changes: dict[str, Any]) -> bytes:
     return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 
-def test_what_is_refused_and_why(hub: Hub, folder: Path, tmp_path: Path):
+def test_broken_repositories_are_refused_with_the_reason(hub: Hub, folder: Path, tmp_path: Path):
     config, weights = ((folder / n).read_bytes() for n in ("config.json", "model.safetensors"))
     pickled = pickle.dumps(Canary(tmp_path / "sprung"))
     state = load_file(folder / "model.safetensors")
@@ -262,27 +255,27 @@ def test_what_is_refused_and_why(hub: Hub, folder: Path, tmp_path: Path):
     said = load_each(hub, tmp_path / "home", *repos, "org/nothing-here", "org/cut-off@v9")
     expected = {
         "org/pickle-only": r"FileNotFoundError: .*pytorch_model\.bin.*pickles.*never opened",
-        "org/pickle": r"FileNotFoundError: .*no model\.safetensors, only net_g\.pth: pickles",
+        "org/pickle": r"FileNotFoundError: .*no model\.safetensors, only net_g\.pth: reading",
         "org/no-config": r"FileNotFoundError: Hub repository org/no-config has no config\.json",
         "org/language-model": r"ValueError: .*config\.json has keys.*hidden_size",
         "org/misshapen": r"ValueError: .*lacks fusion\.conv2\.bias; fusion\.conv1\.bias is \[99\]",
-        "org/shape": r"ValueError: .*fusion\.conv1\.bias of \[9\] F32 takes 36 bytes",
-        "org/offset": r"ValueError: .*fusion\.conv1\.bias of \[8\] F32 takes 32 bytes",
+        "org/shape": r"ValueError: .*model\.safetensors is not a valid safetensors file",
+        "org/offset": r"ValueError: .*model\.safetensors is not a valid safetensors file",
         "org/integers": r"ValueError: .*fusion\.conv1\.bias holds I32",
-        "org/cut-off": r"ValueError: .*ends at byte \d+ of \d+",
+        "org/cut-off": r"ValueError: .*is not a valid safetensors file: .* It may be cut off",
         "org/nothing-here": r"RepositoryNotFoundError: 404",
         "org/cut-off@v9": r"RevisionNotFoundError: 404",
     }
     for repo_id, pattern in expected.items():
         assert re.search(pattern, said[repo_id], flags=re.DOTALL), said[repo_id]
     assert not (tmp_path / "sprung").exists()
-    # Neither pickles nor somebody else's gigabytes were even fetched.
+    # Pickles and weights of other networks are not even downloaded.
     fetched = [s.path for s in hub.seen if s.method == "GET" and s.name in ("resolve", "cdn")]
     assert not [path for path in fetched if path.endswith((".bin", ".pth"))]
     assert not hub.count("resolve", "language-model/resolve/main/model.safetensors")
 
 
-def test_a_download_that_is_slow_cut_or_refused(hub: Hub, folder: Path, tmp_path: Path):
+def test_downloads_that_are_slow_cut_or_refused(hub: Hub, folder: Path, tmp_path: Path):
     weights = (folder / "model.safetensors").read_bytes()
     names = ("cut-once", "slow", "always-cut", "away", "forbidden", "expired", "echo")
     for name in names:
@@ -304,6 +297,6 @@ def test_a_download_that_is_slow_cut_or_refused(hub: Hub, folder: Path, tmp_path
     assert re.match("LocalEntryNotFoundError.*503", said["org/away"])
     assert re.match("LocalEntryNotFoundError.*403 Forbidden", said["org/forbidden"])
     assert "Invalid credentials" in said["org/expired"]
-    # A proxy that repeats the token: `client` looks for it, here is what stands in its place.
+    # A proxy repeats the token, and the message hides it. `client` fails if it does not.
     assert "the token hf_*** is not one we like" in said["org/echo"]
     assert not list((home / "hub").rglob("*.incomplete"))

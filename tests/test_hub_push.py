@@ -1,4 +1,4 @@
-"""What a push does on the Hub: one commit with the card kept, or nothing but a clear message."""
+"""Pushing to the Hub: one commit that keeps edited cards, or nothing and a clear message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import evaluate
-from hsr_hub.hub import BUNDLED
+from hsr_hub.hub import BUNDLED, publish
 from tests.hub_client import assert_no_token, client
 from tests.hub_double import READ_TOKEN, WRITE_TOKEN, Fault, Hub
 
@@ -52,7 +52,7 @@ def folder(model: HSRNet, tmp_path: Path) -> Path:
 
 
 def push_each(hub: Hub, home: Path, jobs: list[dict[str, Any]]) -> list[str]:
-    """What `publish` returns or raises for each job, in one fresh process."""
+    """Return what `publish` returns or raises for each job, in one fresh process."""
     done = client(hub, home, "-c", PUSH_EACH, json.dumps(jobs))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.rpartition("said ")[2])
@@ -62,50 +62,48 @@ def test_branch_pull_request_and_versions(hub: Hub, folder: Path, tmp_path: Path
     hub.add_repo("org/public")
     hub.add_repo("other/theirs")
     job = {"folder": str(folder), "repo_id": "org/hsr"}
-    said = push_each(
-        *(hub, tmp_path / "home"),
-        [
-            {**job, "branch": "experiment"},
-            {**job, "create_pr": True},
-            {**job, "tag": "v1.0"},
-            {**job, "tag": "v1.0"},
-            {**job, "create_pr": True, "tag": "v2.0"},
-            {**job, "repo_id": "org/public", "private": True},
-            {**job, "repo_id": "other/theirs"},
-            {**job, "repo_id": "other/theirs", "create_pr": True},
-            {**job, "create_pr": True, "branch": "experiment"},
-            job,
-            {**job, "repo_id": "mine"},
-        ],
-    )
+    jobs = [
+        {**job, "branch": "experiment"},
+        {**job, "create_pr": True},
+        {**job, "tag": "v1.0"},
+        {**job, "tag": "v1.0"},
+        {**job, "create_pr": True, "tag": "v2.0"},
+        {**job, "repo_id": "org/public", "private": True},
+        {**job, "repo_id": "other/theirs"},
+        {**job, "repo_id": "other/theirs", "create_pr": True},
+        {**job, "create_pr": True, "branch": "experiment"},
+        job,
+        {**job, "repo_id": "mine"},
+    ]
+    said = push_each(hub, tmp_path / "home", jobs)
     repo, files = hub.repo("org/hsr"), {"config.json", "model.safetensors", "README.md"}
     files |= {"sample.png", ".gitattributes"}
     assert set(repo.files("experiment")) == set(repo.files("refs/pr/1")) == files
     assert said[0].endswith(f"/org/hsr/commit/{repo.refs['experiment']}")
     assert said[1] == f"{hub.endpoint}/org/hsr/discussions/1"
-    # The pull request was opened before main had anything in it; then came v1.0.
+    # The pull request was opened while main was empty. Then v1.0 was published.
     assert set(repo.files("main")) == set(repo.files("v1.0")) == files
-    assert said[3] == "RefusedError: org/hsr has a version v1.0 already: choose another --tag"
+    assert said[3] == "RefusedError: org/hsr already has a version v1.0: choose another --tag"
     assert said[4].startswith("ValueError: a pull request cannot be tagged")
-    assert said[5].startswith("RefusedError: org/public is there already, and public")
+    assert said[5].startswith("RefusedError: org/public exists and is public")
     assert re.match("PublishError: Nothing was published to other/theirs.*403", said[6])
     assert said[7] == f"{hub.endpoint}/other/theirs/discussions/1"
     assert set(hub.repo("other/theirs", "models").files("refs/pr/1")) == files
-    # Nothing has changed since: no empty commit, and the address of what is there.
+    # Nothing has changed, so no commit is made and the address of the last one is returned.
     assert said[9].endswith(f"/org/hsr/commit/{repo.refs['main']}")
-    assert len(repo.commits) == 4  # with the first, empty one; the last two jobs made none
+    assert len(repo.commits) == 4  # with the initial commit; the last jobs made none
     assert hub.count("commit", "org/hsr") == 3
     assert b'from_pretrained("user/mine")' in hub.repo("user/mine").files()["README.md"]
 
 
-def test_a_card_edited_by_hand_survives_with_new_figures(
+def test_an_edited_card_is_kept_and_gets_new_metrics(
     hub: Hub, folder: Path, model: HSRNet, test_set: Path, tmp_path: Path
 ):
-    figures = evaluate(model, test_set, dtype="float32", progress=False)
+    measured = evaluate(model, test_set, dtype="float32", progress=False)
     first = tmp_path / "first.json"
-    first.write_text(json.dumps({**vars(figures), "psnr_y": 11.11}))
+    first.write_text(json.dumps({**vars(measured), "psnr_y": 11.11}))
     home, command = tmp_path / "home", ("-m", "hsr_hub", "push", folder, "org/hsr")
-    done = client(hub, home, *command, "--figures", first)
+    done = client(hub, home, *command, "--metrics", first)
     assert done.returncode == 0, done.stderr
     repo = hub.repo("org/hsr")
     card = repo.files()["README.md"].decode()
@@ -125,7 +123,7 @@ def test_a_card_edited_by_hand_survives_with_new_figures(
     hub.put("org/hsr", {"README.md": edited.encode()})
     commits = hub.count("commit")
     second = tmp_path / "second.json"
-    second.write_text(json.dumps({**vars(figures), "psnr_y": 22.22}))
+    second.write_text(json.dumps({**vars(measured), "psnr_y": 22.22}))
     done = client(hub, home, *command, "--figures", second)
     assert done.returncode == 0, done.stderr
     assert "The card on the Hub keeps its own words" in done.stderr
@@ -148,7 +146,7 @@ def test_a_card_edited_by_hand_survives_with_new_figures(
     assert 22.22 in values
 
 
-# Where it goes wrong, how, and what the command that repeats it must not send again.
+# Route, fault, and the route of the upload that the repeated command must not use again.
 FAULTS: list[tuple[str, Any, str | None]] = [
     ("create", "expired", None),
     ("info", "cut", None),
@@ -173,7 +171,7 @@ FAULTS_WITHOUT_XET: list[tuple[str, Any, str | None]] = [
 
 
 def fail(hub: Hub, folder: Path, home: Path, env: dict[str, str]) -> str:
-    """A push that goes wrong where the double was told; the command that is said to repeat it."""
+    """Push with a fault, and return the command that the error names to repeat it."""
     (fault,) = hub.faults
     push = ("-m", "hsr_hub", "push", folder, "org/hsr", "--private", "--tag", "v1.0")
     done = client(hub, home, *push, look_in=(folder,), env=env)
@@ -193,7 +191,7 @@ def fail(hub: Hub, folder: Path, home: Path, env: dict[str, str]) -> str:
 def fail_and_repeat(
     hub: Hub, folder: Path, home: Path, kept: str | None, env: dict[str, str]
 ) -> None:
-    """A push that goes wrong, and then the command that it named."""
+    """Push with a fault, and then run the command that the error names."""
     with hub.serve():
         words = shlex.split(fail(hub, folder, home, env))
         if kept is None:
@@ -211,12 +209,14 @@ def fail_and_repeat(
 
 
 @pytest.mark.parametrize("transfer", ["xet", "without xet"])
-def test_a_push_cut_in_the_middle(transfer: str, folder: Path, tmp_path: Path):
-    """No commit, a whole folder, the command to repeat; which then sends only what is missing."""
+def test_a_cut_push_changes_nothing_and_can_be_repeated(
+    transfer: str, folder: Path, tmp_path: Path
+):
+    """A cut push makes no commit. Repeated, it sends only what is missing."""
     cases, env = (FAULTS, {}) if transfer == "xet" else (FAULTS_WITHOUT_XET, WITHOUT_XET)
     before = {p: p.read_bytes() for p in folder.iterdir()}
     hubs = [Hub() for _ in cases]
-    with ThreadPoolExecutor(4) as pool:  # mostly they wait for the client to give up
+    with ThreadPoolExecutor(6) as pool:  # the clients mostly wait before they retry
         running = []
         for hub, (where, how, kept) in zip(hubs, cases, strict=True):
             hub.faults = [Fault(where, how)]
@@ -239,8 +239,8 @@ def test_published_but_not_tagged(hub: Hub, folder: Path, tmp_path: Path):
     assert (len(repo.commits), hub.count("xorb")) == (2, 1)
 
 
-def test_passing_trouble_is_sat_out(hub: Hub, folder: Path, tmp_path: Path):
-    """What breaks once is tried again by the client itself, slow answers are waited for."""
+def test_temporary_faults_are_retried(hub: Hub, folder: Path, tmp_path: Path):
+    """The client retries what fails once, and waits for slow answers."""
     hub.faults = [
         Fault("preupload", 503, times=1),
         Fault("xorb", "cut", times=1),
@@ -253,13 +253,13 @@ def test_passing_trouble_is_sat_out(hub: Hub, folder: Path, tmp_path: Path):
     assert len(hub.repo("org/hsr").commits) == 2
 
 
-def test_an_edit_during_the_push_is_not_lost(hub: Hub, folder: Path, tmp_path: Path):
+def test_an_edit_during_a_push_is_not_lost(hub: Hub, folder: Path, tmp_path: Path):
     home, push = tmp_path / "home", ("-m", "hsr_hub", "push", folder, "org/hsr")
     assert client(hub, home, *push).returncode == 0
     card = hub.repo("org/hsr").files()["README.md"]
     config = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(config + "\n")  # something to publish
-    hub.faults = [Fault("preupload", 4.0)]  # long enough to press Save in the meantime
+    (folder / "config.json").write_text(config + "\n")  # a change to publish
+    hub.faults = [Fault("preupload", 4.0)]  # time to edit the card
     hub.seen.clear()
 
     def edit() -> None:
@@ -284,26 +284,37 @@ def test_a_folder_that_does_not_load_is_not_sent(hub: Hub, folder: Path, tmp_pat
     (folder / "model.safetensors").write_bytes(b"cut off")
     done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", folder, "org/hsr")
     assert done.returncode == 1
-    assert "model.safetensors is not a sound safetensors file" in done.stderr
+    assert "model.safetensors is not a valid safetensors file" in done.stderr
     assert hub.seen == []
 
 
-def test_a_shipped_set_is_pushed_by_its_name(hub: Hub, tmp_path: Path):
+def test_a_folder_without_a_card_gets_one_on_the_hub_only(hub: Hub, folder: Path, tmp_path: Path):
+    (folder / "README.md").unlink()
+    done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", folder, "org/hsr")
+    assert done.returncode == 0, done.stderr
+    card = hub.repo("org/hsr").files()["README.md"].decode()
+    assert 'from_pretrained("org/hsr")' in card and "(sample.png)" in card
+    assert not (folder / "README.md").exists()
+    with pytest.raises(FileNotFoundError, match=r"README\.md"):
+        publish(folder, "org/hsr")
+
+
+def test_a_bundled_model_is_pushed_by_its_name(hub: Hub, tmp_path: Path):
     done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", "hsr-lite-x4", "org/net")
     assert done.returncode == 0, done.stderr
     files = hub.repo("org/net").files()
-    shipped = {path.name: path.read_bytes() for path in (BUNDLED / "hsr-lite-x4").iterdir()}
-    assert set(files) == {*shipped, ".gitattributes"}
-    assert files["model.safetensors"] == shipped["model.safetensors"]
+    bundled = {path.name: path.read_bytes() for path in (BUNDLED / "hsr-lite-x4").iterdir()}
+    assert set(files) == {*bundled, ".gitattributes"}
+    assert files["model.safetensors"] == bundled["model.safetensors"]
     assert b'from_pretrained("org/net")' in files["README.md"]
-    # What is neither a folder nor a shipped set: nothing is asked of the Hub.
+    # A name that is neither a folder nor a bundled model: the Hub is not asked.
     hub.seen.clear()
     done = client(hub, tmp_path / "home", "-m", "hsr_hub", "push", "org/net", "org/copy")
     assert done.returncode == 1 and "no model 'org/net'" in done.stderr
     assert hub.seen == []
 
 
-def test_not_logged_in(hub: Hub, folder: Path, tmp_path: Path):
+def test_push_without_a_token_or_write_access(hub: Hub, folder: Path, tmp_path: Path):
     push = ("-m", "hsr_hub", "push", folder, "org/hsr")
     done = client(hub, tmp_path / "home", *push, token="")
     assert done.returncode == 1
@@ -313,17 +324,17 @@ def test_not_logged_in(hub: Hub, folder: Path, tmp_path: Path):
     assert hub.repos == {}
 
 
-def test_no_token_even_when_everything_is_logged(hub: Hub, folder: Path, tmp_path: Path):
-    """With a Hub that repeats it, an uncaught exception, and every library telling all it does."""
+def test_token_is_hidden_when_everything_is_logged(hub: Hub, folder: Path, tmp_path: Path):
+    """The Hub repeats the token, the exception is not caught, and all libraries log everything."""
     hub.faults = [Fault("commit", "echo")]
     code = "import sys; from hsr_hub import HSRNet\n"
     code += "HSRNet.from_pretrained(sys.argv[1]).push_to_hub('org/hsr')"
     env = {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug", "RUST_LOG": "debug"}
     done = client(hub, tmp_path / "home", "-c", code, folder, look_in=(folder,), env=env)
     assert "Traceback" in done.stderr and "PublishError" in done.stderr
-    assert "Send: curl" in done.stderr  # it was all logged
+    assert "Send: curl" in done.stderr  # the libraries did log
     assert "the token hf_*** is not one we like" in done.stderr
-    # What looks for it would find it.
+    # The search for tokens works.
     for output in (WRITE_TOKEN, f"a {READ_TOKEN} b"):
         with pytest.raises(AssertionError):
             assert_no_token(output)

@@ -1,8 +1,9 @@
-"""Cards: what they say, that the Hub can read them, and that people's words stay in them."""
+"""Model cards: their content, their metadata, and the merging with edited cards."""
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,15 @@ from hsr_hub.hub import (
     merged,
     metadata,
     model_card,
-    named,
     read_metrics,
     same_prose,
     with_metrics,
+    with_repo_id,
 )
 from tests.util import ROOT
 
-FIGURES = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "metrics.json")
-PSNR = f"{FIGURES[0].psnr_y:.2f}"
+METRICS = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "metrics.json")
+PSNR = f"{METRICS[0].psnr_y:.2f}"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def card(model: HSRNet) -> str:
         model_card(
             model,
             name="org/hsr",
-            figures=FIGURES,
+            metrics=METRICS,
             training="For an hour.",
             degradation="bicubic",
             datasets=["org/photos"],
@@ -44,7 +45,7 @@ def card(model: HSRNet) -> str:
     )
 
 
-def test_metadata_round_trips(card: str):
+def test_metadata_survives_a_round_trip_through_the_library(card: str):
     data = ModelCard(card).data
     assert isinstance(data, ModelCardData)
     assert ModelCardData(**data.to_dict()).to_dict() == data.to_dict()
@@ -59,39 +60,39 @@ def test_metadata_round_trips(card: str):
     assert {"super-resolution", "image-restoration"} <= set(known["tags"])
 
 
-def test_model_index_is_the_evaluation_with_bicubic_beside_every_figure(card: str):
+def test_model_index_and_table_hold_every_metric_with_bicubic(card: str):
     data = ModelCard(card).data
     assert isinstance(data, ModelCardData)
     results = data.eval_results
-    assert results is not None and len(results) == 2 * len(FIGURES)
-    for figure in FIGURES:
-        scale = f"x{figure.scale}"
+    assert results is not None and len(results) == 2 * len(METRICS)
+    for measured in METRICS:
+        scale = f"x{measured.scale}"
         psnr, ssim = (
-            r for r in results if r.dataset_name == figure.dataset and r.dataset_config == scale
+            r for r in results if r.dataset_name == measured.dataset and r.dataset_config == scale
         )
-        assert psnr.dataset_type == f"eugenesiow/{figure.dataset}"
+        assert psnr.dataset_type == f"eugenesiow/{measured.dataset}"
         assert psnr.task_name == f"{scale} super-resolution"
-        assert psnr.metric_value == round(figure.psnr_y, 2)
-        assert psnr.metric_args == {"bicubic": round(figure.bicubic_psnr_y, 2)}
-        assert ssim.metric_value == round(figure.ssim_y, 4)
-        assert ssim.metric_args == {"bicubic": round(figure.bicubic_ssim_y, 4)}
+        assert psnr.metric_value == round(measured.psnr_y, 2)
+        assert psnr.metric_args == {"bicubic": round(measured.bicubic_psnr_y, 2)}
+        assert ssim.metric_value == round(measured.ssim_y, 4)
+        assert ssim.metric_args == {"bicubic": round(measured.bicubic_ssim_y, 4)}
         row = next(
             line
             for line in card.splitlines()
-            if line.startswith(f"| {figure.dataset} (") and f"| {scale} |" in line
+            if line.startswith(f"| {measured.dataset} (") and f"| {scale} |" in line
         )
         cells = [cell.strip() for cell in row.split("|")[3:6]]
         assert all(re.fullmatch(r"\d+\.\d+ \(\d+\.\d+\)", cell) for cell in cells)
 
 
-def test_what_it_must_say(card: str):
+def test_card_has_warning_training_limits_and_snippet(card: str):
     words = " ".join(card.split())
     for said in ("made up", "forensic, medical", "For an hour.", LIMITS["bicubic"], "(sample.png)"):
         assert said in words
     assert 'from_pretrained("org/hsr")' in card
 
 
-def test_what_is_not_known_is_not_claimed(model: HSRNet):
+def test_card_without_information_has_placeholders(model: HSRNet):
     card = str(model_card(model))
     assert "Not measured yet" in card and "Not recorded." in card
     assert not any(text and text in card for text in LIMITS.values())
@@ -104,7 +105,7 @@ def test_merging_the_same_card_changes_nothing(card: str):
         assert merged(card, card, same_weights=same_weights) == card
 
 
-def test_new_weights_without_figures_lose_the_old_ones(card: str, model: HSRNet):
+def test_merging_for_new_weights_without_metrics_removes_the_old_metrics(card: str, model: HSRNet):
     bare = str(model_card(model, name="org/hsr"))
     kept = merged(card, bare, same_weights=True)
     assert kept == card
@@ -114,7 +115,7 @@ def test_new_weights_without_figures_lose_the_old_ones(card: str, model: HSRNet)
     assert "For an hour." in gone  # written by hand or not, it is all that is known
 
 
-def test_line_ends_of_another_system(card: str):
+def test_merging_accepts_windows_line_ends(card: str):
     assert merged(card.replace("\n", "\r\n"), card, same_weights=False) == card
 
 
@@ -122,7 +123,7 @@ def test_line_ends_of_another_system(card: str):
     "theirs",
     ["---\nlicense: mit\n---\n", "---\nlicense: mit\n---", "---\nlicense: mit\n---\n\n\n"],
 )
-def test_a_card_that_the_hubs_form_made_becomes_ours_with_its_licence(theirs: str, card: str):
+def test_merging_with_a_card_of_the_hubs_form_keeps_its_licence(theirs: str, card: str):
     text = merged(theirs, card, same_weights=False)
     assert metadata(text)["license"] == "mit"
     assert metadata(text)["library_name"] == "hsr_hub"
@@ -130,61 +131,119 @@ def test_a_card_that_the_hubs_form_made_becomes_ours_with_its_licence(theirs: st
     ModelCard(text)
 
 
-def test_a_card_without_our_markers_gets_the_figures_at_its_end(card: str):
+def test_merging_with_a_card_without_markers_appends_the_metrics(card: str):
     text = merged("# Mine\n\nMy words.\n", card, same_weights=False)
     assert "\n# Mine\n\nMy words.\n" in text
-    assert text.index("My words.") < text.index("## Figures") < text.index("## Training")
+    assert text.index("My words.") < text.index("## Metrics") < text.index("## Training")
     assert metadata(text)["model-index"]
     assert merged(text, card, same_weights=False) == text
 
 
-def test_a_block_that_somebody_took_out_stays_out(card: str):
+def test_merging_does_not_restore_a_removed_block(card: str):
     without = re.sub(r"<!-- hsr-hub:sample.*?/hsr-hub:sample -->\n", "", card, flags=re.DOTALL)
     assert "sample.png" not in merged(without, card, same_weights=False)
 
 
-def test_broken_metadata_is_replaced_on_the_hub_and_named_here(card: str):
+def test_broken_metadata_is_replaced_in_a_merge_and_an_error_in_a_rename(card: str):
     broken = card.replace("license: apache-2.0", "license: [")
     assert metadata(merged(broken, card, same_weights=False)) == metadata(card)
     with pytest.raises(ValueError, match="not valid YAML"):
-        named(broken, "org/other")
+        with_repo_id(broken, "org/other")
 
 
-def test_a_card_is_renamed_everywhere(card: str):
-    text = named(card, "other/net")
+def test_with_repo_id_renames_snippet_heading_and_model_index(card: str):
+    text = with_repo_id(card, "other/net")
     assert "org/hsr" not in text
     assert 'from_pretrained("other/net")' in text and "\n# net\n" in text
     assert metadata(text)["model-index"][0]["name"] == "other/net"
-    assert named(text, "org/hsr") == card
-    assert named("# hand-made\n", "org/hsr") == "# hand-made\n"
+    assert with_repo_id(text, "org/hsr") == card
+    assert with_repo_id("# hand-made\n", "org/hsr") == "# hand-made\n"
 
 
-def test_other_figures_in_a_card(card: str):
-    text = with_metrics(card, [replace(FIGURES[0], psnr_y=12.345)])
+def test_with_metrics_replaces_table_and_model_index_only(card: str):
+    text = with_metrics(card, [replace(METRICS[0], psnr_y=12.345)])
     assert "| 12.35 (28.43)" in text or "| 12.34 (28.43)" in text
-    assert f"{FIGURES[1].psnr_y:.2f}" not in text  # Set14 was not measured this time
+    assert f"{METRICS[1].psnr_y:.2f}" not in text  # Set14 was not measured this time
     assert same_prose(text, card) and not same_prose(text + "more", card)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"psnr_y": 1}', "[" * 100_000])
-def test_a_file_that_holds_no_figures_is_named(tmp_path: Path, content: str):
-    (tmp_path / "figures.json").write_text(content)
-    with pytest.raises(ValueError, match=r"figures\.json was not written by"):
-        read_metrics(tmp_path / "figures.json")
+def test_read_metrics_names_a_wrong_file(tmp_path: Path, content: str):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics\.json was not written by"):
+        read_metrics(tmp_path / "metrics.json")
 
 
-def test_figures_read_are_figures(tmp_path: Path):
-    assert all(isinstance(figure, Metrics) for figure in FIGURES)
+def test_read_metrics_returns_metrics():
+    assert METRICS and all(isinstance(measured, Metrics) for measured in METRICS)
+
+
+def test_merging_renames_the_blocks_of_earlier_versions(card: str):
+    old = card.replace("## Metrics", "## Figures").replace("hsr-hub:metrics", "hsr-hub:figures")
+    assert old != card
+    assert merged(old, card, same_weights=False) == card
+    assert same_prose(old, card)
+    assert merged(card, old, same_weights=False) == card
+
+
+def test_merging_ignores_markers_without_a_partner(card: str):
+    opening, closing = "<!-- hsr-hub:{} -->", "<!-- /hsr-hub:{} -->"
+    stray = f"{opening.format('sample')} {closing.format('limits')} {opening.format('a')}\n"
+    text = merged(card + stray, card, same_weights=False)
+    assert text == card + stray
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<!-- hsr-hub:metrics -->\n" * 40_000,
+        "<!-- hsr-hub:metrics " * 50_000,
+        "<!-- hsr-hub:" + "a" * 1_000_000,
+        "<!-- hsr-hub:a -->\n<!-- hsr-hub:b -->\n<!-- /hsr-hub:a -->\n" * 16_000,
+        "<!-- /hsr-hub:metrics -->\n" * 20_000 + "<!-- hsr-hub:metrics -->\n" * 20_000,
+        "".join(f"<!-- hsr-hub:a{i} -->\n" for i in range(40_000)),
+        "---\n" * 250_000,
+        "model-index:\n" * 80_000,
+        'from_pretrained("' * 60_000,
+        "## Figures\n\n" * 80_000,
+    ],
+    ids=lambda text: text[:20].strip(),
+)
+def test_merging_takes_linear_time(hostile: str, card: str):
+    theirs = card + hostile
+    for work in (
+        lambda: merged(theirs, card, same_weights=False),
+        lambda: same_prose(theirs, card),
+        lambda: with_repo_id(theirs, "org/other"),
+    ):
+        start = time.process_time()  # does not count other processes
+        work()
+        assert time.process_time() - start < 1
+
+
+def test_metadata_that_is_nested_too_deeply_is_broken_metadata(card: str):
+    deep = f"---\na: {'[' * 2_000}\n---\n"
+    assert metadata(merged(deep + "Mine.\n", card, same_weights=False)) == metadata(card)
+    with pytest.raises(ValueError, match="not valid YAML"):
+        metadata(deep)
+
+
+@pytest.mark.parametrize("index", ["{a: 1}", "text", "[1]", "[{results: 3}]"])
+def test_a_broken_model_index_is_replaced(index: str, card: str):
+    theirs = f"---\nmodel-index: {index}\n---\nMine.\n"
+    text = merged(theirs, card, same_weights=False)
+    assert metadata(text)["model-index"] == metadata(card)["model-index"]
+    with_repo_id(theirs, "org/other")
 
 
 @pytest.mark.parametrize("name", bundled_models())
-def test_shipped_cards_are_what_the_recipe_says(name: str):
+def test_bundled_cards_are_written_by_the_recipe(name: str):
     from recipes.write_card import card_text
 
-    text = (BUNDLED / name / "README.md").read_text()
+    text = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
     assert text == card_text(name), f"run: python -m recipes.write_card --text {name}"
     assert (BUNDLED / name / "sample.png").stat().st_size < 500_000
-    # It stands alone: sources, licences and numbers of the photographs are in it.
+    # The card itself has sources, licences and numbers of the photographs.
     attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text()
     total = 0
     for collection in re.findall(
@@ -195,5 +254,5 @@ def test_shipped_cards_are_what_the_recipe_says(name: str):
         total += int(count)
     assert f"from {total} photographs" in text
     shown = re.findall(r"\]\((.*?)\)", text)
-    assert sorted(shown) == ["sample.png", "training-curve.png"], "links that the Hub has"
-    assert all((BUNDLED / name / picture).is_file() for picture in shown)
+    assert sorted(shown) == ["sample.png", "training-curve.png"], "the only files on the Hub"
+    assert all((BUNDLED / name / image).is_file() for image in shown)

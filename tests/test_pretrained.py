@@ -1,8 +1,9 @@
-"""Weights: saved, loaded strictly, refused with the reason; from folders and the package."""
+"""Saving weights, and loading them strictly from folders and from the package."""
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 import sys
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from hsr_hub import HSRNet
 from hsr_hub.hub import BUNDLED, bundled_models
+from tests.hub_process import run_python
 from tests.util import run
 
 
@@ -47,7 +49,7 @@ def test_weights_are_as_readable_as_the_configuration(saved: Path):
 def test_config_holds_every_argument_and_round_trips(tmp_path: Path):
     HSRNet(scale=2, kernel_sizes=(3, 5)).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    # What was left to a default is written out, so that a later default changes nothing here.
+    # Defaults are written out, so that other defaults in a later version change nothing.
     assert config == {
         "scale": 2,
         "kernel_sizes": [3, 5],
@@ -61,7 +63,7 @@ def test_config_holds_every_argument_and_round_trips(tmp_path: Path):
     assert HSRNet(**config).config == config
 
 
-def test_channels_last_and_half_weights_load(model: HSRNet, tmp_path: Path):
+def test_half_precision_weights_load_as_float32(model: HSRNet, tmp_path: Path):
     model.save_pretrained(tmp_path)
     half = {k: v.half() for k, v in load_file(tmp_path / "model.safetensors").items()}
     save_file(half, tmp_path / "model.safetensors")
@@ -72,7 +74,7 @@ def test_channels_last_and_half_weights_load(model: HSRNet, tmp_path: Path):
     )
 
 
-def test_class_metadata_reaches_the_card(saved: Path):
+def test_card_has_the_metadata_of_the_class(saved: Path):
     text = (saved / "README.md").read_text()
     data = yaml.safe_load(text.split("---")[1])
     assert data["library_name"] == "hsr_hub"
@@ -92,8 +94,15 @@ def test_missing_file_is_named(saved: Path, missing: str):
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "{", "[1]", "[" * 100_000, "\xff"),
-        *('{"scale": 5}', '{"scale": "4"}', '{"kernel_sise": [3]}', '{"dilations": [1.5, 2, 2]}'),
+        "",
+        "{",
+        "[1]",
+        "[" * 100_000,
+        "\xff",
+        '{"scale": 5}',
+        '{"scale": "4"}',
+        '{"kernel_sise": [3]}',
+        '{"dilations": [1.5, 2, 2]}',
         '{"fusion_width": 100000000000}',
     ],
 )
@@ -115,26 +124,62 @@ def test_renamed_missing_and_misshapen_tensors_are_named(saved: Path):
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "cut off", "lying header", "huge header"])
+def safetensors_file(header: object, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+HOSTILE_FILES = {
+    "empty": b"",
+    "text": b"this is not a safetensors file",
+    "huge header": struct.pack("<Q", 1 << 60) + b"{}",
+    "nested header": safetensors_file(b'{"a":' * 100_000),
+    "list as header": safetensors_file([1, 2]),
+    "end past the file": safetensors_file(
+        {"x": {"dtype": "F32", "shape": [9], "data_offsets": [0, 1 << 40]}}
+    ),
+    "negative shape": safetensors_file(
+        {"x": {"dtype": "F32", "shape": [-8], "data_offsets": [0, 32]}}, bytes(32)
+    ),
+    "overflowing shape": safetensors_file(
+        {"x": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 32]}}, bytes(32)
+    ),
+    "overlap": safetensors_file(
+        {
+            "x": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]},
+            "y": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]},
+        },
+        bytes(32),
+    ),
+    "no dtype": safetensors_file({"x": {"shape": [8], "data_offsets": [0, 32]}}, bytes(32)),
+}
+
+
+@pytest.mark.parametrize("kind", [*HOSTILE_FILES, "cut in half", "cut at the end", "longer"])
 def test_broken_weights_are_named(saved: Path, kind: str):
     path = saved / "model.safetensors"
     sound = path.read_bytes()
-    header = json.dumps({"x": {"dtype": "F32", "shape": [9], "data_offsets": [0, 1 << 40]}})
-    path.write_bytes(
-        {
-            "empty": b"",
-            "text": b"these are no weights at all",
-            "cut off": sound[: len(sound) // 2],
-            "lying header": struct.pack("<Q", len(header)) + header.encode(),
-            "huge header": struct.pack("<Q", 1 << 60) + sound[8:],
-        }[kind]
-    )
-    with pytest.raises(ValueError, match=r"model\.safetensors"):
+    variants = {
+        "cut in half": sound[: len(sound) // 2],
+        "cut at the end": sound[:-7],
+        "longer": sound + b"more",
+    }
+    path.write_bytes({**HOSTILE_FILES, **variants}[kind])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a valid safetensors file"):
+        HSRNet.from_pretrained(saved)
+
+
+def test_weights_of_an_unknown_number_format_are_named(saved: Path):
+    path = saved / "model.safetensors"
+    state = load_file(path)
+    state["fusion.conv1.bias"] = state["fusion.conv1.bias"].to(torch.int32)
+    save_file(state, path)
+    with pytest.raises(ValueError, match=r"fusion\.conv1\.bias holds I32"):
         HSRNet.from_pretrained(saved)
 
 
 class Canary:
-    """Says so when a pickle of it is opened."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -143,7 +188,7 @@ class Canary:
         return (Path.touch, (self.file,))
 
 
-def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path):
+def test_pickle_is_not_opened(saved: Path, tmp_path: Path):
     sprung = tmp_path / "sprung"
     (saved / "model.safetensors").unlink()
     (saved / "pytorch_model.bin").write_bytes(pickle.dumps(Canary(sprung)))
@@ -152,14 +197,16 @@ def test_a_pickle_is_never_opened(saved: Path, tmp_path: Path):
     assert not sprung.exists()
 
 
-def test_a_card_that_was_edited_stays(model: HSRNet, saved: Path):
+def test_saving_keeps_an_edited_card(model: HSRNet, saved: Path):
     assert 'from_pretrained("saved")' in (saved / "README.md").read_text()
     (saved / "README.md").write_text("my own words")
     model.save_pretrained(saved)
     assert (saved / "README.md").read_text() == "my own words"
 
 
-def test_a_folder_named_as_a_shipped_set_needs_a_config(tmp_path: Path, monkeypatch, model):
+def test_folder_comes_before_a_bundled_model_only_if_it_has_a_config(
+    tmp_path: Path, monkeypatch, model
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hsr-lite-x4").mkdir()
     assert HSRNet.from_pretrained("hsr-lite-x4").config["kernel_sizes"] == [3, 5, 7]
@@ -167,12 +214,26 @@ def test_a_folder_named_as_a_shipped_set_needs_a_config(tmp_path: Path, monkeypa
     assert HSRNet.from_pretrained("hsr-lite-x4").config == model.config
 
 
-def test_unknown_name_lists_what_there_is():
+def test_unknown_name_lists_the_bundled_models():
     with pytest.raises(FileNotFoundError, match="hsr-lite-x4"):
         HSRNet.from_pretrained("no-such-set")
 
 
-def test_interrupted_save_leaves_the_old_files(model: HSRNet, saved: Path, monkeypatch):
+def test_saving_refuses_arguments_that_it_cannot_honour(model: HSRNet, tmp_path: Path):
+    with pytest.raises(ValueError, match="config must be that of the network"):
+        model.save_pretrained(tmp_path / "a", config={**model.config, "scale": 2})
+    with pytest.raises(TypeError, match=r"\['private'\] need push_to_hub=True"):
+        model.save_pretrained(tmp_path / "a", private=True)
+    with pytest.raises(TypeError, match="allow_patterns"):
+        model.save_pretrained(tmp_path / "a", push_to_hub=True, allow_patterns="*")
+    with pytest.raises(TypeError, match="max_shard_size"):
+        HSRNet.from_pretrained(tmp_path, max_shard_size=1)  # pyright: ignore[reportCallIssue]
+    assert not (tmp_path / "a").exists()
+    model.save_pretrained(tmp_path / "a", config=model.config)
+    assert HSRNet.from_pretrained(tmp_path / "a").config == model.config
+
+
+def test_failed_save_leaves_the_old_files(model: HSRNet, saved: Path, monkeypatch):
     before = {p.name: p.read_bytes() for p in saved.iterdir()}
 
     def fail(*_):
@@ -186,25 +247,19 @@ def test_interrupted_save_leaves_the_old_files(model: HSRNet, saved: Path, monke
     assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
 
 
-def test_shipped_sets_load_in_a_process_without_network(tmp_path: Path):
+def test_bundled_models_load_without_a_network(tmp_path: Path):
     assert "hsr-lite-x4" in bundled_models()
     code = """
 import socket, sys
-def refuse(*_): raise AssertionError("a shipped set asked for the network")
+def refuse(*_): raise AssertionError("a bundled model asked for the network")
 socket.socket.connect = refuse
 from hsr_hub import HSRNet
 for name in sys.argv[1:]:
     print(name, HSRNet.from_pretrained(name).scale)
 """
-    # From another folder, where no file of the repository lies about.
-    done = run(
-        sys.executable,
-        "-c",
-        code,
-        *bundled_models(),
-        cwd=tmp_path,
-        env={"HF_ENDPOINT": "http://[::1]:9"},
-    )
+    # From another folder, so that no file of the repository is found by accident.
+    env = {**os.environ, "HF_ENDPOINT": "http://[::1]:9"}
+    done = run_python(["-c", code, *bundled_models()], tmp_path, env, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "hsr-lite-x4 4" in done.stdout
     for name in bundled_models():

@@ -1,24 +1,26 @@
-"""`hsr-hub push-space`: exactly the files that the Space needs, in one commit."""
+"""`hsr-hub push-space`: the files that the Space needs, in one commit."""
 
 from __future__ import annotations
 
 import ast
-import os
+import json
 import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from hsr_hub.hub import bundled_models, choosing, space_files
+from hsr_hub.hub import bundled_models, space_files
 from tests.hub_client import client
 from tests.hub_double import Fault, Hub
+from tests.hub_state import Blob
 from tests.util import ROOT
 
-NEEDED = {"README.md", "app.py", "requirements.txt", "LICENSE"}
+NEEDED = {"README.md", "app.py", "requirements.txt", "LICENSE", "space.json"}
 
 
 @pytest.fixture
@@ -27,29 +29,24 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def test_files_follow_what_the_app_imports():
+def test_files_are_the_app_the_package_the_examples_and_the_needed_weights():
     names = set(space_files("org/hsr"))
     assert NEEDED | {"hsr_hub/model.py", "hsr_hub/py.typed", "examples/cat.png"} <= names
-    # Nothing for training, no tests, no caches; no weights but those that stand in for the Hub's.
-    assert not [
-        n for n in names if re.search(r"training(?!-curve\.png$)|tests|__pycache__|\.pyc|docs/", n)
-    ]
-    weights = {Path(n).parent.name for n in names if n.endswith(".safetensors")}
+    assert {"hsr_hub/webapp/page.css", "hsr_hub/webapp/page.js"} <= names
+    code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "hsr_hub").rglob("*.py")}
+    assert code <= names
+    assert not [name for name in names if re.search(r"tests|__pycache__|\.pyc|docs/", name)]
+    # Besides the model on the Hub, only the weights that replace it if the Hub is down.
+    weights = {Path(name).parent.name for name in names if name.endswith(".safetensors")}
     assert weights == {"hsr-lite-x4", "hsr-lite-x4-detail"}.intersection(bundled_models())
     for name in names - NEEDED:
-        assert name.startswith(("hsr_hub/", "examples/")) or name.endswith(".py"), name
-    # Every module of ours that an uploaded file imports is uploaded.
-    for name in (n for n in names if n.endswith(".py")):
-        for node in ast.walk(ast.parse((ROOT / name).read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hsr_hub"):
-                module = (node.module or "").replace(".", "/")
-                assert {f"{module}.py", f"{module}/__init__.py"} & names, f"{name}: {node.module}"
+        assert name.startswith(("hsr_hub/", "examples/")), name
 
 
-def test_what_must_be_imported_is_in_the_requirements():
-    """Libraries at the top of an uploaded module; those inside functions are optional parts."""
+def test_libraries_that_the_space_imports_are_in_its_requirements():
+    """Imports inside functions are for optional features."""
     named = (ROOT / "requirements.txt").read_text().lower().replace("-", "_")
-    # What the others bring: torch its typing_extensions, huggingface_hub its YAML, gradio the rest.
+    # Dependencies of torch, huggingface_hub and gradio.
     brought = {"typing_extensions", "yaml", "httpx", "safehttpx", "hsr_hub"}
     for name in (n for n in space_files("org/hsr") if n.endswith(".py")):
         for node in ast.parse((ROOT / name).read_text()).body:
@@ -61,7 +58,7 @@ def test_what_must_be_imported_is_in_the_requirements():
                 assert known or distribution in named, f"{name} imports {library}"
 
 
-def test_a_shipped_set_goes_with_the_space():
+def test_a_bundled_model_is_uploaded_with_the_space():
     names = set(space_files("hsr-lite-x4"))
     assert "hsr_hub/weights/hsr-lite-x4/model.safetensors" in names
     readme = space_files("hsr-lite-x4")["README.md"]
@@ -70,16 +67,16 @@ def test_a_shipped_set_goes_with_the_space():
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in (*NEEDED, "hsr_hub", "examples"):
+    for name in (*NEEDED - {"space.json"}, "hsr_hub", "examples"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
-def test_what_else_lies_about_is_not_sent(checkout: Path):
+def test_other_files_of_the_checkout_are_not_uploaded(checkout: Path):
     expected = set(space_files("org/hsr", root=checkout))
     strays = ["examples/holiday.png", "examples/.cache/a.json", "hsr_hub/notes.txt"]
-    strays += ["hsr_hub/webapp/page.css.orig", "hsr_hub/try.py", "hsr_hub/.ruff_cache/page.js"]
+    strays += ["hsr_hub/webapp/page.css.orig", "hsr_hub/.ruff_cache/page.js"]
     strays += ["hsr_hub/weights/hsr-lite-x4/optimizer.bin"]
     for name in strays:
         (checkout / name).parent.mkdir(exist_ok=True)
@@ -90,61 +87,46 @@ def test_what_else_lies_about_is_not_sent(checkout: Path):
         assert f"examples/{name}.png" in expected
 
 
-def test_the_twins_of_shipped_sets_go_with_them(monkeypatch, checkout: Path):
-    shipped = checkout / "hsr_hub" / "weights"
+def test_detail_models_of_bundled_models_are_uploaded_too(monkeypatch, checkout: Path):
+    weights = checkout / "hsr_hub" / "weights"
     for name in ("hsr-lite-x4-detail", "hsr-real", "hsr-real-detail", "hsr-large"):
-        shutil.copytree(shipped / "hsr-lite-x4", shipped / name, dirs_exist_ok=True)
-    monkeypatch.setattr("hsr_hub.hub.checkpoint.BUNDLED", shipped)
+        shutil.copytree(weights / "hsr-lite-x4", weights / name, dirs_exist_ok=True)
+    monkeypatch.setattr("hsr_hub.hub.bundled.BUNDLED", weights)
 
-    def sets(*models: str) -> set[str]:
+    def uploaded(*models: str) -> set[str]:
         names = space_files(*models, root=checkout)
         return {n.split("/")[2] for n in names if n.endswith("model.safetensors")}
 
     default = {"hsr-lite-x4", "hsr-lite-x4-detail"}
-    assert sets("org/hsr") == sets("hsr-lite-x4") == default
-    assert sets("hsr-real") == default | {"hsr-real", "hsr-real-detail"}
-    assert sets("org/hsr", "hsr-large") == default | {"hsr-large"}
+    assert uploaded("org/hsr") == uploaded("hsr-lite-x4") == default
+    assert uploaded("hsr-real") == default | {"hsr-real", "hsr-real-detail"}
+    assert uploaded("org/hsr", "hsr-large") == default | {"hsr-large"}
 
 
-def test_wrong_use_is_named(tmp_path: Path):
+def test_wrong_models_and_folders_are_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="checkout"):
         space_files("org/hsr", root=tmp_path)
-    for model in ("no-such-set", "a/b/c", "org/hsr\nx", ""):
-        with pytest.raises(ValueError, match="no Hub id"):
+    for model in ("no-such-model", "a/b/c", "org/hsr\nx", ""):
+        with pytest.raises(ValueError, match="neither a Hub id"):
             space_files(model)
-        with pytest.raises(ValueError, match="no Hub id"):
+        with pytest.raises(ValueError, match="neither a Hub id"):
             space_files("org/hsr", model)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        '"""Doc."""\n\nfrom __future__ import annotations\n\nprint(1)\n',
-        '"""Doc.\n\nMore."""\nimport os\n',
-        "# a comment\nfrom __future__ import annotations\n",
-        "print(1)\n",
-        "",
-    ],
-)
-def test_the_model_is_chosen_before_anything_else_runs(source: str):
-    text = choosing(source, "org/hsr")
-    body = ast.parse(text).body
-    compile(text, "app.py", "exec")  # __future__ is still first
-    at = next(i for i, node in enumerate(body) if "HSR_MODEL_ID" in ast.unparse(node))
-    before = [ast.unparse(node) for node in body[:at]]
-    assert all("__future__" in b or "Doc." in b or b == "import os" for b in before)
+def test_the_choice_of_models_is_written_to_space_json():
+    def choice(*models: str) -> dict[str, Any]:
+        content = space_files(*models)["space.json"]
+        assert isinstance(content, bytes)
+        return json.loads(content)
 
-
-@pytest.mark.parametrize("detail", ["org/detail", None])
-def test_the_settings_of_the_space_choose_other_weights(monkeypatch, detail: str | None):
-    def chosen(**settings: str) -> tuple[str | None, str | None]:
-        monkeypatch.setattr(os, "environ", settings)
-        exec(choosing("", "org/hsr", detail), {})
-        return settings.get("HSR_MODEL_ID"), settings.get("HSR_DETAIL_MODEL_ID")
-
-    assert chosen() == ("org/hsr", detail)
-    assert chosen(HSR_DETAIL_MODEL_ID="org/new") == ("org/hsr", "org/new")
-    assert chosen(HSR_MODEL_ID="org/other") == ("org/other", None)  # of another shape, maybe
+    made_by = "hsr-hub push-space"
+    assert choice("org/hsr") == {"made_by": made_by, "models": ["org/hsr"], "detail_model": None}
+    assert choice("org/hsr", "org/detail") == {
+        "made_by": made_by,
+        "models": ["org/hsr"],
+        "detail_model": "org/detail",
+    }
+    assert space_files("org/hsr")["app.py"] == ROOT / "app.py"  # unchanged
 
 
 @pytest.mark.slow
@@ -162,7 +144,8 @@ def test_push_space_with_a_detail_model(hub: Hub, tmp_path: Path):
     assert front["models"] == ["org/hsr", "org/detail"]
     preloaded = [f"{name} config.json,model.safetensors" for name in front["models"]]
     assert front["preload_from_hub"] == preloaded
-    assert b"""os.environ.setdefault("HSR_DETAIL_MODEL_ID", 'org/detail')""" in files["app.py"]
+    choice = json.loads(files["space.json"])
+    assert (choice["models"], choice["detail_model"]) == (["org/hsr"], "org/detail")
 
 
 @pytest.mark.slow
@@ -187,7 +170,7 @@ def test_push_space(hub: Hub, tmp_path: Path):
     assert front["preload_from_hub"] == ["org/hsr config.json,model.safetensors"]
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
 
-    # What is not needed any more goes, what is not ours stays; in one commit again.
+    # Files of ours that are not needed any more are deleted, others stay.
     files = dict(space.commits[space.refs["main"]])
     files |= dict.fromkeys(("hsr_hub/old.py", "examples/old.png", "packages.txt"), files["app.py"])
     space.commit("main", files, "by hand")
@@ -203,7 +186,7 @@ def test_push_space_refused_or_cut(hub: Hub, tmp_path: Path):
     hub.put("org/other", {"pytorch_model.bin": b"\0"})
     command = ("-m", "hsr_hub", "push-space", "org/space", "--model")
     said = client(hub, tmp_path, *command, "org/other").stderr
-    assert "org/other has no config.json and no model.safetensors: not our model" in said
+    assert "org/other is not an HSRNet: no config.json and no model.safetensors" in said
     said = client(hub, tmp_path, *command, "org/nothing").stderr
     assert "Nothing was published to org/space: 404" in said
     assert ("spaces", "org/space") not in hub.repos
@@ -214,11 +197,26 @@ def test_push_space_refused_or_cut(hub: Hub, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_public_space_is_not_taken_for_a_private_one(hub: Hub, tmp_path: Path):
+def test_a_public_space_is_refused_as_a_private_one(hub: Hub, tmp_path: Path):
     hub.add_repo("org/space", "spaces")
     command = ("-m", "hsr_hub", "push-space", "org/space", "--model", "hsr-lite-x4", "--private")
     done = client(hub, tmp_path, *command)
     assert done.returncode == 1
-    assert "org/space is there already, and public" in done.stderr
+    assert "org/space exists and is public" in done.stderr
     assert "To repeat it" not in done.stderr
     assert len(hub.repo("org/space", "spaces").commits) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, b"[1]", b"{", b'{"made_by": "me"}'])
+def test_a_space_with_another_app_is_refused(hub: Hub, tmp_path: Path, content: bytes | None):
+    space = hub.add_repo("org/space", "spaces")
+    files = {"app.py": Blob(b"print()", False)}
+    files |= {"space.json": Blob(content, False)} if content else {}
+    head = space.commit("main", files, "by hand")
+    command = ("-m", "hsr_hub", "push-space", "org/space", "--model", "hsr-lite-x4")
+    done = client(hub, tmp_path, *command)
+    assert done.returncode == 1
+    assert "org/space exists and was not made by `hsr-hub push-space`" in done.stderr
+    assert "choose another name, or delete the Space" in done.stderr
+    assert space.refs["main"] == head

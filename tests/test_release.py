@@ -1,4 +1,4 @@
-"""The wheel: built as a release is, installed away from the sources, and used."""
+"""The wheel of a release: built, installed away from the sources, and used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """`python -m build` in a copy of the sources: the source archive, and the wheel from it."""
+    """Return the wheel that `python -m build` makes in a copy of the sources."""
     sources = tmp_path_factory.mktemp("sources")
     shutil.copytree(ROOT / "hsr_hub", sources / "hsr_hub")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -36,23 +36,23 @@ def wheel(tmp_path_factory) -> Path:
     return found
 
 
-def test_what_is_in_it(wheel: Path):
+def test_wheel_contains_the_code_and_the_bundled_models(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    shipped = {p.relative_to(ROOT).as_posix() for p in BUNDLED.rglob("*") if p.is_file()}
+    weights = {p.relative_to(ROOT).as_posix() for p in BUNDLED.rglob("*") if p.is_file()}
     code = {p.relative_to(ROOT).as_posix() for p in (ROOT / "hsr_hub").rglob("*.py")}
-    assert shipped | code | {"hsr_hub/py.typed"} <= names
+    assert weights | code | {"hsr_hub/py.typed"} <= names
     assert all(name.startswith(("hsr_hub/", f"hsr_hub-{__version__}")) for name in names)
 
 
-def test_it_works_in_a_clean_environment(wheel: Path, cat: Path, tmp_path: Path):
+def test_wheel_works_in_a_clean_environment(wheel: Path, cat: Path, tmp_path: Path):
     clean, bare = tmp_path / "clean", {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     assert run(sys.executable, "-m", "venv", "--without-pip", clean).returncode == 0
     python = clean / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "-q")
     done = run(*pip, "--no-deps", "--no-index", wheel, env=bare)
     assert done.returncode == 0, done.stderr
-    # torch and the rest are gigabytes: those of this environment, behind the clean one's own.
+    # The dependencies are gigabytes, so those of this environment are used.
     own = run(python, "-c", "import site; print(site.getsitepackages()[0])").stdout.strip()
     lines = "\n".join(path for path in site.getsitepackages() if Path(path).is_dir())
     (Path(own) / "others.pth").write_text(lines + "\n")
@@ -67,12 +67,12 @@ def test_it_works_in_a_clean_environment(wheel: Path, cat: Path, tmp_path: Path)
     with Image.open(tmp_path / "cat-4x.png") as image:
         expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(cat)
         assert np.array_equal(np.asarray(image), np.asarray(expected))
-    # The Space is published from a checkout only, and the wheel says so.
+    # A Space can be published from a checkout only.
     done = run(command, "push-space", "org/space", "--model", "org/hsr", cwd=tmp_path, env=bare)
     assert done.returncode == 1 and "from a checkout of the repository" in done.stderr
 
 
-def test_the_workflow_does_the_same_on_a_tag():
+def test_release_workflow_builds_installs_and_runs_the_wheel():
     text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
     workflow = yaml.safe_load(text)
     assert workflow[True]["push"]["tags"] == ["v*"]  # YAML 1.1 reads the key `on` as a boolean

@@ -1,4 +1,4 @@
-"""The `hsr-hub` command."""
+"""The `hsr-hub` command: one module per subcommand."""
 
 from hsr_hub.cli.main import main
 

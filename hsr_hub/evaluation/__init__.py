@@ -1,4 +1,4 @@
-"""Metrics, test sets, and the runner that measures a network on them."""
+"""Test sets, metrics, and `evaluate`, which measures a network on a test set."""
 
 from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
 from hsr_hub.evaluation.lpips import LpipsSqueeze

@@ -1,4 +1,4 @@
-"""Test sets: where they are, and their pairs of images."""
+"""Find test sets and read their pairs of images."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from hsr_hub.images import read_pil, to_rgb
 
 
 def data_root() -> Path:
-    """The folder named by HSR_DATA, by default `../shared/data` beside the repository.
+    """Return the folder that HSR_DATA names, by default `../shared/data` next to the repository.
 
-    It may be missing: whoever needs it says so, or makes small data of its own.
+    The folder may be missing.
     """
     default = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
     return Path(os.environ.get("HSR_DATA") or default).resolve()
 
 
 def find_pairs(folder: Path, scale: int) -> list[tuple[Path | None, Path]]:
-    """Low-resolution and ground-truth files of a test set, by name.
+    """Return the low-resolution and ground-truth files of a test set, sorted by name.
 
-    `folder` holds `HR/` and `LRx{scale}/`; `HRx{scale}/` is preferred to `HR/` where both are
-    there. Without an LR folder the first of each pair is None: `read_pair` then makes it.
+    The folder holds `HR/` (or `HRx{scale}/`, which comes first) and `LRx{scale}/`. Without the
+    latter, the first file of each pair is None, and `read_pair` makes the image.
 
     Raises:
-        FileNotFoundError: No ground truth, or one without its low-resolution picture.
+        FileNotFoundError: If there is no ground truth, or a low-resolution image is missing.
     """
     gt_folder = next((d for d in (folder / f"HRx{scale}", folder / "HR") if d.is_dir()), None)
     if gt_folder is None:
-        raise FileNotFoundError(f"{folder} holds no HR/ (nor HRx{scale}/) folder of originals")
+        raise FileNotFoundError(f"{folder} has no folder HR/ or HRx{scale}/ with the originals")
     gt_paths = sorted(
         p for p in gt_folder.iterdir() if p.suffix.lower() in {".png", ".bmp", ".tif"}
     )
     if not gt_paths:
-        raise FileNotFoundError(f"{gt_folder} holds no .png, .bmp or .tif picture")
+        raise FileNotFoundError(f"{gt_folder} has no .png, .bmp or .tif image")
     lq_folder = folder / f"LRx{scale}"
     if not lq_folder.is_dir():
         return [(None, gt) for gt in gt_paths]
     for gt in gt_paths:
         if not (lq_folder / gt.name).is_file():
-            raise FileNotFoundError(f"{lq_folder} holds no {gt.name}, which {gt_folder} has")
+            raise FileNotFoundError(f"{lq_folder} has no {gt.name}, but {gt_folder} has one")
     return [(lq_folder / gt.name, gt) for gt in gt_paths]
 
 
 def read_pair(lq_path: Path | None, gt_path: Path, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both pictures as (H,W,3) uint8, the ground truth cropped to `scale` times the other's size.
+    """Return both images as (H,W,3) uint8.
+
+    The ground truth is cropped to `scale` times the size of the low-resolution image. If `lq_path`
+    is None, that image is made by Pillow's antialiased bicubic.
 
     Raises:
-        ValueError: The sizes do not belong together; the message names the file.
+        ValueError: If the sizes do not match.
     """
     gt = to_rgb(read_pil(gt_path))
     if lq_path is None:
@@ -62,7 +65,7 @@ def read_pair(lq_path: Path | None, gt_path: Path, scale: int) -> tuple[np.ndarr
         width, height = lq.width * scale, lq.height * scale
         if not (0 <= gt.width - width < scale and 0 <= gt.height - height < scale):
             raise ValueError(
-                f"{lq_path} is {lq.width}x{lq.height}: at scale {scale} that does not fit "
+                f"{lq_path} is {lq.width}x{lq.height}: at scale {scale} that does not match "
                 f"{gt_path} of {gt.width}x{gt.height}"
             )
         gt = gt.crop((0, 0, width, height))

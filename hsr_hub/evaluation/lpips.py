@@ -1,6 +1,6 @@
-"""LPIPS 0.1 on SqueezeNet 1.1, from safetensors.
+"""LPIPS 0.1 on SqueezeNet 1.1, with weights from safetensors files.
 
-The `lpips` package cannot be used here: it opens pickles and downloads its backbone. The distance
+The `lpips` package is not used, because it opens pickles and downloads its backbone. The distance
 is that of Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric"
 (2018).
 """
@@ -18,21 +18,21 @@ BACKBONE = "squeezenet1_1_imagenet.fp16.safetensors"
 LINEAR = "lpips_squeeze_linear_v0.1.safetensors"
 
 TAPS = (1, 4, 7, 9, 10, 11, 12)
-"""Modules of torchvision's `squeezenet1_1().features` after which features are compared."""
+"""Indices of the modules of torchvision's `squeezenet1_1().features` whose outputs are compared."""
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 class LpipsSqueeze:
-    """Perceptual distance; lower is closer.
+    """Perceptual distance between images. Lower is closer.
 
     Args:
-        folder: Holds `squeezenet1_1_imagenet.fp16.safetensors` (torchvision's weights) and
+        folder: Folder with `squeezenet1_1_imagenet.fp16.safetensors` (torchvision's weights) and
             `lpips_squeeze_linear_v0.1.safetensors` (the linear layers of LPIPS).
 
     Raises:
-        FileNotFoundError: One of the two is not there.
+        FileNotFoundError: If one of the two files is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class LpipsSqueeze:
 
         for name in (BACKBONE, LINEAR):
             if not (folder / name).is_file():
-                raise FileNotFoundError(f"LPIPS needs {name}, which {folder} does not hold")
+                raise FileNotFoundError(f"LPIPS needs {name}, which is not in {folder}")
         backbone = squeezenet1_1()
         backbone.load_state_dict({k: v.float() for k, v in load_file(folder / BACKBONE).items()})
         self.features = backbone.features.eval().requires_grad_(False)
@@ -49,7 +49,7 @@ class LpipsSqueeze:
 
     @torch.inference_mode()
     def distance(self, first: np.ndarray, second: np.ndarray) -> float:
-        """LPIPS between two (H,W,3) uint8 images of the same size."""
+        """Return the LPIPS of two (H,W,3) uint8 images of the same size."""
         total = 0.0
         pairs = zip(self._features(first), self._features(second), self.weights, strict=True)
         for a, b, weight in pairs:

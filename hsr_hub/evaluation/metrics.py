@@ -1,7 +1,7 @@
-"""Metrics by the field's protocol.
+"""Metrics between images, by the protocol of super-resolution papers.
 
-PSNR and SSIM on the Y channel (BT.601, 16-235) of 8-bit images, a border of `scale` pixels cropped;
-SSIM with an 11x11 Gaussian window of sigma 1.5. Grey images are measured as RGB.
+PSNR and SSIM are computed on the Y channel (BT.601, 16-235) of 8-bit images with a border of
+`scale` pixels cropped, SSIM with an 11x11 Gaussian window of sigma 1.5. Grey images count as RGB.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from PIL import Image
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """(H,W,3) uint8 to (H,W) float64, BT.601 in its 16-235 range."""
+    """Return the Y channel (BT.601, 16-235) of an (H,W,3) uint8 image as (H,W) float64."""
     return 16 + rgb.astype(np.float64) @ (np.array([65.481, 128.553, 24.966]) / 255)
 
 
 def psnr_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
-    """PSNR in dB between the Y channels of two (H,W,3) uint8 images, `border` pixels cropped."""
+    """Return the PSNR in dB of two (H,W,3) uint8 images on Y, with `border` pixels cropped."""
     inner = slice(border, -border or None)
     difference = luma(sr)[inner, inner] - luma(gt)[inner, inner]
     error = float(np.mean(difference**2))
@@ -26,11 +26,11 @@ def psnr_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
 
 
 def ssim_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
-    """SSIM between the Y channels of two (H,W,3) uint8 images, `border` pixels cropped."""
+    """Return the SSIM of two (H,W,3) uint8 images on Y, with `border` pixels cropped."""
     from skimage.metrics import structural_similarity
 
     inner = slice(border, -border or None)
-    # truncate=3.5 (scikit-image's own) times sigma 1.5 gives the 11x11 window of the original.
+    # scikit-image truncates at 3.5 sigma, which gives the 11x11 window of the original.
     similarity = structural_similarity(
         luma(sr)[inner, inner],
         luma(gt)[inner, inner],
@@ -43,11 +43,11 @@ def ssim_y(sr: np.ndarray, gt: np.ndarray, border: int) -> float:
 
 
 def consistency(sr: np.ndarray, lq: np.ndarray) -> float:
-    """What a result keeps of the picture that was given: PSNR in dB, RGB, at the latter's size.
+    """Return the PSNR in dB (RGB) of a result, scaled down again, against its input.
 
     Args:
-        sr: (H*s,W*s,3) uint8; scaled down by antialiased bicubic (Pillow's).
-        lq: (H,W,3) uint8.
+        sr: (H*s,W*s,3) uint8 result, which is scaled down by Pillow's antialiased bicubic.
+        lq: (H,W,3) uint8 input.
     """
     size = (lq.shape[1], lq.shape[0])
     small = np.asarray(Image.fromarray(sr).resize(size, Image.Resampling.BICUBIC))
@@ -56,14 +56,14 @@ def consistency(sr: np.ndarray, lq: np.ndarray) -> float:
 
 
 def colour_drift(sr: np.ndarray, lq: np.ndarray) -> float:
-    """How far a result's mean colour is from that of the picture that was given.
+    """Return how far the mean colour of a result is from that of its input.
 
     Args:
-        sr: (H*s,W*s,3) uint8.
-        lq: (H,W,3) uint8; enlarged by bicubic (Pillow's).
+        sr: (H*s,W*s,3) uint8 result.
+        lq: (H,W,3) uint8 input, which is enlarged by Pillow's bicubic.
 
     Returns:
-        The largest of the three channels' differences, of 255.
+        The largest difference of the three channels, in steps of 255.
     """
     size = (sr.shape[1], sr.shape[0])
     bicubic = np.asarray(Image.fromarray(lq).resize(size, Image.Resampling.BICUBIC))

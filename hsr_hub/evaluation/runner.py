@@ -1,4 +1,4 @@
-"""The runner over test sets."""
+"""Measure a network on a test set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -17,14 +16,13 @@ from tqdm.auto import tqdm
 from hsr_hub.evaluation.datasets import find_pairs, read_pair
 from hsr_hub.evaluation.lpips import LpipsSqueeze
 from hsr_hub.evaluation.metrics import psnr_y, ssim_y
-
-if TYPE_CHECKING:
-    from hsr_hub.model import HSRNet
+from hsr_hub.inference import upscale
+from hsr_hub.network import HSRNetwork
 
 
 @dataclass
 class Metrics:
-    """Means over a test set, ours and bicubic's."""
+    """Means over the images of a test set, for a network and for bicubic."""
 
     dataset: str
     scale: int
@@ -36,14 +34,14 @@ class Metrics:
     lpips: float | None
     bicubic_lpips: float | None
     seconds_per_megapixel: float
-    """Seconds of `model.upscale` per megapixel of the result."""
+    """Seconds of `upscale` per megapixel of the result."""
     peak_memory_mib: float | None
-    """The process's largest resident memory, model, libraries and metrics included."""
+    """Largest resident memory of the process, including libraries and metrics."""
     device: str
 
 
 def evaluate(
-    model: HSRNet,
+    model: HSRNetwork,
     folder: Path,
     *,
     scale: int | None = None,
@@ -51,20 +49,20 @@ def evaluate(
     dtype: str | None = None,
     progress: bool = True,
 ) -> Metrics:
-    """Measure a network on a test set through `model.upscale`.
+    """Measure a network on a test set through `hsr_hub.inference.upscale`.
 
     Args:
         model: The network, on the device to measure on.
-        folder: Holds `HR/` and `LRx{scale}/`; see `find_pairs`.
+        folder: Folder with `HR/` and `LRx{scale}/`; see `find_pairs`.
         scale: One of the model's levels above 1; by default its last.
-        metric_weights: Folder of LPIPS weights; without it LPIPS is not measured.
-        dtype: As for `upscale`; "float32" for figures that do not depend on the machine.
+        metric_weights: Folder of LPIPS weights. Without it, LPIPS is not measured.
+        dtype: As for `upscale`. With "float32", the results do not depend on the machine.
         progress: Show a progress bar.
 
     Raises:
-        FileNotFoundError: The folder or a picture of a pair is missing.
-        ValueError: The model has no such level, or a pair's sizes do not fit.
-        ModuleNotFoundError: scikit-image or torchvision is not installed; the message says how.
+        FileNotFoundError: If the folder or an image of a pair is missing.
+        ValueError: If the model has no such level, or the sizes of a pair do not match.
+        ModuleNotFoundError: If scikit-image or torchvision is not installed; says how to install.
     """
     needed = ["skimage", *(["torchvision"] if metric_weights else [])]
     for name in needed:
@@ -81,7 +79,7 @@ def evaluate(
     for lq_path, gt_path in tqdm(find_pairs(folder, scale), desc=folder.name, disable=not progress):
         lq, gt = read_pair(lq_path, gt_path, scale)
         started = time.perf_counter()
-        sr = model.upscale(lq, scale=scale, dtype=dtype)
+        sr = np.asarray(upscale(model, lq, scale=scale, dtype=dtype))
         seconds += time.perf_counter() - started
         megapixels += sr.shape[0] * sr.shape[1] / 1e6
         size = (gt.shape[1], gt.shape[0])
@@ -109,28 +107,28 @@ def evaluate(
 
 
 def peak_memory_mib() -> float:
-    """The process's largest resident memory so far."""
+    """Return the largest resident memory of this process so far, in MiB."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset / 1024**2
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, else KiB
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 
 
-def table(figures: list[Metrics]) -> str:
-    """The figures as a Markdown table, bicubic beside each."""
+def table(metrics: list[Metrics]) -> str:
+    """Return metrics as a Markdown table, with bicubic's in parentheses."""
     lines = [
         "| test set | scale | PSNR-Y (bicubic) | SSIM-Y (bicubic) | LPIPS (bicubic) "
         "| s/MP | peak MiB |",
         "|---|---|---|---|---|---|---|",
     ]
-    for f in figures:
-        memory = "-" if f.peak_memory_mib is None else f"{f.peak_memory_mib:.0f}"
-        lpips = "-" if f.lpips is None else f"{f.lpips:.3f} ({f.bicubic_lpips:.3f})"
+    for m in metrics:
+        memory = "-" if m.peak_memory_mib is None else f"{m.peak_memory_mib:.0f}"
+        lpips = "-" if m.lpips is None else f"{m.lpips:.3f} ({m.bicubic_lpips:.3f})"
         lines.append(
-            f"| {f.dataset} ({f.images}) | x{f.scale} | {f.psnr_y:.2f} ({f.bicubic_psnr_y:.2f}) "
-            f"| {f.ssim_y:.4f} ({f.bicubic_ssim_y:.4f}) | {lpips} "
-            f"| {f.seconds_per_megapixel:.2f} | {memory} |"
+            f"| {m.dataset} ({m.images}) | x{m.scale} | {m.psnr_y:.2f} ({m.bicubic_psnr_y:.2f}) "
+            f"| {m.ssim_y:.4f} ({m.bicubic_ssim_y:.4f}) | {lpips} "
+            f"| {m.seconds_per_megapixel:.2f} | {memory} |"
         )
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""The network for other programs."""
+"""Export the network to other programs."""

@@ -1,10 +1,12 @@
-"""Our weights in programs that load models through spandrel (chaiNNer, ComfyUI nodes).
+"""Load our weights in programs that use spandrel, such as chaiNNer and ComfyUI.
 
+    import spandrel
     import hsr_hub.export.spandrel
+
     hsr_hub.export.spandrel.install()
     model = spandrel.ModelLoader().load_from_file("model.safetensors")
 
-Needs spandrel; the network's shape is read off the weights alone.
+The network's configuration is derived from the shapes of the weights.
 """
 
 from __future__ import annotations
@@ -14,27 +16,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hsr_hub.model import HSRNet
-from hsr_hub.network import UP_FACTORS
+from hsr_hub.network import UP_FACTORS, HSRNetwork
 
 
 class LastLevel(nn.Module):
-    """The network with one image out, as spandrel has it."""
+    """The network with only the last level as its output, as spandrel expects."""
 
-    def __init__(self, net: HSRNet) -> None:
+    def __init__(self, net: HSRNetwork) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, lq: Tensor) -> Tensor:
-        """(B,3,H,W) to (B,3,H*scale,W*scale)."""
+        """Return (B,3,H*scale,W*scale) for (B,3,H,W)."""
         return self.net.super_resolve(lq, self.net.scale)
 
 
 def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The constructor's arguments, from the shapes of its weights.
+    """Return the constructor's arguments for weights.
 
     Raises:
-        ValueError: They are those of no such network.
+        ValueError: If no HSRNet has such weights.
     """
     first = "extraction.branches.{}.convs.0.weight"
     branches = 0
@@ -42,7 +43,7 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         branches += 1
     weights = [state[first.format(branch)] for branch in range(branches)]
     fusion_width = state["fusion.conv1.weight"].shape[0]
-    # A head reads its level's features; an up-sampler makes factor^2 times as many channels.
+    # A head reads the features of its level. An up-sampler makes factor^2 times as many channels.
     widths, factors = [], []
     while (head := f"reconstruction.heads.{len(widths) + 1}.weight") in state:
         up = state[f"reconstruction.upsamplers.{len(widths)}.conv.weight"]
@@ -50,7 +51,9 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         factors.append(round((up.shape[0] / widths[-1]) ** 0.5))
     scales = [scale for scale, known in UP_FACTORS.items() if known == factors]
     if not scales:
-        raise ValueError(f"no HSRNet up-samples by {factors}")
+        raise ValueError(
+            f"no HSRNet up-samples by the factors {factors}, only by {list(UP_FACTORS.values())}"
+        )
     return {
         "scale": scales[0],
         "kernel_sizes": [weight.shape[-1] for weight in weights],
@@ -62,8 +65,8 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def install() -> None:
-    """Add the architecture to spandrel's registry; again changes nothing."""
-    # Here, not above: spandrel brings torchvision along.
+    """Add the architecture to spandrel's registry, unless it is there already."""
+    # Imported here, because spandrel imports torchvision.
     from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor
     from spandrel.util import KeyCondition
 
@@ -80,7 +83,7 @@ def install() -> None:
             )
 
         def load(self, state_dict: Mapping[str, Any]) -> ImageModelDescriptor[LastLevel]:
-            net = HSRNet(**read_config(state_dict))
+            net = HSRNetwork(**read_config(state_dict))
             branches = zip(net.config["kernel_sizes"], net.config["widths"], strict=True)
             return ImageModelDescriptor(
                 LastLevel(net),

@@ -1,34 +1,34 @@
-"""Loading, saving and publishing: the Hub's own mixin, made strict and whole."""
+"""Load, save and publish a network: the Hub library's mixin, made strict."""
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import nn
 from typing_extensions import Self
 
 from hsr_hub.hub import checkpoint
-
-if TYPE_CHECKING:
-    from huggingface_hub import ModelCard
-
-    from hsr_hub.model import HSRNet
+from hsr_hub.hub.bundled import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME
+from hsr_hub.hub.model_card import CardModel, model_card
+from hsr_hub.hub.publish_model import MESSAGE, publish
 
 
 class PretrainedMixin(nn.Module, PyTorchModelHubMixin):
-    """A module with a `config`, and its `from_pretrained`, `save_pretrained` and `push_to_hub`.
+    """A module with a `config`, and with `from_pretrained`, `save_pretrained` and `push_to_hub`.
 
-    The Hub's mixin loads what fits and leaves the rest random, builds the default network where
-    config.json is missing, falls back to pickles, and removes the old config before it writes. Here
-    loading is strict, from safetensors only, and files are replaced whole.
+    The library's mixin loads the tensors that fit and leaves the others random, builds the default
+    network if config.json is missing, falls back to pickles, and deletes the old config.json before
+    it writes the new one. Here, loading is strict and reads safetensors only, and each file is
+    replaced as a whole.
     """
 
     config: dict[str, Any]
-    """The constructor's arguments, with defaults filled in; what config.json holds."""
+    """The constructor's arguments with the defaults filled in, as config.json holds them."""
 
     @classmethod
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -42,73 +42,112 @@ class PretrainedMixin(nn.Module, PyTorchModelHubMixin):
         revision: str | None = None,
         map_location: str | torch.device = "cpu",
     ) -> Self:
-        """Load weights, strictly, in eval mode.
+        """Load weights strictly, and return the network in eval mode.
 
         Args:
             pretrained_model_name_or_path: A Hub id ("org/hsr"), a local folder, or the name of a
-                set shipped in this package ("hsr-lite-x4"), which needs no network.
-            force_download: Download again what is cached.
+                bundled model ("hsr-lite-x4"), which needs no network connection.
+            force_download: Download files again even if they are cached.
             token: Token for private repositories; by default HF_TOKEN or that of `hf auth login`.
-            cache_dir: Where downloads are kept; by default the Hub library's cache.
-            local_files_only: Use what is cached, or fail.
+            cache_dir: Folder for downloads; by default the Hub library's cache.
+            local_files_only: Use cached files only, and fail if there are none.
             revision: Branch, tag or commit on the Hub.
             map_location: Device for the weights.
 
         Raises:
-            FileNotFoundError: There is no such model, or it lacks config.json or model.safetensors.
-            ValueError: One of the two is broken, or they do not belong together.
-            huggingface_hub.errors.HfHubHTTPError: The Hub refused; see its message.
+            FileNotFoundError: If there is no such model, or it lacks config.json or
+                model.safetensors.
+            ValueError: If one of the two files is broken, or they do not belong together.
+            huggingface_hub.errors.HfHubHTTPError: If the Hub refuses; see its message.
         """
-        name = pretrained_model_name_or_path
-        options: dict[str, Any] = {
-            "force_download": force_download,
-            "token": token,
-            "cache_dir": cache_dir,
-            "local_files_only": local_files_only,
-        }
+        # Not super().from_pretrained: it reads config.json itself, and ignores what is wrong in it.
+        return cls._from_pretrained(
+            model_id=pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            map_location=map_location,
+        )
+
+    @classmethod
+    def _from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        *,
+        model_id: str | Path,
+        revision: str | None,
+        map_location: str | torch.device = "cpu",
+        **download_options: Any,
+    ) -> Self:
         config_path = checkpoint.resolve_file(
-            name, checkpoint.CONFIG_NAME, revision=revision, **options
+            model_id, CONFIG_NAME, revision=revision, **download_options
         )
         config = checkpoint.read_config(config_path, known=cls._hub_mixin_init_parameters)
         try:
-            with torch.device("meta"):  # shapes only: absurd ones allocate nothing
+            with torch.device("meta"):  # shapes only, so that absurd sizes allocate nothing
                 shapes = cls(**config).state_dict()
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise ValueError(f"{config_path} describes no network: {error}") from error
-        # From the very commit that the config is of, though the branch may have moved since; and
-        # only now, so that the gigabytes of somebody else's model are not fetched to be refused.
+            raise ValueError(f"{config_path} does not describe an HSRNet: {error}") from error
+        # Pin the commit of the config, because the branch may have moved since. The weights come
+        # last, so that gigabytes of another kind of model are not downloaded only to be refused.
         commit = checkpoint.commit_of(config_path) or revision
         weights_path = checkpoint.resolve_file(
-            name, checkpoint.WEIGHTS_NAME, revision=commit, **options
+            model_id, WEIGHTS_NAME, revision=commit, **download_options
         )
         state = checkpoint.read_weights(weights_path, shapes)
         model = cls(**config)
         model.load_state_dict(state)
         return model.to(map_location).eval()
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
-        """Write config.json, model.safetensors and, where there is none, README.md.
+    def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        save_directory: str | Path,
+        *,
+        config: dict[str, Any] | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **push_to_hub_kwargs: Any,
+    ) -> str | None:
+        """Write config.json, model.safetensors and, if there is none, README.md.
 
-        Each file appears whole or not at all; what was there before stays until then.
+        Each file is replaced as a whole. If writing fails, the old files stay.
 
         Args:
-            save_directory: Made if needed.
-            kwargs: As for `PyTorchModelHubMixin.save_pretrained`: `push_to_hub` and its arguments.
+            save_directory: The folder, which is created if needed.
+            config: Must be the network's own `config`, which is always written.
+            push_to_hub: Also publish to the Hub.
+            repo_id: Repository to publish to; by default the folder's name.
+            model_card_kwargs: Arguments of `hsr_hub.hub.model_card`: metrics, training, ...
+            push_to_hub_kwargs: Arguments of `push_to_hub`.
+
+        Returns:
+            The address of the commit or the pull request if `push_to_hub` is set, else None.
+
+        Raises:
+            TypeError: If an argument is unknown, or is only for `push_to_hub`, which is not set.
+            ValueError: If `config` is not the network's own.
         """
         folder = Path(save_directory)
+        repo_id = repo_id or folder.resolve().name
+        if config is not None and config != self.config:
+            raise ValueError(f"config must be that of the network, {self.config}, not {config}")
+        if push_to_hub_kwargs and not push_to_hub:
+            raise TypeError(f"{sorted(push_to_hub_kwargs)} need push_to_hub=True")
+        inspect.signature(self.push_to_hub).bind(repo_id, **push_to_hub_kwargs)
         folder.mkdir(parents=True, exist_ok=True)
-        push, repo_id = kwargs.pop("push_to_hub", False), kwargs.pop("repo_id", None)
-        card = kwargs.pop("model_card_kwargs", None) or {}
-        # The mixin removes the old config.json first, so it gets a folder of its own to write to.
+        card_kwargs = model_card_kwargs or {}
+        # The library's mixin deletes the old config.json first, so it writes to another folder.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as staging:
-            card_for_folder = {"name": folder.resolve().name, **card}
+            card_for_folder = {"name": folder.resolve().name, **card_kwargs}
             super().save_pretrained(staging, model_card_kwargs=card_for_folder)
             for path in sorted(Path(staging).iterdir()):
-                if path.name != "README.md" or not (folder / path.name).exists():
+                if path.name != CARD_NAME or not (folder / path.name).exists():
                     path.replace(folder / path.name)
-        if not push:
+        if not push_to_hub:
             return None
-        return self.push_to_hub(repo_id or folder.name, model_card_kwargs=card, **kwargs)
+        return self.push_to_hub(repo_id, model_card_kwargs=card_kwargs, **push_to_hub_kwargs)
 
     def push_to_hub(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -119,35 +158,34 @@ class PretrainedMixin(nn.Module, PyTorchModelHubMixin):
         branch: str | None = None,
         create_pr: bool | None = None,
         tag: str | None = None,
-        commit_message: str = "Publish an HSRNet",
+        commit_message: str = MESSAGE,
         model_card_kwargs: dict[str, Any] | None = None,
     ) -> str:
         """Publish to the Hub in one commit, as `hsr-hub push` does.
 
         Args:
-            repo_id: "org/name"; made if it is not there.
-            private: For a new repository; by default the organisation's own default.
-            token: By default that of HF_TOKEN or `hf auth login`.
-            branch: Where to commit; made if it is not there. By default main.
-            create_pr: Propose the commit instead, as a pull request to `branch`.
-            tag: A version to give the commit, like "v1.0"; it must be new.
-            commit_message: Of the commit or the pull request.
-            model_card_kwargs: For `hsr_hub.hub.model_card.model_card`: figures, training, ...
+            repo_id: "org/name"; the repository is created if needed.
+            private: Visibility of a new repository; by default the organisation's default.
+            token: By default HF_TOKEN or the one of `hf auth login`.
+            branch: Branch to commit to, which is created if needed; by default main.
+            create_pr: Propose the commit as a pull request to `branch` instead.
+            tag: Version to give the commit, like "v1.0"; it must be new.
+            commit_message: Message of the commit or title of the pull request.
+            model_card_kwargs: Arguments of `hsr_hub.hub.model_card`: metrics, training, ...
 
         Returns:
             The address of the commit or the pull request.
 
         Raises:
-            hsr_hub.hub.publish_model.PublishError: The Hub refused or could not be reached.
+            hsr_hub.hub.PublishError: If the Hub refuses or cannot be reached.
         """
-        from hsr_hub.hub.publish_model import publish
-
-        card = {"name": repo_id, **(model_card_kwargs or {})}
+        card = self.generate_model_card(**{"name": repo_id, **(model_card_kwargs or {})})
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, model_card_kwargs=card)
+            self._save_pretrained(Path(folder))
             return publish(
                 folder,
                 repo_id,
+                card=str(card),
                 private=private,
                 branch=branch,
                 create_pr=bool(create_pr),
@@ -161,7 +199,8 @@ class PretrainedMixin(nn.Module, PyTorchModelHubMixin):
         checkpoint.write(save_directory, self.config, self.state_dict())
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """The card that `save_pretrained` and `push_to_hub` write; see `hsr_hub.hub.model_card`."""
-        from hsr_hub.hub.model_card import model_card
+        """Return the card that `save_pretrained` and `push_to_hub` write.
 
-        return model_card(cast("HSRNet", self), *args, **kwargs)
+        The arguments are those of `hsr_hub.hub.model_card` after the model.
+        """
+        return model_card(cast(CardModel, self), *args, **kwargs)

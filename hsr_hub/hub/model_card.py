@@ -1,7 +1,8 @@
-"""The card (README.md) of a set of weights: what it is, measures, was trained on and is bad at.
+"""The model card (README.md): what the weights are, measure, were trained on and are bad at.
 
-What belongs to the weights (facts, figures, picture, training, limits) stands between markers and
-in the metadata's `model-index`; a later card replaces just that, and leaves what people wrote.
+The parts that belong to the weights (facts, metrics, sample, training, limits) are blocks between
+markers, and the `model-index` of the metadata. A newer card replaces these parts only and keeps
+what people wrote.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.hub_mixin import MixinInfo
+from torch import nn
 
-if TYPE_CHECKING:
-    from hsr_hub.evaluation import Metrics
-    from hsr_hub.model import HSRNet
+from hsr_hub.evaluation import Metrics, table
 
 TEMPLATE = """---
 {{ card_data }}
@@ -27,7 +29,7 @@ TEMPLATE = """---
 # {{ title }}
 
 Super-resolution by HSRNet: hierarchical feature extraction, a fusion block, and a reconstruction
-that is supervised at every level. One set of weights enlarges by every factor up to its last level.
+that is supervised at every level. The same weights enlarge by every factor up to the last level.
 
 {{ facts }}
 
@@ -41,11 +43,12 @@ sharp = model.upscale("photo.jpg")
 sharp.save("photo-{{ scale }}x.png")
 ```
 
-Any size of input; `scale=1` to `scale={{ scale }}` and beyond, or `size=(width, height)`.
+The input may have any size. Choose `scale=1` to `scale={{ scale }}` and beyond, or
+`size=(width, height)`.
 
-## Figures
+## Metrics
 
-{{ figures }}
+{{ metrics }}
 
 {{ sample }}
 
@@ -57,75 +60,91 @@ Any size of input; `scale=1` to `scale={{ scale }}` and beyond, or `size=(width,
 
 {{ limits }}
 
-Detail in the result is made up from what photographs usually look like: do not use it for forensic,
+Detail in the result is made up from what photographs usually look like. Do not use it for forensic,
 medical or other work in which an invented line matters.
 
-The method is described in the patent publication CN 111369440 (granted as CN111369440B); check what
+The method is described in the patent publication CN 111369440 (granted as CN111369440B). Check what
 that means for you.
 """
 
-MARKED = (
+BLOCK_FORMAT = (
     "<!-- hsr-hub:{name} is written by the program; edit outside of it -->\n"
     "{text}\n"
     "<!-- /hsr-hub:{name} -->"
 )
-BLOCK = re.compile(r"<!-- hsr-hub:(\w+)[^>]*-->\n(.*?)\n?<!-- /hsr-hub:\1 -->", re.DOTALL)
+MARKER = re.compile(r"<!-- (/?)hsr-hub:(\w+)\b[^<>\n]*-->")
+OLD_MARKER = re.compile(r"(?:^## Figures\n\n)?(<!-- /?hsr-hub:)figures\b", re.MULTILINE)
+"""Earlier versions called the metrics "figures", in the heading too."""
+
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MODEL_INDEX = re.compile(r"^model-index:.*\n(?:[ \t-].*\n|[ \t]*\n)*", re.MULTILINE)
-OURS = re.compile(r"(PSNR|SSIM) \(Y, border \d+\)")
-"""Names of the metrics in `model-index` that are ours to replace."""
+OUR_METRICS = re.compile(r"(PSNR|SSIM) \(Y, border \d+\)")
+"""Names of the metrics in `model-index` that a newer card replaces."""
 
-NO_FIGURES = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
+NO_METRICS = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
 NO_TRAINING = "Not recorded."
 SAMPLE = "![samples](sample.png)\n\n*From the left: {columns}.*"
 COLUMNS = "low resolution, bicubic, the result, the original"
-PLACEHOLDERS = {NO_FIGURES, NO_TRAINING, ""}
+PLACEHOLDERS = {NO_METRICS, NO_TRAINING, ""}
 
 LIMITS = {
     None: "",
     "bicubic": (
-        "Trained for pictures that were made small cleanly (antialiased bicubic). It does not "
+        "Trained for images that were scaled down cleanly (antialiased bicubic). It does not "
         "remove JPEG blocks, noise or motion blur, and may sharpen them."
     ),
     "real": (
-        "Trained for pictures with some blur, noise and JPEG artefacts; on clean ones a set "
-        "trained for those is sharper. It does not remove motion blur."
+        "Trained for images with some blur, noise and JPEG artefacts. On clean images, weights "
+        "that were trained for those are sharper. It does not remove motion blur."
     ),
 }
-"""By the degradation that a set was trained for."""
+"""Text by the degradation that the weights were trained for."""
 
 HUB_DATASETS = {name: f"eugenesiow/{name}" for name in ("Set5", "Set14", "BSD100", "Urban100")}
-"""The field's test sets by their Hub ids."""
+"""Hub ids of the common test sets."""
+
+
+class CardModel(Protocol):
+    """A network with the mixin of the Hub library, such as `HSRNet`."""
+
+    config: dict[str, Any]
+    scale: int
+    levels: list[int]
+    _hub_mixin_info: MixinInfo
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weights."""
+        ...
 
 
 def model_card(
-    model: HSRNet,
+    model: CardModel,
     *,
     name: str = "org/hsr",
-    figures: Sequence[Metrics] = (),
+    metrics: Sequence[Metrics] = (),
     training: str = NO_TRAINING,
     degradation: str | None = None,
     datasets: Sequence[str] = (),
     sample: bool = False,
     columns: str = COLUMNS,
 ) -> ModelCard:
-    """A card with metadata for the Hub.
+    """Return a card with metadata for the Hub.
 
     Args:
         model: The network.
-        name: The Hub id or shipped name that the snippet loads.
-        figures: From `evaluate`; they become the table and the `model-index`.
-        training: Markdown: data with sources and licences, recipe, hardware.
-        degradation: "bicubic" or "real": what the weights were trained for, if that is known.
-        datasets: Hub ids of what the weights were trained on, where it is on the Hub.
-        sample: Whether a `sample.png` lies beside the card.
-        columns: What it shows, from the left.
+        name: Hub id or name of a bundled model, which the code example loads.
+        metrics: Results of `evaluate`, for the table and the `model-index`.
+        training: Markdown about the data with sources and licences, the recipe and the hardware.
+        degradation: What the weights were trained for, if known: "bicubic" or "real".
+        datasets: Hub ids of the training data, if it is on the Hub.
+        sample: Whether the card's folder has a `sample.png`.
+        columns: What `sample.png` shows, from the left.
     """
-    data: ModelCardData = copy.deepcopy(model._hub_mixin_info.model_card_data)  # the class's own
+    data: ModelCardData = copy.deepcopy(model._hub_mixin_info.model_card_data)
     data.metrics = ["psnr", "ssim"]
     data.datasets = list(datasets) or None
-    if figures:
-        data.model_name, data.eval_results = name, _eval_results(figures)
+    if metrics:
+        data.model_name, data.eval_results = name, _eval_results(metrics)
     kernels = ", ".join(f"{k}x{k}" for k in model.config["kernel_sizes"])
     levels = ", ".join(f"x{level}" for level in model.levels)
     parameters = f"{sum(p.numel() for p in model.parameters()):,}"
@@ -135,59 +154,55 @@ def model_card(
         name=name,
         title=name.rpartition("/")[2],
         scale=model.scale,
-        facts=_marked("facts", f"{parameters} parameters; kernels {kernels}; levels {levels}."),
-        figures=_marked("figures", _figures_text(figures) if figures else NO_FIGURES),
-        sample=_marked("sample", SAMPLE.format(columns=columns) if sample else ""),
-        training=_marked("training", training),
-        limits=_marked("limits", LIMITS[degradation]),
+        facts=_block("facts", f"{parameters} parameters; kernels {kernels}; levels {levels}."),
+        metrics=_block("metrics", _metrics_text(metrics) if metrics else NO_METRICS),
+        sample=_block("sample", SAMPLE.format(columns=columns) if sample else ""),
+        training=_block("training", training),
+        limits=_block("limits", LIMITS[degradation]),
     )
 
 
-def _marked(name: str, text: str) -> str:
-    return MARKED.format(name=name, text=text)
+def _block(name: str, text: str) -> str:
+    return BLOCK_FORMAT.format(name=name, text=text)
 
 
-def _figures_text(figures: Sequence[Metrics]) -> str:
-    from hsr_hub.evaluation import table
-
+def _metrics_text(metrics: Sequence[Metrics]) -> str:
     return (
         "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
         "parentheses bicubic.\n\n"
-        f"{table(list(figures))}\n\n"
-        f"Made by `hsr-hub evaluate --dtype float32`; times and memory on {figures[0].device}."
+        f"{table(list(metrics))}\n\n"
+        f"Made by `hsr-hub evaluate --dtype float32`; times and memory on {metrics[0].device}."
     )
 
 
-def _eval_results(figures: Sequence[Metrics]) -> list[EvalResult]:
-    """One result per figure, bicubic's beside it; every scale is a configuration of its own."""
+def _eval_results(metrics: Sequence[Metrics]) -> list[EvalResult]:
+    """Return one result per test set, scale and metric, with bicubic's value as an argument."""
     return [
         EvalResult(
             task_type="image-to-image",
-            task_name=f"x{f.scale} super-resolution",
-            dataset_type=HUB_DATASETS.get(f.dataset, f.dataset.lower()),
-            dataset_name=f.dataset,
-            dataset_config=f"x{f.scale}",
+            task_name=f"x{m.scale} super-resolution",
+            dataset_type=HUB_DATASETS.get(m.dataset, m.dataset.lower()),
+            dataset_name=m.dataset,
+            dataset_config=f"x{m.scale}",
             metric_type=metric,
-            metric_name=f"{label} (Y, border {f.scale})",
+            metric_name=f"{label} (Y, border {m.scale})",
             metric_value=round(value, digits),
             metric_args={"bicubic": round(bicubic, digits)},
         )
-        for f in figures
+        for m in metrics
         for metric, label, value, bicubic, digits in (
-            ("psnr", "PSNR", f.psnr_y, f.bicubic_psnr_y, 2),
-            ("ssim", "SSIM", f.ssim_y, f.bicubic_ssim_y, 4),
+            ("psnr", "PSNR", m.psnr_y, m.bicubic_psnr_y, 2),
+            ("ssim", "SSIM", m.ssim_y, m.bicubic_ssim_y, 4),
         )
     ]
 
 
 def read_metrics(path: Path) -> list[Metrics]:
-    """What `hsr-hub evaluate --json` wrote, or a list of such.
+    """Return the metrics in a file that `hsr-hub evaluate --json` wrote, or in a list of such.
 
     Raises:
-        ValueError: The file is something else; the message names it.
+        ValueError: If the file holds something else.
     """
-    from hsr_hub.evaluation import Metrics
-
     names = set(Metrics.__dataclass_fields__)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -197,106 +212,171 @@ def read_metrics(path: Path) -> list[Metrics]:
         raise ValueError(f"{path} was not written by `hsr-hub evaluate --json`: {error}") from error
 
 
-# ---- cards that are there already
+# ---- existing cards
+
+
+class Block(NamedTuple):
+    """A part of a card between our markers."""
+
+    name: str
+    text: str
+    start: int
+    """Index of the first character of the opening marker in the card."""
+    end: int
+    """Index after the closing marker."""
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the blocks of a card in order. They do not overlap.
+
+    A block ends at the first closing marker of its name. An opening marker without one is text.
+    The time is linear in the length of the card.
+    """
+    markers = list(MARKER.finditer(text))
+    closing: dict[str, deque[re.Match[str]]] = defaultdict(deque)
+    for marker in markers:
+        if marker[1]:
+            closing[marker[2]].append(marker)
+    found: list[Block] = []
+    end = 0
+    for opening in markers:
+        if opening[1] or opening.start() < end:
+            continue
+        candidates = closing[opening[2]]
+        while candidates and candidates[0].start() < opening.end():
+            candidates.popleft()
+        if candidates:
+            inner = text[opening.end() : candidates[0].start()]
+            inner = inner.removeprefix("\n").removesuffix("\n")
+            end = candidates[0].end()
+            found.append(Block(opening[2], inner, opening.start(), end))
+    return found
+
+
+def _replace_blocks(text: str, found: Sequence[Block], replace: Callable[[Block], str]) -> str:
+    """Return a card's text with the blocks that were found in it replaced."""
+    parts, end = [], 0
+    for block in found:
+        parts += [text[end : block.start], replace(block)]
+        end = block.end
+    return "".join([*parts, text[end:]])
+
+
+def _normalize(text: str) -> str:
+    """Return a card's text with the line ends and the block names of today."""
+
+    def rename(match: re.Match[str]) -> str:
+        heading = "## Metrics\n\n" if match[0].startswith("#") else ""
+        return f"{heading}{match[1]}metrics"
+
+    return OLD_MARKER.sub(rename, text.replace("\r\n", "\n"))
 
 
 def metadata(text: str) -> dict[str, Any]:
-    """The metadata of a card; empty where there is none.
+    """Return the metadata of a card, which is empty if the card has none.
 
     Raises:
-        ValueError: It is no YAML mapping.
+        ValueError: If the metadata is not a YAML mapping.
     """
     front = FRONT.match(text)
     try:
         data = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"the metadata of the card is not valid YAML: {error}") from error
     if not (data is None or isinstance(data, dict)):
-        raise ValueError("the metadata of the card is no mapping")
+        raise ValueError("the metadata of the card is not a mapping of keys to values")
     return data or {}
 
 
-def with_metrics(text: str, figures: Sequence[Metrics]) -> str:
-    """A card's text with other figures, in the table and in the metadata."""
-    data = ModelCardData(model_name="hsr", eval_results=_eval_results(figures))
-    block = _marked("figures", _figures_text(figures))
+def with_metrics(text: str, metrics: Sequence[Metrics]) -> str:
+    """Return a card's text with other metrics, in the table and in the metadata."""
+    data = ModelCardData(model_name="hsr", eval_results=_eval_results(metrics))
+    block = _block("metrics", _metrics_text(metrics))
     return merged(text, f"---\n{data.to_yaml()}\n---\n{block}\n", same_weights=False)
 
 
-def named(text: str, name: str) -> str:
-    """A card's text for the repository `name`, whatever folder or shipped set it was made for."""
+def with_repo_id(text: str, repo_id: str) -> str:
+    """Return a card's text for a repository: code example, heading and `model-index` name it.
+
+    Raises:
+        ValueError: If the metadata is not a YAML mapping.
+    """
     found = re.search(r'from_pretrained\("([^"\n]*)"\)', text)
-    if found and found[1] != name:
-        text = text.replace(found[0], f'from_pretrained("{name}")')
+    if found and found[1] != repo_id:
+        text = text.replace(found[0], f'from_pretrained("{repo_id}")')
         heading = re.compile(rf"^# {re.escape(found[1].rpartition('/')[2])}$", re.MULTILINE)
-        text = heading.sub(lambda _: f"# {name.rpartition('/')[2]}", text, count=1)
+        text = heading.sub(lambda _: f"# {repo_id.rpartition('/')[2]}", text, count=1)
     front = FRONT.match(text)
-    if front and (entries := metadata(text).get("model-index")):
-        renamed = [{**entry, "name": name} for entry in entries]
-        block = MODEL_INDEX.sub(lambda _: _dump({"model-index": renamed}), front[1], count=1)
-        text = text.replace(front[1], block, 1)
+    entries = metadata(text).get("model-index")
+    if front and isinstance(entries, list):
+        renamed = [{**entry, "name": repo_id} for entry in entries if isinstance(entry, dict)]
+        index = MODEL_INDEX.sub(lambda _: _dump({"model-index": renamed}), front[1], count=1)
+        text = text.replace(front[1], index, 1)
     return text
 
 
 def merged(theirs: str, ours: str, *, same_weights: bool) -> str:
-    """A card that people may have edited, with what our new one says about the weights.
+    """Return a card that people may have edited, with our newer parts about the weights.
 
-    Kept as they are: the text outside our markers, and all metadata but `model-index`, in which
-    results of other metrics than ours stay too. Blocks that somebody took out stay out.
+    The text outside of our markers stays, and so does all metadata except `model-index`, in which
+    results of other metrics stay too. Blocks that somebody removed stay removed.
 
     Args:
-        theirs: The card that is there.
-        ours: The new one.
-        same_weights: Whether both are about the same weights, so that figures there still hold
+        theirs: The existing card.
+        ours: The new card.
+        same_weights: Whether both are about the same weights. If so, the existing metrics stay
             where the new card has none.
     """
-    theirs = theirs.replace("\r\n", "\n")
-    new = {m[1]: m[2] for m in BLOCK.finditer(ours)}
+    theirs, ours = _normalize(theirs), _normalize(ours)
+    new = {block.name: block.text for block in blocks(ours)}
     body = FRONT.sub("", theirs)
-    if not body.strip():  # what the Hub's own form makes: a licence, and nothing else
+    if not body.strip():  # a repository made with the Hub's form has a licence and no text
         body = "\n" + FRONT.sub("", ours).lstrip("\n")
-    elif not BLOCK.search(body):
+    found = blocks(body)
+    if not found:
         added = "".join(
-            f"\n## {name.capitalize()}\n\n{_marked(name, new[name])}\n"
-            for name in ("figures", "training")
+            f"\n## {name.capitalize()}\n\n{_block(name, new[name])}\n"
+            for name in ("metrics", "training")
             if new.get(name, "") not in PLACEHOLDERS
         )
         body = body.rstrip("\n") + "\n" + added
 
-    def replaced(match: re.Match[str]) -> str:
-        name, old = match[1], match[2]
-        text = new.get(name, old)
-        if text in PLACEHOLDERS and (same_weights or name in ("training", "limits")):
-            text = old
-        return _marked(name, text)
+    def replace(block: Block) -> str:
+        text = new.get(block.name, block.text)
+        if text in PLACEHOLDERS and (same_weights or block.name in ("training", "limits")):
+            text = block.text
+        return _block(block.name, text)
 
-    return _merged_front(theirs, ours, same_weights) + BLOCK.sub(replaced, body)
+    return _merged_front(theirs, ours, same_weights) + _replace_blocks(body, found, replace)
 
 
 def same_prose(one: str, other: str) -> bool:
-    """Whether two cards differ in nothing but what `merged` brings up to date anyway."""
-    prose = [BLOCK.sub("", FRONT.sub("", text)).split() for text in (one, other)]
-    return prose[0] == prose[1]
+    """Return whether two cards differ only in what `merged` replaces."""
+
+    def prose(card: str) -> list[str]:
+        text = FRONT.sub("", _normalize(card))
+        return _replace_blocks(text, blocks(text), lambda _: "").split()
+
+    return prose(one) == prose(other)
 
 
 def _merged_front(theirs: str, ours: str, same_weights: bool) -> str:
-    """Their metadata to the letter, but for `model-index` and for keys that it lacks."""
+    """Return their metadata to the letter, except `model-index`, and with the keys it lacks."""
     front, new = FRONT.match(theirs), metadata(ours)
     try:
         old = metadata(theirs)
-    except ValueError:  # broken by hand: the Hub would refuse it
+    except ValueError:  # the Hub would refuse the card
         old, front = {}, None
     kept = front[1] if front else ""
     index = old.get("model-index")
-    others = _of_others(_results(index))
+    others = _other_metrics(_results(index))
     if "model-index" in new:
         results = _results(new["model-index"]) + others
     else:
         results = _results(index) if same_weights else others
     if results:
-        first = (index or new["model-index"])[0]
-        entries = [{"name": first.get("name", "hsr"), "results": results}]
-        block = _dump({"model-index": entries})
+        name = _index_name(index) or _index_name(new.get("model-index")) or "hsr"
+        block = _dump({"model-index": [{"name": name, "results": results}]})
         if MODEL_INDEX.search(kept):
             kept = MODEL_INDEX.sub(lambda _: block, kept, count=1)
         else:
@@ -307,8 +387,16 @@ def _merged_front(theirs: str, ours: str, same_weights: bool) -> str:
     return f"---\n{kept}{_dump(lacking) if lacking else ''}---\n"
 
 
+def _index_name(index: Any) -> str | None:
+    """Return the name of the model in a `model-index`, or None if it is missing or broken."""
+    try:
+        return index[0]["name"]
+    except (TypeError, KeyError, IndexError):
+        return None
+
+
 def _results(index: Any) -> list[dict[str, Any]]:
-    """The results in a `model-index`; those of a broken one are let go."""
+    """Return the results in a `model-index`, or none if it is broken."""
     try:
         results = [dict(result) for entry in index or [] for result in entry["results"]]
         return [r for r in results if all(isinstance(m, dict) for m in r["metrics"])]
@@ -316,10 +404,10 @@ def _results(index: Any) -> list[dict[str, Any]]:
         return []
 
 
-def _of_others(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results without our metrics, which may stand among somebody else's."""
+def _other_metrics(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the results without our metrics. One result may hold both."""
     left = [
-        {**r, "metrics": [m for m in r["metrics"] if not OURS.fullmatch(str(m.get("name")))]}
+        {**r, "metrics": [m for m in r["metrics"] if not OUR_METRICS.fullmatch(str(m.get("name")))]}
         for r in results
     ]
     return [result for result in left if result["metrics"]]

@@ -1,0 +1,126 @@
+"""`hsr-hub upscale`: enlarge image files and folders."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+from hsr_hub import HSRNet
+from hsr_hub.cli.common import Commands, add_model_arguments, load_model, new_parser
+from hsr_hub.images import WRITE_FORMATS
+from hsr_hub.inference import FileOptions, best_device, own_share, plan, upscale_files
+
+
+def add_parser(commands: Commands) -> argparse.ArgumentParser:
+    """Add the command's parser."""
+    parser = new_parser(commands, "upscale", "Enlarge images.")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="image files or folders")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="a file for a single image, or a folder (created if needed) for files NAME-4x.png",
+    )
+    add_model_arguments(parser)
+    parser.add_argument("--detail-model", metavar="M2", help="detail model to mix in by --strength")
+    parser.add_argument(
+        "--strength", type=float, help="from 0 (faithful) to 1 (most detail); default: 0.5"
+    )
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--scale", type=float, help="factor (default: the model's)")
+    target.add_argument("--size", type=_size, metavar="WxH", help="exact size in pixels")
+    target.add_argument("--longest", type=_positive, metavar="N", help="longer side in pixels")
+    parser.add_argument(
+        "--width", type=_positive, metavar="N", help="width in pixels; the proportions stay"
+    )
+    parser.add_argument(
+        "--height",
+        type=_positive,
+        metavar="N",
+        help="height in pixels; the result fits into both if --width is given too",
+    )
+    parser.add_argument(
+        "--format", choices=list(WRITE_FORMATS), help="file format (default: by the output's name)"
+    )
+    parser.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
+    parser.add_argument(
+        "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results"
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="skip images whose result exists"
+    )
+    parser.add_argument(
+        "--tile-size", type=int, help="side of a tile in input pixels (default: by free memory)"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=FileOptions.max_megapixels,
+        help="refuse images and results with more megapixels (default: %(default)s)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Enlarge the images, and return 1 if one of them failed.
+
+    If a launcher such as `accelerate launch` started several processes, each takes a share.
+    """
+    if args.strength is not None and not args.detail_model:
+        raise ValueError("--strength mixes two models: name the other one with --detail-model")
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        raise ValueError(f"--quality must be between 1 and 100, not {args.quality}")
+    if (args.width or args.height) and (args.scale or args.size or args.longest):
+        raise ValueError(
+            "--width and --height cannot be combined with --scale, --size or --longest: leave "
+            "those out"
+        )
+    options = FileOptions(
+        **{field.name: getattr(args, field.name) for field in fields(FileOptions)}
+    )
+    processes = None
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        from accelerate import PartialState
+
+        # On the CPU, because the processes only wait for each other at the end.
+        processes = PartialState(cpu=True, timeout=timedelta(days=30))
+        if not args.device and best_device() == "cuda":
+            args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    _, model = load_model(args.model, args.device)
+    if args.detail_model:
+        strength = 0.5 if args.strength is None else args.strength
+        model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
+    tasks = plan(args.inputs, args.output, options.label(model.scale), options.format)
+    if not tasks:
+        raise ValueError("no image found in " + ", ".join(str(path) for path in args.inputs))
+    tasks = own_share(tasks)
+    if args.skip_existing:
+        missing = [task for task in tasks if not task.target.exists()]
+        if existing := len(tasks) - len(missing):
+            print(f"hsr-hub: skipped {existing} images whose results exist", file=sys.stderr)
+        tasks = missing
+    failures = upscale_files(model, tasks, options)
+    if failures:
+        print(f"hsr-hub: {failures} of {len(tasks)} images failed", file=sys.stderr)
+    if processes:  # a launcher ends all processes when the first one fails
+        processes.wait_for_everyone()
+    return 1 if failures else 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, like 1920x1080") from None
+    return width, height
+
+
+def _positive(text: str) -> int:
+    if not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
