@@ -11,6 +11,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from hsr_hub.images import sixteen_bit
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, MAX_PIXELS
+from hsr_hub.images.guards import check_jpeg_scans
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.modes import CONVERTED_MODES
@@ -98,6 +99,12 @@ def _open(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFil
     if image.width * image.height > max_pixels:
         image.close()
         raise ImageError(too_large)
+    if image.format in {"JPEG", "MPO"}:
+        try:
+            check_jpeg_scans(source)
+        except ValueError as error:
+            image.close()
+            raise ImageError(f"{name} was not opened, because {error}") from error
     _drop_mistyped_metadata(image)
     return image
 

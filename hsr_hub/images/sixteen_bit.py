@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import ImageFile, TiffImagePlugin
 
+from hsr_hub.images.guards import check_matches_header
 from hsr_hub.images.metadata import Metadata, orientation
 
 # TIFF tags
@@ -44,7 +45,7 @@ def is_sixteen_bit_colour(image: ImageFile.ImageFile) -> bool:
     return image.format == "PNG" and isinstance(raw_mode, str) and ";16" in raw_mode
 
 
-def read(source: str | Path | BinaryIO, header: Image.Image) -> np.ndarray:
+def read(source: str | Path | BinaryIO, header: ImageFile.ImageFile) -> np.ndarray:
     """Read the pixels of a 16-bit file.
 
     Args:
@@ -56,6 +57,7 @@ def read(source: str | Path | BinaryIO, header: Image.Image) -> np.ndarray:
 
     Raises:
         pyvips.Error: The file is damaged.
+        ValueError: libvips reads another size or format than `header` has.
     """
     import pyvips
 
@@ -65,6 +67,7 @@ def read(source: str | Path | BinaryIO, header: Image.Image) -> np.ndarray:
     else:
         source.seek(0)
         image = pyvips.Image.new_from_buffer(source.read(), "", fail_on="truncated")
+    check_matches_header(image, header)
     array = image.numpy()  # libvips has divided premultiplied colours by their alpha
     turn = MAKE_UPRIGHT.get(orientation(header))
     return np.ascontiguousarray(turn(array) if turn else array)
