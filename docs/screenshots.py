@@ -62,9 +62,9 @@ def working(browser: Browser, space: Space, folder: Path) -> Page:
     large.save(folder / "coffee.jpg", quality=92)
     page = visit(browser)
     drop(page, space, folder / "coffee.jpg")
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
-    page.locator("#go").click()
-    bar = 'document.querySelector("#meter [role=progressbar]")'
+    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
+    page.locator("#run-button").click()
+    bar = 'document.querySelector("#progress-bar [role=progressbar]")'
     page.wait_for_function(f"{bar}?.ariaValueNow > 40", timeout=120_000)
     (folder / "coffee.jpg").unlink()
     return page
@@ -82,7 +82,7 @@ def error(browser: Browser, space: Space, folder: Path) -> Page:
     (folder / "holiday.png").write_text("not a picture")
     page = visit(browser)
     drop(page, space, folder / "holiday.png")
-    expect(page.locator("#problem")).to_be_visible(timeout=20_000)
+    expect(page.locator("#error-box")).to_be_visible(timeout=20_000)
     (folder / "holiday.png").unlink()
     return page
 
@@ -94,10 +94,10 @@ def batch(browser: Browser, space: Space, folder: Path) -> Page:
     page.goto(space.address)
     page.get_by_role("tab", name="Several photos").click()
     files = [*sorted(EXAMPLES.glob("*.png")), folder / "notes.png"]
-    page.locator("#files input[type=file]").set_input_files(files)
-    expect(page.locator("#several-go")).to_be_enabled(timeout=20_000)
-    page.locator("#several-go").click()
-    expect(page.locator("#archive")).to_be_visible(timeout=120_000)
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(page.locator("#batch-run-button")).to_be_enabled(timeout=20_000)
+    page.locator("#batch-run-button").click()
+    expect(page.locator("#batch-archive")).to_be_visible(timeout=120_000)
     (folder / "notes.png").unlink()
     return page
 

@@ -17,7 +17,14 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from tests.space import browser, page, playwright, space, wrong_files  # noqa: F401  (fixtures)
+from tests.space import (  # noqa: F401  (fixtures)
+    browser,
+    page,
+    playwright,
+    rough_space,
+    space,
+    wrong_files,
+)
 from tests.util import ROOT
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.

@@ -47,6 +47,7 @@ class DeviceQueue:
             if entry in self._waiting:
                 self._waiting.remove(entry)
                 entry.future.cancel()
+                entry.future.set_running_or_notify_cancel()  # wakes those who wait for it
 
     def _serve(self) -> None:
         while True:

@@ -24,7 +24,7 @@ from hsr_hub.webapp.events import (
 from hsr_hub.webapp.example_cache import ExampleCache
 from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
-from hsr_hub.webapp.requests import EXACT, request_from_form
+from hsr_hub.webapp.requests import request_from_form
 from hsr_hub.webapp.uploads import Preview, Upload
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
@@ -334,7 +334,7 @@ class SingleTab:
 
 def _fitting_scale(size: tuple[int, int], scale: Any) -> Any:
     """Return the scale, or a smaller one that this page can make, so that one click is enough."""
-    if scale == EXACT or not isinstance(scale, (int, float)):
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         return scale
     return next((s for s in (4, 3, 2) if s <= scale and uploads.fits(size, s)), 1)
 

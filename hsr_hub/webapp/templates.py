@@ -12,12 +12,15 @@ TITLE = """
 """
 
 PLACEHOLDER = """
-<div class="hsr-placeholder"><p>Your photo will appear here, before and after, with a line to drag.</p>
+<div class="hsr-placeholder">
+<p>Your photo will appear here, before and after, with a line to drag.</p>
 </div>
 """
 
 BATCH_PLACEHOLDER = """
-<div class="hsr-placeholder"><p>The results will appear here one by one, with a ZIP of all.</p></div>
+<div class="hsr-placeholder">
+<p>The results will appear here one by one, with a ZIP of all.</p>
+</div>
 """
 
 MODELS = {
@@ -154,4 +157,5 @@ def batch_progress(state: Progress, finished: int, total: int, seconds_passed: f
 def batch_summary(count: int, total: int, seconds: float) -> str:
     """Return how many images of a batch were done."""
     head = f"{count} of {total} photos" if count < total else f"All {total} photos"
-    return f'<p class="hsr-summary" role="status"><strong>{head}</strong> done in {seconds:.1f} s.</p>'
+    text = f"<strong>{head}</strong> done in {seconds:.1f} s."
+    return f'<p class="hsr-summary" role="status">{text}</p>'

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hsr_hub import HSRNet
-from tests.space import Space, download, let_an_hour_pass, noise, pixels
+from tests.space import Space, download, expire_uploads, noise, pixels
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +20,8 @@ def give(page: Page, space: Space, files: list[Path]) -> None:
     """Open the page's second tab and give it files."""
     page.goto(space.address)
     page.get_by_role("tab", name="Several photos").click()
-    page.locator("#files input[type=file]").set_input_files(files)
-    expect(page.locator("#several-go")).to_be_enabled(timeout=20_000)
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    expect(page.locator("#batch-run-button")).to_be_enabled(timeout=20_000)
 
 
 def test_five_files_one_bad_give_four_results(
@@ -35,13 +35,13 @@ def test_five_files_one_bad_give_four_results(
         files.append(path)
     give(page, space, [*files[:2], wrong_files["text.png"], *files[2:]])
     page.get_by_role("radio", name="2x").last.check()
-    page.locator("#several-go").click()
-    expect(page.locator("#several-note")).to_contain_text("4 of 5 photos", timeout=60_000)
+    page.locator("#batch-run-button").click()
+    expect(page.locator("#batch-progress-bar")).to_contain_text("4 of 5 photos", timeout=60_000)
     problem = page.get_by_role("alert").filter(has_text="One file was left out")
-    expect(problem).to_contain_text("text.png is not an image")
-    expect(page.locator("#gallery img")).to_have_count(4)
+    expect(problem).to_contain_text("text.png is not a picture")
+    expect(page.locator("#batch-gallery img")).to_have_count(4)
 
-    path = download(page, tmp_path, "#archive")
+    path = download(page, tmp_path, "#batch-archive")
     shipped = HSRNet.from_pretrained("hsr-lite-x4")
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -60,14 +60,14 @@ def test_a_batch_shows_where_it_is_and_cancel_keeps_what_is_done(
         files.append(tmp_path / f"{number}.png")
         noise((400, 300), seed=number).save(files[-1])
     give(page, space, files)
-    page.locator("#several-go").click()
-    note = page.locator("#several-note")
+    page.locator("#batch-run-button").click()
+    note = page.locator("#batch-progress-bar")
     expect(note).to_contain_text(re.compile("Photo [2-8] of 8"), timeout=60_000)
     expect(note).to_contain_text(re.compile("about .* left"))
-    expect(page.locator("#gallery img").first).to_be_visible()
-    page.locator("#several-stop").click()
+    expect(page.locator("#batch-gallery img").first).to_be_visible()
+    page.locator("#batch-cancel-button").click()
     expect(note).to_contain_text(re.compile("[1-7] of 8 photos"), timeout=60_000)
-    with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-archive")) as archive:
         assert 1 <= len(archive.namelist()) <= 7 and archive.testzip() is None
 
 
@@ -76,22 +76,22 @@ def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path
     for number, path in enumerate(files):
         noise((1000, 800), seed=number).save(path)
     give(page, space, files)
-    page.locator("#several-go").click()
-    bar = page.locator("#several-note [role=progressbar]")
+    page.locator("#batch-run-button").click()
+    bar = page.locator("#batch-progress-bar [role=progressbar]")
     expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"), timeout=60_000)
-    page.locator("#several-stop").click()
-    page.locator("#several-go").click()  # the first run's tile is still being computed
-    note = page.locator("#several-note")
+    page.locator("#batch-cancel-button").click()
+    page.locator("#batch-run-button").click()  # the first run's tile is still being computed
+    note = page.locator("#batch-progress-bar")
     expect(note).to_contain_text("All 2 photos", timeout=120_000)
-    with zipfile.ZipFile(download(page, tmp_path, "#archive")) as archive:
+    with zipfile.ZipFile(download(page, tmp_path, "#batch-archive")) as archive:
         assert archive.namelist() == ["0-4x.png", "1-4x.png"]
 
 
 def test_photos_that_are_no_longer_here_are_named(page: Page, space: Space, tmp_path: Path):
     noise((60, 40)).save(tmp_path / "ancient.png")
     give(page, space, [tmp_path / "ancient.png"])
-    let_an_hour_pass(space, "ancient.png")
-    page.locator("#several-go").click()
+    expire_uploads(space, "ancient.png")
+    page.locator("#batch-run-button").click()
     problem = page.get_by_role("alert").filter(has_text="One file was left out")
     expect(problem).to_contain_text("ancient.png is no longer here: give it again")
     expect(problem).not_to_contain_text("/")
