@@ -34,7 +34,13 @@ from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import UpscaleTask
 from hsr_hub.webapp.events import GPU_EVENT
 from hsr_hub.webapp.jobs import Job
-from hsr_hub.webapp.limits import KEEP_SECONDS, MAX_QUEUE, MAX_UPLOAD_MEGABYTES, SWEEP_SECONDS
+from hsr_hub.webapp.limits import (
+    KEEP_SECONDS,
+    MAX_QUEUE,
+    MAX_THREADS,
+    MAX_UPLOAD_MEGABYTES,
+    SWEEP_SECONDS,
+)
 from hsr_hub.webapp.requests import parse_request
 from hsr_hub.webapp.single_tab import SingleTab
 
@@ -145,6 +151,7 @@ def main() -> None:
         css_paths=WEBAPP / "page.css",
         js=(WEBAPP / "page.js").read_text(encoding="utf-8"),
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
+        max_threads=MAX_THREADS,
         mcp_server=True,
         footer_links=["api", "gradio", "settings"],
         run_history=False,  # results are removed after an hour

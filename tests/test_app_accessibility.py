@@ -1,4 +1,4 @@
-"""The page: keyboard, screen readers, a phone's width, light and dark."""
+"""Keyboard, screen readers, a phone's width, light and dark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def focused(page: Page) -> str:
-    """What a screen reader would say of the element that has the focus."""
+    """Return what a screen reader says for the focused element."""
     return page.evaluate(
         """() => {
             const e = document.activeElement;
@@ -37,7 +37,7 @@ def test_tab_goes_down_the_page_in_order(page: Page, space: Space, cat: Path):
     assert places == sorted(places), names
 
 
-def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: Path):
+def test_the_page_works_with_the_keyboard_only(page: Page, space: Space, cat: Path):
     drop(page, space, cat)
     expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
     page.locator("#run-button").focus()
@@ -58,7 +58,7 @@ def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: P
     expect(page.locator("#slider")).to_have_class(re.compile("fullscreen"))
 
 
-def test_the_wheel_zooms_into_both(page: Page, space: Space, cat: Path):
+def test_the_wheel_zooms_both_images(page: Page, space: Space, cat: Path):
     sharpen(page, space, cat)
     images = page.locator("#slider img")
     expect(images.first).to_have_js_property("complete", True)
@@ -72,7 +72,7 @@ def test_the_wheel_zooms_into_both(page: Page, space: Space, cat: Path):
         expect(images.nth(index)).to_have_attribute("style", re.compile(r"scale\(1\.[3-5]"))
 
 
-def test_what_is_seen_has_a_name(page: Page, space: Space, cat: Path):
+def test_everything_visible_has_a_name(page: Page, space: Space, cat: Path):
     sharpen(page, space, cat)
     named: list[tuple[Literal["img", "group", "button"], str]] = [
         ("img", "Your photo"),
@@ -91,9 +91,7 @@ def test_what_is_seen_has_a_name(page: Page, space: Space, cat: Path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_without_scrolling_sideways(
-    browser: Browser, space: Space, cat: Path, scheme
-):
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, space: Space, cat: Path, scheme):
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme=scheme
     )
@@ -113,10 +111,8 @@ def test_a_phone_shows_it_without_scrolling_sideways(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(
-    browser: Browser, space: Space, cat: Path, wrong_files, scheme
-):
-    """Contrast of 4.5 to 1, what WCAG AA asks of small print, everywhere on our own texts."""
+def test_texts_have_enough_contrast(browser: Browser, space: Space, cat: Path, wrong_files, scheme):
+    """WCAG AA asks for 4.5 to 1 for small text."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     sharpen(page, space, cat)

@@ -1,4 +1,4 @@
-"""The endpoint: Gradio's client, MCP's client, and requests that are wrong."""
+"""The endpoint: Gradio's client, an MCP client, and wrong requests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from playwright.sync_api import Page, expect
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageData, read_image, write_image
+from hsr_hub.webapp import storage
 from tests.space import Space, noise, pixels
 
 pytestmark = pytest.mark.slow
 
 NAMES = [name for name in bundled_models() if not name.endswith(DETAIL)]
-"""What can be chosen; on a CPU the first of the alphabet is the default too."""
+"""Models that can be chosen. On a CPU the first one is also the default."""
 OPTIONS = {
     "scale": ("float", 4),
     "width": ("float", None),
@@ -48,7 +49,7 @@ def shipped() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-def test_one_endpoint_typed_and_with_defaults(client: Client):
+def test_there_is_one_endpoint_with_types_and_defaults(client: Client):
     described = client.view_api(return_format="dict", print_info=False)
     assert isinstance(described, dict)
     assert list(described["named_endpoints"]) == ["/upscale"]
@@ -64,7 +65,7 @@ def test_one_endpoint_typed_and_with_defaults(client: Client):
     assert [result["python_type"]["type"] for result in endpoint["returns"]] == ["filepath"]
 
 
-def test_the_page_documents_it(page: Page, space: Space):
+def test_the_api_view_documents_the_endpoint(page: Page, space: Space):
     page.goto(space.address)
     page.get_by_role("button", name="Use via API").click()
     page.get_by_text("Python", exact=True).first.click()
@@ -75,7 +76,7 @@ def test_the_page_documents_it(page: Page, space: Space):
     expect(page.get_by_text("factor from 0.25 to 8")).to_be_visible()
 
 
-def test_the_result_is_one_lossless_png_and_the_network_s_own(
+def test_the_result_is_a_lossless_png_with_the_model_s_pixels(
     client: Client, shipped: HSRNet, cat: Path
 ):
     result = client.predict(handle_file(str(cat)), api_name="/upscale")
@@ -96,7 +97,7 @@ def test_the_result_is_one_lossless_png_and_the_network_s_own(
         ("LA", {"height": 30}, {"size": (40, 30)}),
     ],
 )
-def test_options_mean_what_upscale_means(
+def test_options_equal_those_of_upscale(
     client: Client, shipped: HSRNet, tmp_path: Path, mode, asked, same_as
 ):
     path = tmp_path / "picture.png"
@@ -137,7 +138,7 @@ def test_sixteen_bits_of_colour_stay(client: Client, shipped: HSRNet, tmp_path: 
         ({"model": "gpt"}, "there is no model 'gpt' here; choose hsr-lite-x4"),
     ],
 )
-def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, options, message):
+def test_a_wrong_option_gets_one_sentence(client: Client, cat: Path, options, message):
     with pytest.raises(AppError) as caught:
         client.predict(handle_file(str(cat)), api_name="/upscale", **options)
     assert message in str(caught.value)
@@ -154,7 +155,7 @@ def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, option
         ("large.png", "large.png has more than 24 megapixels and was not opened"),
     ],
 )
-def test_a_wrong_file_gets_one_clear_message(client: Client, wrong_files, name, message):
+def test_a_wrong_file_gets_one_sentence(client: Client, wrong_files, name, message):
     with pytest.raises(AppError) as caught:
         client.predict(handle_file(str(wrong_files[name])), api_name="/upscale")
     assert message in str(caught.value)
@@ -168,10 +169,10 @@ def test_an_address_that_is_not_public_is_not_fetched(client: Client, space: Spa
 
 
 def ask(space: Space, *data: Any) -> str:
-    """What the endpoint answers to a request that no client would send."""
+    """Return the endpoint's answer to values that no client would send."""
     request = urllib.request.Request(
         f"{space.address}/gradio_api/call/upscale",
-        json.dumps({"data": list(data)}).encode(),  # NaN goes out as it is
+        json.dumps({"data": list(data)}).encode(),  # NaN is sent as it is
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -182,7 +183,7 @@ def ask(space: Space, *data: Any) -> str:
 
 
 def uploaded(space: Space, path: Path) -> dict[str, Any]:
-    """A file as Gradio's own client would send it."""
+    """Upload a file and return it as Gradio's own client sends it."""
     body = b"--edge\r\nContent-Disposition: form-data; name=files; "
     body += f"filename={path.name}\r\n\r\n".encode() + path.read_bytes() + b"\r\n--edge--\r\n"
     request = urllib.request.Request(
@@ -194,18 +195,26 @@ def uploaded(space: Space, path: Path) -> dict[str, Any]:
         return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
 
 
-def test_nan_is_no_scale(space: Space, cat: Path):
+def test_nan_is_refused_as_a_scale(space: Space, cat: Path):
     answer = ask(space, uploaded(space, cat), float("nan"), None, None, 0, "hsr-lite-x4")
     assert "event: error" in answer
     assert "scale must be between 0.25 and 8, not nan" in answer
 
 
-def test_no_picture_is_said_to_be_missing(space: Space):
+def test_a_missing_image_is_named(space: Space):
     answer = ask(space, None, 4, None, None, 0, "hsr-lite-x4")
     assert "there is no picture" in answer
 
 
-def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Path):
+def test_wrong_requests_leave_no_folder(space: Space, cat: Path):
+    jobs = next(space.temporary.glob("hsr-hub-*")) / storage.JOBS
+    before = set(jobs.glob("*"))
+    for values in ((None, 4), (uploaded(space, cat), "four"), (uploaded(space, cat), [])):
+        assert "event: error" in ask(space, *values, None, None, 0, "hsr-lite-x4")
+    assert set(jobs.glob("*")) == before
+
+
+def test_the_endpoint_is_an_mcp_tool(space: Space, shipped: HSRNet, cat: Path):
     async def use() -> tuple[list, Any, Any]:
         url = f"{space.address}/gradio_api/mcp/"
         async with (
@@ -220,7 +229,7 @@ def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Pa
             bad = await session.call_tool("upscale", {"image": text})
             return tools, good, bad
 
-    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
         tools, good, bad = thread.submit(anyio.run, use).result()
     [tool] = tools
     assert tool.name == "upscale"

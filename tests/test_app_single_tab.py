@@ -1,4 +1,4 @@
-"""The page: one photo, through a real browser, against `python app.py` as its own process."""
+"""The tab for one photo, in a browser, with `python app.py` as a process of its own."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def shipped() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-def test_photo_in_before_and_after_png_out(
+def test_a_photo_becomes_before_and_after_and_a_lossless_png(
     page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
 ):
     with Image.open(cat) as image:
         image.crop((0, 0, 120, 90)).save(tmp_path / "holiday (1).png")
     drop(page, space, tmp_path / "holiday (1).png")
-    # Sizes and time are told before anything is started.
+    # Sizes and time are shown before the start.
     facts = page.locator("#image-info")
     expect(facts).to_contain_text("120 × 90", timeout=20_000)
     expect(facts).to_contain_text("480 × 360")
@@ -48,7 +48,7 @@ def test_photo_in_before_and_after_png_out(
     expect(page.locator("#result-summary")).to_contain_text("480 × 360", timeout=60_000)
     expect(page.locator("#result-summary")).to_contain_text(re.compile(r"took \d+\.\d s"))
 
-    # Before and after stand in a slider, at equal size, neither through a lossy format.
+    # The slider has before and after at the same size, neither in a lossy format.
     images = page.locator("#slider img")
     expect(images).to_have_count(2)
     shown = []
@@ -68,9 +68,7 @@ def test_photo_in_before_and_after_png_out(
     assert np.array_equal(pixels(result), shown[1])
 
 
-def test_jpeg_and_webp_come_under_the_same_name(
-    page: Page, space: Space, cat: Path, tmp_path: Path
-):
+def test_jpeg_and_webp_have_the_same_name(page: Page, space: Space, cat: Path, tmp_path: Path):
     sharpen(page, space, cat)
     original = pixels(download(page, tmp_path)).astype(float)
     for kind, name in (("JPEG", "cat-4x.jpg"), ("WebP", "cat-4x.webp")):
@@ -83,7 +81,7 @@ def test_jpeg_and_webp_come_under_the_same_name(
         assert np.abs(pixels(path).astype(float) - original).mean() < 3
 
 
-def test_an_example_is_one_click_and_the_result_another(
+def test_an_example_and_its_result_take_one_click_each_and_are_cached(
     page: Page, space: Space, shipped: HSRNet, tmp_path: Path
 ):
     asked: list[str] = []
@@ -93,7 +91,7 @@ def test_an_example_is_one_click_and_the_result_another(
     expect(page.locator("#image-info")).to_contain_text("300 × 200", timeout=20_000)
     page.locator("#run-button").click()
     expect(page.locator("#result-summary")).to_contain_text("1200 × 800", timeout=60_000)
-    # Made once: whoever takes the same example next, has it at once.
+    # It is computed once. Later requests for the same example get it at once.
     page.reload()
     page.get_by_role("button", name="Example: a cup of coffee").click()
     page.locator("#run-button").click()
@@ -106,10 +104,10 @@ def test_an_example_is_one_click_and_the_result_another(
     assert strangers == [], "the page must need no network"
 
 
-def test_a_picture_can_be_pasted_anywhere(page: Page, space: Space, cat: Path):
+def test_an_image_can_be_pasted_anywhere(page: Page, space: Space, cat: Path):
     page.goto(space.address)
     expect(page.locator("#run-button")).to_be_visible()
-    # The clipboard itself is out of a headless browser's reach: this is the event it would send.
+    # A headless browser has no clipboard. This is the event that it would send.
     page.evaluate(
         """(bytes) => {
             const files = new DataTransfer();
@@ -122,9 +120,7 @@ def test_a_picture_can_be_pasted_anywhere(page: Page, space: Space, cat: Path):
     expect(page.locator("#image-info")).to_contain_text("225 × 150", timeout=20_000)
 
 
-def test_a_picture_can_be_taken_with_the_camera(
-    playwright: Playwright, space: Space, tmp_path: Path
-):
+def test_a_photo_can_be_taken_with_the_camera(playwright: Playwright, space: Space, tmp_path: Path):
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with playwright.chromium.launch(
         executable_path=browser_path(), args=[*CHROMIUM_FLAGS, *camera]
@@ -147,7 +143,7 @@ def test_a_picture_can_be_taken_with_the_camera(
         assert taken.std() > 20, "the camera's picture, not a blank one"
 
 
-def test_exact_size_keeps_the_proportions_of_what_is_left_empty(
+def test_an_exact_size_keeps_the_proportions_if_one_side_is_empty(
     page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
 ):
     drop(page, space, cat)
@@ -181,7 +177,9 @@ def test_a_large_result_is_shown_reduced_and_saved_whole(page: Page, space: Spac
     assert pixels(download(page, tmp_path)).shape == (3000, 4500, 3)
 
 
-def test_a_photo_too_large_for_4x_gets_what_fits(page: Page, space: Space, tmp_path: Path):
+def test_a_photo_too_large_for_4x_gets_the_largest_scale_that_fits(
+    page: Page, space: Space, tmp_path: Path
+):
     Image.new("RGB", (4000, 3000), "teal").save(tmp_path / "phone.jpg")
     drop(page, space, tmp_path / "phone.jpg")
     expect(page.locator("#image-info")).to_contain_text("8000 × 6000", timeout=20_000)
@@ -192,9 +190,7 @@ def test_a_photo_too_large_for_4x_gets_what_fits(page: Page, space: Space, tmp_p
     expect(page.locator("#run-button")).to_be_disabled()
 
 
-def test_while_it_works_the_preview_fills_and_the_bar_moves(
-    page: Page, space: Space, tmp_path: Path
-):
+def test_the_preview_fills_and_the_progress_bar_moves(page: Page, space: Space, tmp_path: Path):
     noise((800, 600)).save(tmp_path / "photo.png")
     drop(page, space, tmp_path / "photo.png")
     expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
@@ -222,7 +218,7 @@ def test_while_it_works_the_preview_fills_and_the_bar_moves(
     assert True in left
 
 
-def test_cancel_stops_the_server_within_a_tile(page: Page, space: Space, tmp_path: Path):
+def test_cancel_stops_the_computation_within_a_tile(page: Page, space: Space, tmp_path: Path):
     noise((2000, 1600)).save(tmp_path / "photo.png")  # twenty tiles
     drop(page, space, tmp_path / "photo.png")
     expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
@@ -241,14 +237,14 @@ def test_cancel_stops_the_server_within_a_tile(page: Page, space: Space, tmp_pat
     while process.cpu_percent(interval=1) > 30:  # of one core; the work takes all of them
         assert time.perf_counter() - stopped < a_tile + 5, "it works on"
     assert process.cpu_percent(interval=2) <= 30
-    # And the page is ready for the next.
+    # The page is ready for the next photo.
     page.get_by_role("button", name="Example: Chelsea the cat").click()
     expect(page.locator("#image-info")).to_contain_text("225 × 150", timeout=20_000)
     page.locator("#run-button").click()
     expect(page.locator("#result-summary")).to_contain_text("900 × 600", timeout=60_000)
 
 
-def test_closing_the_tab_stops_the_server(browser: Browser, space: Space, tmp_path: Path):
+def test_closing_the_page_stops_the_computation(browser: Browser, space: Space, tmp_path: Path):
     noise((2000, 1600)).save(tmp_path / "photo.png")
     page = browser.new_page()
     drop(page, space, tmp_path / "photo.png")
@@ -274,7 +270,7 @@ def test_closing_the_tab_stops_the_server(browser: Browser, space: Space, tmp_pa
         ("large.png", "24 megapixels"),
     ],
 )
-def test_a_wrong_file_gets_a_message_and_leaves_no_broken_picture(
+def test_a_wrong_file_gets_a_message_and_no_broken_image(
     page: Page, space: Space, wrong_files, name, reason
 ):
     drop(page, space, wrong_files[name])
@@ -286,7 +282,9 @@ def test_a_wrong_file_gets_a_message_and_leaves_no_broken_picture(
     expect(page.get_by_test_id("toast-body")).to_have_count(0)
 
 
-def test_too_many_bytes_are_refused_before_they_are_sent(page: Page, space: Space, tmp_path: Path):
+def test_files_that_are_too_large_are_refused_before_they_are_sent(
+    page: Page, space: Space, tmp_path: Path
+):
     with (tmp_path / "video.jpg").open("wb") as file:
         file.truncate(43_000_000)
     drop(page, space, tmp_path / "video.jpg")
@@ -314,7 +312,7 @@ def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
     expect(page.locator("#run-button")).to_be_enabled()
 
 
-def test_two_visitors_at_once_get_their_own(
+def test_two_visitors_at_once_get_their_own_results(
     browser: Browser, space: Space, shipped: HSRNet, tmp_path: Path
 ):
     visitors = []

@@ -97,7 +97,7 @@ class UpscaleTask:
         self._started: float | None = None
 
     def __iter__(self) -> Iterator[Progress]:
-        """Start the work, yield the progress regularly, and end when the result is saved.
+        """Start the work, yield the progress when it changes, and end when the result is saved.
 
         Raises:
             JobCancelledError: The job was cancelled.
@@ -107,14 +107,17 @@ class UpscaleTask:
         work = partial(contextvars.copy_context().run, self._work)
         queue = self.context.queue
         entry = queue.submit(work)
-        timeout = 0.0  # report at once
+        last, timeout = None, 0.0  # report at once
         try:
             while not entry.wait(timeout):
                 timeout = POLL_SECONDS
                 ahead = queue.ahead(entry)
                 if ahead and self.job.cancelled:
                     queue.remove(entry)
-                yield self._progress(ahead)
+                progress = self._progress(ahead)
+                if progress != last:  # a message for each who waits would take much time
+                    yield progress
+                last = progress
         finally:
             if not entry.done:  # the caller stopped iterating
                 self.job.cancel()

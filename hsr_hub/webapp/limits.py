@@ -25,8 +25,10 @@ SWEEP_SECONDS = 600
 """Time between two searches for outdated files."""
 
 # Requests.
-MAX_CONCURRENT = 16
-"""Events that Gradio runs at once. Each of them knows its place in the device queue."""
+MAX_CONCURRENT = 32
+"""Requests that Gradio runs at once. Each of them can show its place in the device queue."""
+MAX_THREADS = 64
+"""Gradio's threads: one for each of these, and others for the rest of the page."""
 MAX_QUEUE = 32
 """Events that wait in Gradio's queue. Further ones are told to come back later."""
 MAX_MIXED_MODELS = 4
