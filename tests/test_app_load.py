@@ -44,10 +44,10 @@ def test_ten_visitors_at_once_get_their_own_results_in_bounded_memory(
         results = list(visitors.map(visit, range(VISITORS)))
     seconds = time.perf_counter() - started
 
-    shipped = HSRNet.from_pretrained("hsr-lite-x4")
+    bundled = HSRNet.from_pretrained("hsr-lite-x4")
     for path, result in results:
         assert Path(result).name == f"{path.stem}-4x.png"
-        assert np.array_equal(pixels(result), np.asarray(shipped.upscale(path)))
+        assert np.array_equal(pixels(result), np.asarray(bundled.upscale(path)))
     with capsys.disabled():
         print(
             f"\n{VISITORS} visitors at once: all served in {seconds:.1f} s; memory {memory.start} "

@@ -23,7 +23,7 @@ from tests.test_app_api import ask, uploaded
 from tests.test_app_units import FORM, REQUEST, make_context, make_tab
 
 META = {"_type": "gradio.FileData"}
-REFUSED = "there is no picture: send a file or its address"
+REFUSED = "there is no image: send a file or its address"
 
 
 @pytest.fixture

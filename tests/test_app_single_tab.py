@@ -29,21 +29,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shipped() -> HSRNet:
+def bundled() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
 def test_a_photo_becomes_before_and_after_and_a_lossless_png(
-    page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
+    page: Page, space: Space, bundled: HSRNet, cat: Path, tmp_path: Path
 ):
     with Image.open(cat) as image:
         image.crop((0, 0, 120, 90)).save(tmp_path / "holiday (1).png")
     drop(page, space, tmp_path / "holiday (1).png")
     # Sizes and time are shown before the start.
-    facts = page.locator("#image-info")
-    expect(facts).to_contain_text("120 × 90", timeout=20_000)
-    expect(facts).to_contain_text("480 × 360")
-    expect(facts).to_contain_text("about")
+    info = page.locator("#image-info")
+    expect(info).to_contain_text("120 × 90", timeout=20_000)
+    expect(info).to_contain_text("480 × 360")
+    expect(info).to_contain_text("about")
     page.get_by_role("button", name="Make it sharp").click()
     expect(page.locator("#result-summary")).to_contain_text("480 × 360", timeout=60_000)
     expect(page.locator("#result-summary")).to_contain_text(re.compile(r"took \d+\.\d s"))
@@ -63,7 +63,7 @@ def test_a_photo_becomes_before_and_after_and_a_lossless_png(
 
     result = download(page, tmp_path)
     assert result.name == "holiday (1)-4x.png"
-    expected = np.asarray(shipped.upscale(tmp_path / "holiday (1).png"))
+    expected = np.asarray(bundled.upscale(tmp_path / "holiday (1).png"))
     assert np.array_equal(pixels(result), expected)
     assert np.array_equal(pixels(result), shown[1])
 
@@ -82,7 +82,7 @@ def test_jpeg_and_webp_have_the_same_name(page: Page, space: Space, cat: Path, t
 
 
 def test_an_example_and_its_result_take_one_click_each_and_are_cached(
-    page: Page, space: Space, shipped: HSRNet, tmp_path: Path
+    page: Page, space: Space, bundled: HSRNet, tmp_path: Path
 ):
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -98,7 +98,7 @@ def test_an_example_and_its_result_take_one_click_each_and_are_cached(
     expect(page.locator("#result-summary")).to_contain_text("was made before")
     result = download(page, tmp_path)
     assert result.name == "coffee-4x.png"
-    expected = np.asarray(shipped.upscale(ROOT / "examples" / "coffee.png"))
+    expected = np.asarray(bundled.upscale(ROOT / "examples" / "coffee.png"))
     assert np.array_equal(pixels(result), expected)
     strangers = [u for u in asked if not u.startswith((space.address, "data:", "blob:"))]
     assert strangers == [], "the page must need no network"
@@ -140,11 +140,11 @@ def test_a_photo_can_be_taken_with_the_camera(playwright: Playwright, space: Spa
         page.locator("#run-button").click()
         expect(page.locator("#result-summary")).to_contain_text("cleaned up", timeout=60_000)
         taken = pixels(download(page, tmp_path))
-        assert taken.std() > 20, "the camera's picture, not a blank one"
+        assert taken.std() > 20, "the camera's image, not a blank one"
 
 
 def test_an_exact_size_keeps_the_proportions_if_one_side_is_empty(
-    page: Page, space: Space, shipped: HSRNet, cat: Path, tmp_path: Path
+    page: Page, space: Space, bundled: HSRNet, cat: Path, tmp_path: Path
 ):
     drop(page, space, cat)
     page.get_by_role("radio", name="Exact").first.check()
@@ -159,7 +159,7 @@ def test_an_exact_size_keeps_the_proportions_if_one_side_is_empty(
     expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
     result = download(page, tmp_path)
     assert result.name == "cat-450x200.png"
-    assert np.array_equal(pixels(result), np.asarray(shipped.upscale(cat, size=(450, 200))))
+    assert np.array_equal(pixels(result), np.asarray(bundled.upscale(cat, size=(450, 200))))
 
 
 def test_a_large_result_is_shown_reduced_and_saved_whole(page: Page, space: Space, tmp_path: Path):
@@ -197,7 +197,7 @@ def test_the_preview_fills_and_the_progress_bar_moves(page: Page, space: Space, 
     page.locator("#run-button").click()
     preview = page.get_by_role("img", name="Your photo, filling")
     expect(preview).to_be_visible(timeout=3_000)
-    pictures, percents, left = set(), [], set()
+    previews, percents, left = set(), [], set()
     for _ in range(600):
         if page.locator("#result-summary").is_visible():
             break
@@ -208,12 +208,12 @@ def test_the_preview_fills_and_the_progress_bar_moves(page: Page, space: Space, 
                 document.querySelector("#progress-bar p")?.textContent,
             ]"""
         )
-        pictures.add(seen[0])
+        previews.add(seen[0])
         percents.append(int(seen[1] or 0))
         left.add("left" in (seen[2] or ""))
         time.sleep(0.1)
-    assert len(pictures - {None}) >= 3, "bicubic at first, then tile after tile"
-    assert max(len(picture or "") for picture in pictures) < 600_000, "a small preview, no more"
+    assert len(previews - {None}) >= 3, "bicubic at first, then tile after tile"
+    assert max(len(preview or "") for preview in previews) < 600_000, "the preview must be small"
     assert percents == sorted(percents) and len(set(percents)) > 3
     assert True in left
 
@@ -263,7 +263,7 @@ def test_closing_the_page_stops_the_computation(browser: Browser, space: Space, 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("text.png", "not an image"),
+        ("text.png", "text.png is not a"),
         ("empty.jpg", "empty"),
         ("cut.jpg", "damaged or cut off"),
         ("bomb.png", "megapixels"),
@@ -313,7 +313,7 @@ def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
 
 
 def test_two_visitors_at_once_get_their_own_results(
-    browser: Browser, space: Space, shipped: HSRNet, tmp_path: Path
+    browser: Browser, space: Space, bundled: HSRNet, tmp_path: Path
 ):
     visitors = []
     for number in range(2):
@@ -329,5 +329,5 @@ def test_two_visitors_at_once_get_their_own_results(
         expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
         result = download(page, tmp_path)
         assert result.name == f"{path.stem}-4x.png"
-        assert np.array_equal(pixels(result), np.asarray(shipped.upscale(path)))
+        assert np.array_equal(pixels(result), np.asarray(bundled.upscale(path)))
         page.context.close()

@@ -281,7 +281,7 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
         [answer] = batch.run(REQUEST, files, *FORM)
         assert "there are no files" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [7], *FORM)
-    assert "there is no picture" in answer[batch.error_box]["value"]
+    assert "there is no image" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [received(context, photo)] * 101, *FORM)
     assert "101 files are too many" in answer[batch.error_box]["value"]
 
@@ -299,7 +299,7 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
         ("C:\\temp\\photo.png", "photo"),
         (".hidden.png", "hidden"),
         ("....png", "png"),
-        ("", "picture"),
+        ("", "image"),
         ('<img src="x">.png', "img src=x"),
         ("a\nb\x00c.png", "abc"),
         ("x" * 300 + ".png", "x" * 200),
@@ -311,7 +311,7 @@ def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, ste
 
 
 def test_names_of_uploads_are_escaped():
-    error = ImageError("<script>alert(1)</script>.png is not a picture")
+    error = ImageError("<script>alert(1)</script>.png is not a")
     for text in (templates.error_box("No.", error), templates.file_errors([str(error)])):
         assert "<script" not in text and "&lt;script" in text
 

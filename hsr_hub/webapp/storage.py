@@ -86,7 +86,7 @@ def uploaded(root: Path, file: Any) -> tuple[Path, str]:
         if isinstance(path, str) and _is_received(root, Path(path)):
             shown = name if isinstance(name, str) and name else Path(path).name
             return Path(path), shown[:MAX_NAME_LENGTH]
-    raise ImageError("there is no picture: send a file or its address")
+    raise ImageError("there is no image: send a file or its address")
 
 
 def _is_received(root: Path, path: Path) -> bool:
@@ -107,4 +107,4 @@ def file_stem(name: str) -> str:
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
     stem = base.rsplit(".", 1)[0] if "." in base.strip(".") else base
     kept = "".join(c for c in stem if c.isprintable() and c not in '<>:"|?*').strip(". ")
-    return kept.encode()[:200].decode(errors="ignore").strip() or "picture"
+    return kept.encode()[:200].decode(errors="ignore").strip() or "image"
