@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hsr_hub.images import ImageData
-from hsr_hub.inference import choose_level, default_tile_size, upscale_image
+from hsr_hub.inference import UpscaleOptions, choose_level, default_tile_size, upscale_image
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import UpscaleRequest
@@ -56,9 +56,7 @@ def compute(
     return upscale_image(
         model,
         image,
-        scale=request.scale,
-        size=request.size(image.size),
-        tile_size=tile_size,
+        UpscaleOptions(scale=request.scale, size=request.size(image.size), tile_size=tile_size),
         progress=after_tile,
         on_tile=on_tile,
     )
