@@ -148,7 +148,7 @@ def test_a_wrong_option_gets_one_sentence(client: Client, cat: Path, options, me
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("text.png", "text.png is not a"),
+        ("text.png", "text.png is not an image"),
         ("empty.jpg", "empty.jpg is empty (0 bytes)"),
         ("cut.jpg", "cut.jpg is damaged or cut off"),
         ("bomb.png", "bomb.png has more than 24 megapixels"),
@@ -244,5 +244,5 @@ def test_the_endpoint_is_an_mcp_tool(space: Space, bundled: HSRNet, cat: Path):
     with Image.open(io.BytesIO(base64.b64decode(image.data))) as result:
         assert np.array_equal(np.asarray(result), np.asarray(bundled.upscale(cat, scale=2)))
     assert bad.isError
-    assert "is not a" in bad.content[0].text
+    assert "is not an image" in bad.content[0].text
     assert "Traceback" not in bad.content[0].text

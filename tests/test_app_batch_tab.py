@@ -38,7 +38,7 @@ def test_five_files_of_which_one_is_bad_give_four_results(
     page.locator("#batch-run-button").click()
     expect(page.locator("#batch-progress-bar")).to_contain_text("4 of 5 photos", timeout=60_000)
     problem = page.get_by_role("alert").filter(has_text="One file was left out")
-    expect(problem).to_contain_text("text.png is not a")
+    expect(problem).to_contain_text("text.png is not an image")
     expect(page.locator("#batch-gallery img")).to_have_count(4)
 
     path = download(page, tmp_path, "#batch-archive")

@@ -263,7 +263,7 @@ def test_closing_the_page_stops_the_computation(browser: Browser, space: Space, 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("text.png", "text.png is not a"),
+        ("text.png", "text.png is not an image"),
         ("empty.jpg", "empty"),
         ("cut.jpg", "damaged or cut off"),
         ("bomb.png", "megapixels"),

@@ -311,7 +311,7 @@ def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, ste
 
 
 def test_names_of_uploads_are_escaped():
-    error = ImageError("<script>alert(1)</script>.png is not a")
+    error = ImageError("<script>alert(1)</script>.png is not an image")
     for text in (templates.error_box("No.", error), templates.file_errors([str(error)])):
         assert "<script" not in text and "&lt;script" in text
 
