@@ -84,7 +84,7 @@ def test_strength_and_model_are_shown_where_there_is_a_choice(
     # Strength is about the model that is selected at first.
     for name, source in (("two", "other"), ("two-detail", "detail")):
         shutil.copytree(weights[source], tmp_path / name)
-    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
+    monkeypatch.setattr(bundled, "BUNDLED", tmp_path)
     store = load(f"{weights['plain']}, two")
     assert (store.names, list(store.detail)) == (["plain", "two"], ["two"])
     assert shown(store, tmp_path) == {"Strength": hidden, "Model": visible}
@@ -146,7 +146,7 @@ def test_the_default_is_the_best_model_for_the_device(
 ):
     for name in ("hsr-lite-x4", "hsr-lite-x4-detail", "hsr-aaa"):
         shutil.copytree(weights["plain"], tmp_path / name)
-    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
+    monkeypatch.setattr(bundled, "BUNDLED", tmp_path)
     assert load_models({}, "cpu").names == ["hsr-lite-x4", "hsr-aaa"]
     # Without the larger model, the small one is the default on a GPU too.
     assert bundled.default_model("cuda") == "hsr-lite-x4"
