@@ -1,17 +1,15 @@
-"""The Space as a process of its own, and a browser."""
+"""The Space as its own process, and a browser to look at it."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,12 +43,12 @@ class Space:
     process: subprocess.Popen
     log: Path
     temporary: Path
-    """Its folder for temporary files."""
+    """Where it was told to put temporary files."""
 
 
 @contextmanager
 def running(**environment: str) -> Iterator[Space]:
-    """Run `python app.py` until the end of the block, with changes to the environment."""
+    """`python app.py` until the end of the block, with changes to the environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -97,21 +95,14 @@ def _wait_for(space: Space) -> None:
 
 @pytest.fixture(scope="session")
 def space() -> Iterator[Space]:
-    """The Space on the bundled models. No test may make it print a stack trace."""
+    """The Space on the shipped weights. No test may make it print a stack trace."""
     with running() as space:
         yield space
         assert "Traceback" not in space.log.read_text(), space.log.read_text()
 
 
-@pytest.fixture(scope="session")
-def rough_space() -> Iterator[Space]:
-    """A second Space, for tests that overload it or make Gradio print a stack trace."""
-    with running() as space:
-        yield space
-
-
 def browser_path() -> str:
-    """Return the path of a browser."""
+    """Where a browser is."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert path, f"the browser tests need one of {BROWSERS}; ./run-tests.sh installs it"
     return path
@@ -132,36 +123,36 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A new visitor."""
+    """A visitor of their own."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
 
 
 def drop(page: Page, space: Space, path: Path) -> None:
-    """Open the page and upload a file."""
+    """Open the page and give it a file."""
     page.goto(space.address)
     page.locator("#photo input[type=file]").set_input_files(path)
 
 
-def expire_uploads(space: Space, name: str) -> None:
-    """Remove uploads of a name, and all thumbnails, as the page does after an hour."""
-    found = [p for p in space.temporary.rglob("*") if p.name in {name, "thumbnail.jpg"}]
+def let_an_hour_pass(space: Space, name: str) -> None:
+    """Remove uploads of a name, and the page's copies of all, as age does."""
+    found = [p for p in space.temporary.rglob("*") if p.name in {name, "small.jpg"}]
     assert any(path.name == name for path in found)
     for path in found:
         path.unlink()
 
 
 def sharpen(page: Page, space: Space, path: Path) -> None:
-    """Open the page, upload a file, press the button, wait for the result."""
+    """Open the page, give it a file, press the button, wait for the result."""
     drop(page, space, path)
-    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
-    page.locator("#run-button").click()
-    expect(page.locator("#result-summary")).to_be_visible(timeout=120_000)
+    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    page.locator("#go").click()
+    expect(page.locator("#note")).to_be_visible(timeout=120_000)
 
 
 def download(page: Page, folder: Path, button: str = "#download") -> Path:
-    """Press a download button and return the file, under its own name."""
+    """Press a download button; the file, under the name that it came with."""
     with page.expect_download() as waiting:
         page.locator(button).click()
     path = folder / waiting.value.suggested_filename
@@ -170,33 +161,35 @@ def download(page: Page, folder: Path, button: str = "#download") -> Path:
 
 
 def pixels(path: str | Path) -> np.ndarray:
-    """Return the pixels of an image file."""
+    """What a picture file holds."""
     with Image.open(path) as image:
         return np.asarray(image)
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """Return an image of (width, height), different for each seed."""
+    """A picture of (width, height) that no two seeds share."""
     values = np.random.default_rng(seed).integers(0, 256, (size[1] // 4 + 1, size[0] // 4 + 1, 3))
     return Image.fromarray(values.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="session")
 def wrong_files(tmp_path_factory) -> dict[str, Path]:
-    """Files that have an image's name and are not valid images."""
+    """Files that are no pictures, though they are called so."""
     folder = tmp_path_factory.mktemp("wrong")
-    (folder / "text.png").write_text("not an image")
+    (folder / "text.png").write_text("not a picture")
     (folder / "empty.jpg").touch()
     noise((64, 48)).save(folder / "whole.jpg")
     whole = (folder / "whole.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) * 2 // 3])
-    _write_header(folder / "bomb.png", (50_000, 50_000))
-    _write_header(folder / "large.png", (8000, 5000))
+    _promise(folder / "bomb.png", (50_000, 50_000))
+    _promise(folder / "large.png", (8000, 5000))
     return {path.name: path for path in folder.iterdir()}
 
 
-def _write_header(path: Path, size: tuple[int, int]) -> None:
-    """Write a PNG whose header has that size, without pixels."""
+def _promise(path: Path, size: tuple[int, int]) -> None:
+    """A PNG whose header promises a size that its pixels do not keep."""
+    import struct
+    import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checked = kind + data

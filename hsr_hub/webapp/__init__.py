@@ -1,1 +1,1 @@
-"""The code behind the page of `app.py`."""
+"""What stands behind the page of `app.py`: pictures, turns, time, weights, files. No Gradio."""

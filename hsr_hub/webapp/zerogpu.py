@@ -1,6 +1,6 @@
-"""ZeroGPU: a Space that gets a GPU for the time of one call, which runs in a separate process.
+"""ZeroGPU: a Space whose GPU is lent for the time of one call, which runs in a process of its own.
 
-Import this module before torch initializes CUDA. On other machines it does nothing.
+Imported before torch touches CUDA; everywhere else it does nothing.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 ACTIVE = os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
-MAX_SECONDS = 120
-"""Longest time that a call may ask for."""
+LONGEST = 120
+"""Seconds that a call may ask for."""
 
 if ACTIVE:
-    import spaces  # pyright: ignore[reportMissingImports]  # installed only on such a Space
+    import spaces  # pyright: ignore[reportMissingImports]  (it is there on such a Space alone)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def gpu_task(estimate: Callable[..., float | None]) -> Callable[[Function], Function]:
+def lent(seconds: Callable[..., float | None]) -> Callable[[Function], Function]:
     """Decorate a function that needs the GPU.
 
     Args:
-        estimate: Called with the function's arguments. Returns the expected seconds, or None if
-            unknown. Visitors have a daily quota, and short calls are scheduled before long ones.
+        seconds: Gets the function's arguments and says how long it will take, if that is known.
+            Visitors have so many seconds a day, and a short call is served before a long one.
     """
 
     def decorate(function: Function) -> Function:
@@ -32,9 +32,9 @@ def gpu_task(estimate: Callable[..., float | None]) -> Callable[[Function], Func
             return function
 
         def duration(*args: Any, **kwargs: Any) -> int:
-            seconds = estimate(*args, **kwargs)
-            # Twice the average, and a margin for acquiring the GPU.
-            return min(MAX_SECONDS, round(10 + 2 * (20 if seconds is None else seconds)))
+            expected = seconds(*args, **kwargs)
+            # Twice what it took on average, and what it takes to get hold of the GPU.
+            return min(LONGEST, round(10 + 2 * (20 if expected is None else expected)))
 
         return spaces.GPU(duration=duration)(function)  # pyright: ignore
 

@@ -1,0 +1,125 @@
+"""Choose between the weights for clean and for degraded images by looking at the image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from hsr_hub.hub.bundled import DETAIL
+from hsr_hub.images.analysis import ImageTraits
+
+Kind = Literal["clean", "photo"]
+
+REAL = "-real"
+"""Suffix of the weights for degraded images."""
+
+AUTO = "auto"
+"""Code name of the automatic choice."""
+
+LABELS = {
+    AUTO: "Auto",
+    "clean": "Clean original",
+    "photo": "Web or phone photo",
+    "detail": "More detail (partly invented)",
+}
+"""What visitors read, by code name."""
+
+# The thresholds are low, because the weights for photos cost a clean image little, and those for
+# clean images cost a degraded one much. `benchmarks/auto_choice.py` measures them.
+MAX_JPEG_QUALITY = 97
+"""Quality up to which a JPEG file is taken for compressed. Above it the pixels decide."""
+
+MIN_BLOCKINESS = 0.2
+"""Lowest blockiness at which an image is taken for a JPEG that was saved again.
+
+Clean images reach 0.1. JPEGs of quality 95 begin at 0.2, of quality 90 at 0.35.
+"""
+
+MIN_LUMA_NOISE = 3.5
+"""Lowest noise in luma, of 255, of a noisy photo. Most clean photos are below 3."""
+
+MIN_CHROMA_NOISE = 1.5
+"""Lowest noise in chroma, of 255, of a noisy photo. Most clean photos are below 1."""
+
+MAX_BLURRED = 0.42
+"""Largest sharpness of a blurred photo: a Gaussian of one pixel leaves at most 0.4."""
+
+MAX_SOFT = 0.52
+"""Largest sharpness of a soft photo. Most clean photos are above it."""
+
+LOSSY = {"WEBP": "WebP", "AVIF": "AVIF", "HEIF": "HEIC"}
+"""Lossy codecs whose quality is not known, and their names for people."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Weights that fit an image.
+
+    Attributes:
+        kind: `"clean"`, or `"photo"` for the weights that also remove noise, blur and blocks.
+        reason: A sentence for people: what was seen, and what is done.
+    """
+
+    kind: Kind
+    reason: str
+
+
+def choose_model(traits: ImageTraits, scale: float, names: Collection[str]) -> Choice:
+    """Return the kind of weights for an image, and the reason.
+
+    Args:
+        traits: What is known about the image.
+        scale: Factor of the enlargement. At 1 the image is always cleaned, because the weights for
+            clean images do not change it.
+        names: Weights that are at hand. Without a name in `-real` the kind is always `"clean"`.
+    """
+    seen = _degradation(traits)
+    kind: Kind = "photo" if seen or scale == 1 else "clean"
+    if not any(name.endswith(REAL) for name in names):
+        kind = "clean"
+    return Choice(kind, f"{seen or 'Clean image'}: {_action(kind, scale)}")
+
+
+def _action(kind: Kind, scale: float) -> str:
+    """Return what is done to an image, for people."""
+    if scale == 1:
+        return "cleaned at its size" if kind == "photo" else "kept as it is"
+    resized = "enlarged" if scale > 1 else "made smaller"
+    return f"cleaned and {resized}" if kind == "photo" else resized
+
+
+def _degradation(traits: ImageTraits) -> str | None:
+    """Return what an image suffers from, for people, or None. Compression is named first."""
+    quality = traits.jpeg_quality
+    if quality is not None and quality <= MAX_JPEG_QUALITY:
+        return f"Compressed photo, JPEG about {quality}"
+    if traits.codec in LOSSY:
+        return f"Compressed photo, {LOSSY[traits.codec]}"
+    if traits.blockiness >= MIN_BLOCKINESS:
+        return "Compressed photo, once a JPEG"
+    if traits.luma_noise >= MIN_LUMA_NOISE or traits.chroma_noise >= MIN_CHROMA_NOISE:
+        return "Noisy photo"
+    if traits.sharpness <= MAX_BLURRED:
+        return "Blurred photo"
+    if traits.sharpness <= MAX_SOFT:
+        return "Soft photo"
+    return None
+
+
+def model_for(kind: Kind, names: Collection[str], default: str) -> str:
+    """Return the code name of the weights of a kind.
+
+    Args:
+        kind: See `Choice`.
+        names: Weights that are at hand.
+        default: Weights for clean images that are preferred, such as `default_model(device)`.
+
+    Returns:
+        `default`, or for photos its `-real` variant, or the first other one that is at hand.
+    """
+    real = sorted(name for name in names if name.endswith(REAL))
+    if kind == "clean" or not real:
+        return default
+    preferred = default.removesuffix(DETAIL) + REAL
+    return preferred if preferred in real else real[0]
