@@ -56,11 +56,13 @@ from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quanti
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
+    LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
+    flat_loss,
     pixel_loss,
     random_crops,
     real_over_fake,
@@ -119,26 +121,32 @@ class Networks:
     optimizer_d: torch.optim.Optimizer | None
     perceptual: PerceptualLoss | None
     perceptual_in_bf16: bool
+    lpips: LpipsLoss | None = None
 
 
-def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm) -> bool:
+def update(
+    accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm
+) -> tuple[bool, Tensor | None]:
     """Backward, clip, step; False when loss or gradient was not finite and the step left out.
+
+    The second value is the gradient's norm before clipping; None within an accumulation.
 
     The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
     the device, once per network and step.
     """
     # A loss that is not finite need not have such a gradient (L1's is a sign): times NaN it has.
     accelerator.backward(loss * (1 + (loss - loss).detach()))
-    finite = True
+    finite, norm = True, None
     if accelerator.sync_gradients:
         # accelerator.clip_grad_norm_ would unscale every optimizer's fp16 gradients, so those that
         # the other network has accumulated too.
         accelerator.unscale_gradients(optimizer)
-        finite = bool(nn.utils.clip_grad_norm_(net.parameters(), max_norm).isfinite())
+        norm = nn.utils.clip_grad_norm_(net.parameters(), max_norm)
+        finite = bool(norm.isfinite())
     if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler leaves it out by itself
         optimizer.step()
     optimizer.zero_grad()
-    return finite
+    return finite, norm
 
 
 def discriminator_step(
@@ -148,9 +156,9 @@ def discriminator_step(
     # One forward for both: no batch statistics, and DDP wants one forward per backward.
     real, fake = nets.net_d(torch.cat([seen[1][-1], seen[0][-1].detach()])).float().chunk(2)
     loss = discriminator_loss(real, fake)
-    finite = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
+    finite, norm = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
     values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
-    return values, finite
+    return values | ({} if norm is None else {"grad_norm/d": norm}), finite
 
 
 def generator_losses(
@@ -163,6 +171,12 @@ def generator_losses(
         losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
     if args.grid_weight > 0:
         losses["grid"] = args.grid_weight * checkerboard_loss(sr, gt)
+    if args.flat_weight > 0:
+        losses["flat"] = args.flat_weight * flat_loss(sr, gt)
+    if nets.lpips is not None and strength > 0:
+        with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
+            loss = nets.lpips(seen_sr, seen_gt)
+        losses["lpips"] = strength * args.lpips_weight * loss
     if nets.perceptual is not None and strength > 0:
         # Not in float16, beyond whose largest number features of Caffe's convention can come.
         with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
@@ -189,9 +203,10 @@ def generator_step(
     nets.raw_d.requires_grad_(False)
     losses = generator_losses(nets, args, whole, seen, strength)
     total = sum(losses.values(), start=whole[0][0].new_zeros(()))
-    finite = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
+    finite, norm = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
     nets.raw_d.requires_grad_(True)
-    return {f"loss_g/{name}": value for name, value in losses.items()}, finite
+    values = {f"loss_g/{name}": value for name, value in losses.items()}
+    return values | ({} if norm is None else {"grad_norm/g": norm}), finite
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -249,7 +264,11 @@ def main(argv: list[str] | None = None) -> None:
     net_d, optimizer_d = raw_d, None
     if args.adversarial_weight > 0:
         net_d, optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
-    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual, in_bf16)
+    lpips_loss = None
+    if args.lpips_weight > 0:
+        with naming("--metric_weights"):
+            lpips_loss = LpipsLoss(args.metric_weights).to(device)
+    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual, in_bf16, lpips_loss)
     forward_g = torch.compile(net_g) if args.compile else net_g
     state = RunState()
     accelerator.register_for_checkpointing(ema, state)
@@ -337,7 +356,7 @@ def main(argv: list[str] | None = None) -> None:
         desc="steps",
         disable=None if main_process else True,  # None: shown on a terminal only
     )
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, list[Tensor]] = {}
     not_finite: set[str] = set()
     micro_steps, bad_in_a_row, reason, stopped, hinted = 0, 0, "", False, False
     data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
@@ -365,7 +384,7 @@ def main(argv: list[str] | None = None) -> None:
             g_values, g_finite = generator_step(accelerator, nets, args, (sr, gt), seen, detail)
             finite = finite and g_finite
         for key, value in {**values, **g_values}.items():
-            sums[key] = sums.get(key, 0) + value.detach()
+            sums.setdefault(key, []).append(value.detach())
             if not (finite or value.isfinite()):
                 not_finite.add(key)
         micro_steps += 1
@@ -399,8 +418,8 @@ def main(argv: list[str] | None = None) -> None:
             seconds = time.perf_counter() - window_start
             steps = micro_steps / args.gradient_accumulation_steps
             means = {
-                key: float(cast(Tensor, accelerator.reduce(value / micro_steps, "mean")))
-                for key, value in sums.items()
+                key: float(cast(Tensor, accelerator.reduce(torch.stack(values).mean(), "mean")))
+                for key, values in sums.items()
             }
             timing = {"seconds/step": seconds / steps, "seconds/data": data_time / steps}
             log({**means, "lr": rate, **timing})

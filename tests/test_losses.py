@@ -16,14 +16,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hsr_hub import HSRNet
+from hsr_hub.evaluation import data_root
 from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.losses import (
+    LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
+    flat_loss,
     parse_layers,
     pixel_loss,
     random_crops,
@@ -31,6 +34,11 @@ from hsr_hub.training.losses import (
 )
 from hsr_hub.training.mixing import mixed_weights
 from train_accelerate import update
+
+needs_metric_weights = pytest.mark.skipif(
+    not (data_root() / "weights" / "lpips_squeeze_linear_v0.1.safetensors").is_file(),
+    reason="the weights of LPIPS are not at hand (HSR_DATA)",
+)
 
 
 def test_pixel_loss_sums_the_levels_means():
@@ -96,7 +104,9 @@ def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tm
     }
     save_file(state, tmp_path / "vgg.safetensors")
     loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
-    args = SimpleNamespace(pixel_weight=0, consistency_weight=0, grid_weight=0, perceptual_weight=1)
+    args = SimpleNamespace(
+        pixel_weight=0, consistency_weight=0, grid_weight=0, perceptual_weight=1, flat_weight=0
+    )
     sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
     found = []
     for in_bf16 in (False, True):
@@ -115,9 +125,11 @@ def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
     for bad in (float("nan"), float("inf")):
         # Its own gradient is finite: the L1 loss's is a sign.
         loss = net(torch.ones(1, 2)).abs().sum() + bad
-        assert not update(accelerator, loss, net, optimizer, 1.0)
+        assert not update(accelerator, loss, net, optimizer, 1.0)[0]
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
-    assert update(accelerator, net(torch.ones(1, 2)).abs().sum(), net, optimizer, 1.0)
+    finite, norm = update(accelerator, 3 * net(torch.ones(1, 2)).sum(), net, optimizer, 1.0)
+    assert finite
+    torch.testing.assert_close(norm, torch.tensor(27.0).sqrt())  # before clipping: 3, 3 and 3
     assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
@@ -145,6 +157,55 @@ def test_real_over_fake_counts_pairs():
     # 1 beats 0; 3 beats 2 and 0 and draws with 3: 3.5 of 6.
     assert real_over_fake(real, fake).item() == pytest.approx(3.5 / 6)
     assert real_over_fake(real, real).item() == 0.5
+
+
+def test_flat_loss_weighs_flat_areas():
+    gt = [torch.full((1, 3, 16 * s, 16 * s), 0.3) for s in (1, 2)]
+    assert float(flat_loss(gt, gt)) == 0
+    shifted = [image + 0.1 for image in gt]
+    torch.testing.assert_close(flat_loss(shifted, gt), torch.tensor(0.2), rtol=0.02, atol=0)
+    columns = torch.arange(32) % 2 / 10  # the 5x5 windows deviate by about 0.05
+    textured = [gt[0], gt[1] + columns]
+    assert float(flat_loss([gt[0], textured[1] + 0.1], textured)) < 1e-3
+    # The weight follows the label, so the gradient is the weight's over the number of values.
+    half = gt[1].clone()
+    half[..., 16:] += columns[16:]
+    sr = (half + 0.1).requires_grad_()
+    flat_loss([gt[0], sr], [gt[0], half]).backward()
+    assert sr.grad is not None and sr.grad.isfinite().all()
+    torch.testing.assert_close(
+        sr.grad[..., 2:12], torch.full((1, 3, 32, 10), 1 / half.numel()), rtol=0.02, atol=0
+    )
+    assert sr.grad[..., 20:].abs().max() < 0.01 / half.numel()
+
+
+@given(seed=st.integers(0, 1000))
+def test_flat_loss_is_at_most_the_pixel_loss(seed: int):
+    torch.manual_seed(seed)
+    sr, gt = ([torch.rand(1, 3, 6 * s, 5 * s) for s in (1, 2)] for _ in range(2))
+    assert 0 <= float(flat_loss(sr, gt)) <= float(pixel_loss(sr, gt))
+
+
+@needs_metric_weights
+def test_lpips_loss_is_the_metric_with_gradients(small_photo):
+    loss = LpipsLoss(data_root() / "weights")
+    gt = torch.from_numpy(np.array(small_photo)).permute(2, 0, 1)[None]
+    sr = (gt.float() + torch.randn(gt.shape) * 20).clamp(0, 255).byte()
+    images = [sr.float() / 255, gt.float() / 255]
+    found = loss([images[0]], [images[1]])
+    arrays = (image[0].permute(1, 2, 0).numpy() for image in (sr, gt))
+    assert float(found) == pytest.approx(loss.metric.distance(*arrays), rel=1e-4)
+    assert float(loss([images[1]], [images[1]])) == 0
+    assert not any(p.requires_grad for p in loss.parameters())
+    # A step against the gradient brings the image closer. Black input has features of zero.
+    black = torch.zeros_like(images[0])
+    for start in (images[0], black):
+        image = start.clone().requires_grad_()
+        before = loss([image], [images[1]])
+        before.backward()
+        assert image.grad is not None and image.grad.isfinite().all()
+        step = image.grad / image.grad.abs().max() * 0.01
+        assert float(loss([start - step], [images[1]])) < before.item()
 
 
 def test_layers_are_parsed_and_wrong_ones_named():
@@ -239,7 +300,7 @@ def test_steps_change_their_own_network_only(model: HSRNet):
     d_before = weights(net_d)
     values, finite = script.generator_step(accelerator, nets, args, (sr, gt), (sr, gt), 1.0)
     assert finite
-    assert set(values) == {"loss_g/pixel", "loss_g/adversarial"}
+    assert set(values) == {"loss_g/pixel", "loss_g/adversarial", "grad_norm/g"}
     assert changed(g_before, net_g)
     assert not changed(d_before, net_d)
     assert all(p.grad is None for p in net_d.parameters())

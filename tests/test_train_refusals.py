@@ -39,6 +39,8 @@ pytestmark = pytest.mark.slow
         (["--resume_from_checkpoint", "gone"], "--resume_from_checkpoint"),
         (["--push_to_hub"], "--hub_model_id"),
         (["--patience", "3"], "--patience"),
+        (["--lpips_weight", "1"], "--metric_weights"),
+        (["--lpips_weight", "1", "--metric_weights", "gone"], "--metric_weights"),
         (["--strengths", "1", "0.5"], "--pretrained_model"),
         (["--strengths", "0", "--pretrained_model", "hsr-lite-x4"], "--strengths"),
     ],

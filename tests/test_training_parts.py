@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
+from hsr_hub.evaluation import flat_noise
 from hsr_hub.training.checkpoints import RunState
 from hsr_hub.training.data import (
     LQ_MARGIN,
@@ -128,6 +129,18 @@ def test_validation_counts_only_numbers():
     for loss in (1.0, 2.0, float("nan"), float("inf"), 3.0):
         state.note_validation(loss)
     assert (state.best_loss, state.validations_since_best) == (1.0, 2)
+
+
+def test_flat_noise_is_the_deviation_in_flat_blocks(rng):
+    gt = np.full((24, 40, 3), 90, np.uint8)
+    gt[:, 16:] = rng.integers(0, 256, (24, 24, 3))
+    assert flat_noise(gt, gt) == pytest.approx(0, abs=1e-9)
+    sr = gt.copy()
+    sr[::2, :16] += 6  # a deviation of 3 in every flat block
+    sr[:, 16:] = 0  # textured blocks do not count
+    assert flat_noise(sr, gt) == pytest.approx(3)
+    assert flat_noise(gt[:, 16:], gt[:, 16:]) is None
+    assert flat_noise(gt[:7], gt[:7]) is None  # no whole block
 
 
 def test_folders_of_one_name_are_both_measured(test_set: Path, tmp_path: Path):

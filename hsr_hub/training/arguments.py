@@ -47,6 +47,19 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     add("--adversarial_weight", type=float, default=0.0)
     add("--consistency_weight", type=float, default=0.0, help="of the result, scaled down again")
     add("--grid_weight", type=float, default=0.0, help="of errors that come with every input pixel")
+    add(
+        "--flat_weight",
+        type=float,
+        default=0.0,
+        help="Weight of an extra pixel loss where the labels are flat. It removes grain there.",
+    )
+    add(
+        "--lpips_weight",
+        type=float,
+        default=0.0,
+        help="Weight of LPIPS (SqueezeNet) of the last level. It needs --metric_weights. The "
+        "resulting weights score better by LPIPS than they look.",
+    )
     add("--perceptual_layers", default="conv1_2:0.1,conv2_2:0.1,conv3_4:1", help="of VGG-19")
     add("--perceptual_weights_path", type=Path, help="safetensors, Caffe's; else torchvision's")
     add("--strengths", nargs="+", type=float, default=[1.0], help="of steps in turn, see README")
@@ -99,6 +112,8 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
         parser.error("--patience counts validations: name a folder with --validation_data_dir")
     if args.patience is not None and args.patience < 1:
         parser.error("--patience must be at least 1")
+    if args.lpips_weight > 0 and not args.metric_weights:
+        parser.error("--lpips_weight needs the weights of LPIPS: add --metric_weights FOLDER")
     if args.push_to_hub and not args.hub_model_id:
         parser.error("--push_to_hub needs --hub_model_id org/name")
     if not all(0 < strength <= 1 for strength in args.strengths):

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hsr_hub.evaluation import LpipsSqueeze
 from hsr_hub.training.data import resize_antialiased
 
 VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -79,6 +80,43 @@ def checkerboard_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     return total
 
 
+FLAT_DEVIATION = 2 / 255
+"""Local standard deviation of luma at which `flat_loss` counts a pixel 1/e times."""
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def flat_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+    """Return the absolute difference where the labels are flat; ours, not the source's.
+
+    Grain and leftovers of JPEG blocks are most visible in skies, walls and skin, where the
+    perceptual and adversarial losses tolerate them. A pixel's weight is exp(-d / `FLAT_DEVIATION`)
+    with d the standard deviation of the label's luma in the 5x5 pixels around it, so textured areas
+    are left to the other losses.
+
+    Args:
+        sr: The network's images, low to high.
+        gt: Their labels, of the same shapes.
+
+    Returns:
+        A scalar in the units of the images: the weighted differences, averaged over the pixels of a
+        level and summed over the levels.
+    """
+    total = sr[0].new_zeros(())
+    for image, label in zip(sr, gt, strict=True):
+        total = total + (_flatness(label) * (image - label).abs()).mean()
+    return total
+
+
+def _flatness(label: Tensor) -> Tensor:
+    """Return the weight of every pixel in `flat_loss`, (B,1,H,W) in (0, 1]."""
+    luma = (label * label.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    luma = F.pad(luma, (2, 2, 2, 2), mode="replicate")
+    mean = F.avg_pool2d(luma, 5, stride=1)
+    variance = F.avg_pool2d(luma**2, 5, stride=1) - mean**2
+    return torch.exp(-variance.clamp(min=0).sqrt() / FLAT_DEVIATION)
+
+
 def random_crops(
     sr: Sequence[Tensor], gt: Sequence[Tensor], key: int
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -105,6 +143,29 @@ def random_crops(
         columns = slice(x, image.shape[-1] - margin + x)
         windows.append((image[..., rows, columns], label[..., rows, columns]))
     return [image for image, _ in windows], [label for _, label in windows]
+
+
+class LpipsLoss(nn.Module):
+    """LPIPS on SqueezeNet of the last level against its label; ours, not the source's.
+
+    Weights that are trained with it score better by LPIPS than they look, because they were
+    optimized for that metric. Say so where such scores are reported, and compare by other metrics
+    and by eye.
+
+    Args:
+        folder: The weights, as `LpipsSqueeze` takes them.
+
+    Raises:
+        FileNotFoundError: A file of weights is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.metric = LpipsSqueeze(folder)
+
+    def forward(self, sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+        """Return a scalar for images and labels as in `pixel_loss`."""
+        return self.metric.tensor_distance(sr[-1], gt[-1])
 
 
 def parse_layers(text: str) -> dict[str, float]:

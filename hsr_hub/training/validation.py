@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hsr_hub.evaluation import LpipsSqueeze, find_pairs, psnr_y, read_pair, ssim_y
+from hsr_hub.evaluation import LpipsSqueeze, find_pairs, flat_noise, psnr_y, read_pair, ssim_y
 from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
 
@@ -51,8 +52,8 @@ def validate(
         lpips: The metric, where its weights are at hand.
 
     Returns:
-        `val/psnr`, `val/ssim`, `val/lpips` (means over the folders, and `val/psnr/FOLDER`), and
-        `val/loss_g` with its terms, means over all pictures.
+        `val/psnr`, `val/ssim`, `val/lpips` and `val/flat_noise` (means over the folders),
+        `val/psnr/FOLDER`, and `val/loss_g` with its terms, means over all images.
     """
     by_folder: list[list[float]] = []
     terms: dict[str, list[float]] = {}
@@ -64,24 +65,34 @@ def validate(
             sr = net(_tensor(lq, device))
             image = (quantise(sr[-1])[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
             row = [psnr_y(image, gt, net.scale), ssim_y(image, gt, net.scale)]
-            metrics.append([*row, lpips.distance(image, gt) if lpips else float("nan")])
+            row += [lpips.distance(image, gt) if lpips else math.nan]
+            noise = flat_noise(image, gt)
+            metrics.append([*row, math.nan if noise is None else noise])
             for name, value in losses(sr, label_pyramid(_tensor(gt, device), net.levels)).items():
                 terms.setdefault(name, []).append(float(value))
             if len(rows) < GRID_ROWS:
                 rows.append(_grid_row(lq, image, gt))
-        by_folder.append(np.mean(metrics, axis=0).tolist())
+        by_folder.append(_means(metrics))
     if not by_folder:
         return Validation()
 
-    means = np.mean(by_folder, axis=0).tolist()
+    means = _means(by_folder)
     figures = {"val/psnr": means[0], "val/ssim": means[1]}
     if lpips:
         figures["val/lpips"] = means[2]
+    if not math.isnan(means[3]):
+        figures["val/flat_noise"] = means[3]
     for name, values in zip(_names(folders), by_folder, strict=True):
         figures[f"val/psnr/{name}"] = values[0]
     loss_terms = {f"val/loss_g/{name}": float(np.mean(v)) for name, v in terms.items()}
     figures |= {"val/loss_g": sum(loss_terms.values()), **loss_terms}
     return Validation(figures, _grid(rows))
+
+
+def _means(rows: list[list[float]]) -> list[float]:
+    """Return the mean of each column over the rows in which it is a number."""
+    columns = ([v for v in column if not math.isnan(v)] for column in zip(*rows, strict=True))
+    return [float(np.mean(values)) if values else math.nan for values in columns]
 
 
 def log_grid(trackers: Sequence[Any], grid: Image.Image, step: int) -> None:
