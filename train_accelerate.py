@@ -1,40 +1,38 @@
 r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial losses, on any machine.
 
-    # fidelity: the pixel loss alone, on whatever this machine has
+    # fidelity: the pixel loss alone
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir fidelity
 
-    # detail: all three losses, from those weights
+    # detail: all losses, starting from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
         --pretrained_model fidelity --learning_rate 4e-4 --pixel_weight 0.5 \
         --perceptual_weight 0.02 --adversarial_weight 0.015 --consistency_weight 1 \
-        --grid_weight 3 --strengths 1 1 1 0.5
+        --checkerboard_weight 3 --strengths 1 1 1 0.5
 
-    # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
+    # two GPUs in bfloat16, validation on a folder with HR/ and LRx4/, resumed after a stop
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
         --train_data_dir photos more_photos --output_dir fidelity --validation_data_dir Set5 \
         --report_to tensorboard --resume_from_checkpoint latest
 
-One folder of photographs is enough: the low-resolution images and the labels of every level are
-made from them. At the end `--output_dir` holds config.json, model.safetensors (the averaged
-weights) and README.md: a folder that `HSRNet.from_pretrained` takes.
+One folder of photographs is enough: low-resolution images and the labels of every level are made
+from them. At the end `--output_dir` holds config.json, model.safetensors (averaged weights) and
+README.md, which `HSRNet.from_pretrained` loads.
+
+`main` is the whole program in order. The steps of D and G, which it calls, are above it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -43,19 +41,12 @@ from hsr_hub.evaluation import LpipsSqueeze, evaluate
 from hsr_hub.hub import merged, model_card, publish
 from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
-from hsr_hub.training.checkpoints import (
-    RunState,
-    StopRequest,
-    find_checkpoints,
-    find_resume_folder,
-    ignore_signals,
-    remove_leftovers,
-    save_checkpoint,
-)
+from hsr_hub.training.checkpoints import save_checkpoint
 from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
+    LevelPairs,
     LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
@@ -67,417 +58,439 @@ from hsr_hub.training.losses import (
     random_crops,
     real_over_fake,
 )
+from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
 from hsr_hub.training.optimizers import build_optimizer, get_lr, set_lr
+from hsr_hub.training.session import (
+    any_process,
+    exit_on_error,
+    log,
+    prepare_output,
+    start_accelerator,
+    start_tracker,
+)
+from hsr_hub.training.state import RunState, StepCounter
+from hsr_hub.training.stop import StopRequest, ignore_signals
 from hsr_hub.training.summary import training_text
 from hsr_hub.training.validation import check_pairs, log_grid, validate
 
 logger = logging.getLogger("train")
 
-Levels = tuple[Sequence[Tensor], Sequence[Tensor]]  # images and labels, low to high
 
-MAX_BAD_STEPS = 20
-"""Steps in a row whose gradient is not finite before the run gives up."""
+@dataclass
+class TrainingNetworks:
+    """Networks, optimizers and losses of a run.
+
+    `net_g` and `net_d` are as Accelerate prepared them, `raw_g` and `raw_d` as they were built.
+    """
+
+    net_g: nn.Module
+    raw_g: HSRNet
+    optimizer_g: torch.optim.Optimizer
+    ema: AveragedModel
+    net_d: nn.Module | None = None
+    raw_d: nn.Module | None = None
+    optimizer_d: torch.optim.Optimizer | None = None
+    perceptual: PerceptualLoss | None = None
+    lpips: LpipsLoss | None = None
+    in_bf16: bool = False
+    """Whether VGG and LPIPS compute in bfloat16."""
+    fidelity: list[Tensor] | None = None
+    """The parameters to start from, if `--strengths` mixes with them."""
+
+    @property
+    def averaged(self) -> HSRNet:
+        """The network with the averaged weights."""
+        return cast(HSRNet, self.ema.module)
 
 
-@contextmanager
-def naming(flag: str) -> Iterator[None]:
-    """Turn what a flag's value caused into one line that names the flag."""
-    try:
-        yield
-    except (OSError, ValueError, ImportError) as error:
-        raise SystemExit(f"{flag}: {error}") from error
+def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:
+    """Build what the flags ask for, and nothing for a loss whose weight is zero."""
+    raw_g = build_generator(args)
+    raw_d = Discriminator(args.discriminator_width) if args.adversarial_weight > 0 else None
+    # channels_last is faster. On a CPU, though, the bfloat16 weight gradients of a dilated
+    # convolution with 24, 40, 56, ... channels are NaN in it (torch 2.15).
+    affected = any(width > 8 and width % 16 for width in raw_g.config["widths"])
+    on_cpu, in_bf16 = accelerator.device.type == "cpu", accelerator.mixed_precision == "bf16"
+    layout = torch.contiguous_format if affected and on_cpu and in_bf16 else torch.channels_last
+    raw_g.to(accelerator.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    mixes = any(strength < 1 for strength in args.strengths)
+    fidelity = [p.detach().clone() for p in raw_g.parameters()] if mixes else None
+    ema = make_ema(raw_g, args.ema_decay)
+    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
+    nets = TrainingNetworks(net_g, raw_g, optimizer_g, ema, in_bf16=in_bf16, fidelity=fidelity)
+    if raw_d is not None:
+        raw_d.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        nets.raw_d = raw_d
+        nets.net_d, nets.optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
+    if args.perceptual_weight > 0:
+        with exit_on_error("--perceptual_weights_path"):
+            nets.perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
+        nets.perceptual.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if args.lpips_weight > 0:
+        with exit_on_error("--metric_weights"):
+            nets.lpips = LpipsLoss(args.metric_weights).to(accelerator.device)
+    return nets
 
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
-    """A new network, or the one to start from."""
-    shape = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
-    shape += ("reconstruction_widths",)
-    given = {name: getattr(args, name) for name in shape if getattr(args, name) is not None}
+    """Return a new network or that of `--pretrained_model`, and complete the flags from it."""
+    names = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
+    names += ("reconstruction_widths",)
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.pretrained_model:
-        with naming("--pretrained_model"):
+        with exit_on_error("--pretrained_model"):
             net = HSRNet.from_pretrained(args.pretrained_model).train()
         for name, value in given.items():
             if net.config[name] != value:
                 raise SystemExit(
                     f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
-                    f"--{name} says {value}"
+                    f"but --{name} is {value}: leave out --{name} or choose other weights"
                 )
     else:
-        with naming("network"):  # the message itself names the argument
+        with exit_on_error("network"):  # the message itself names the argument
             net = HSRNet(**given)
-    vars(args).update(net.config)  # the recipe in the card: what was built
+    vars(args).update(net.config)  # the card's recipe names what was built
     return net
 
 
-@dataclass
-class Networks:
-    """What the steps below work on; `net_*` as Accelerate prepared them, `raw_*` as built."""
+def build_data(
+    args: argparse.Namespace, accelerator: Accelerator, first_step: int
+) -> tuple[PhotoCrops, DataLoader]:
+    """Return the crops from `first_step` on, and their loader.
 
-    net_g: nn.Module
-    optimizer_g: torch.optim.Optimizer
-    net_d: nn.Module
-    raw_d: nn.Module
-    optimizer_d: torch.optim.Optimizer | None
-    perceptual: PerceptualLoss | None
-    perceptual_in_bf16: bool
-    lpips: LpipsLoss | None = None
-
-
-def update(
-    accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm
-) -> tuple[bool, Tensor | None]:
-    """Backward, clip, step; False when loss or gradient was not finite and the step left out.
-
-    The second value is the gradient's norm before clipping; None within an accumulation.
-
-    The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
-    the device, once per network and step.
+    A sample depends on the seed and its index alone, so a resumed run continues at its index.
     """
-    # A loss that is not finite need not have such a gradient (L1's is a sign): times NaN it has.
-    accelerator.backward(loss * (1 + (loss - loss).detach()))
-    finite, norm = True, None
-    if accelerator.sync_gradients:
-        # accelerator.clip_grad_norm_ would unscale every optimizer's fp16 gradients, so those that
-        # the other network has accumulated too.
-        accelerator.unscale_gradients(optimizer)
-        norm = nn.utils.clip_grad_norm_(net.parameters(), max_norm)
-        finite = bool(norm.isfinite())
-    if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler leaves it out by itself
-        optimizer.step()
-    optimizer.zero_grad()
-    return finite, norm
-
-
-def discriminator_step(
-    accelerator: Accelerator, nets: Networks, seen: Levels, max_norm: float
-) -> tuple[dict[str, Tensor], bool]:
-    """One step of D on the target level's labels and images."""
-    # One forward for both: no batch statistics, and DDP wants one forward per backward.
-    real, fake = nets.net_d(torch.cat([seen[1][-1], seen[0][-1].detach()])).float().chunk(2)
-    loss = discriminator_loss(real, fake)
-    finite, norm = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
-    values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
-    return values | ({} if norm is None else {"grad_norm/d": norm}), finite
-
-
-def generator_losses(
-    nets: Networks, args: argparse.Namespace, whole: Levels, seen: Levels, strength: float = 1.0
-) -> dict[str, Tensor]:
-    """The weighted terms of L_G; VGG and D look at windows `seen` and count by the strength."""
-    (sr, gt), (seen_sr, seen_gt) = whole, seen
-    losses = {"pixel": args.pixel_weight * pixel_loss(sr, gt)}
-    if args.consistency_weight > 0:
-        losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
-    if args.grid_weight > 0:
-        losses["grid"] = args.grid_weight * checkerboard_loss(sr, gt)
-    if args.flat_weight > 0:
-        losses["flat"] = args.flat_weight * flat_loss(sr, gt)
-    if nets.lpips is not None and strength > 0:
-        with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
-            loss = nets.lpips(seen_sr, seen_gt)
-        losses["lpips"] = strength * args.lpips_weight * loss
-    if nets.perceptual is not None and strength > 0:
-        # Not in float16, beyond whose largest number features of Caffe's convention can come.
-        with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
-            loss = nets.perceptual(seen_sr, seen_gt)
-        losses["perceptual"] = strength * args.perceptual_weight * loss
-    if nets.optimizer_d is not None and strength > 0:
-        # The bare network, frozen: G's step leaves nothing on D and reduces nothing for it.
-        with torch.no_grad():
-            real = nets.raw_d(seen_gt[-1]).float()
-        fake = nets.raw_d(seen_sr[-1]).float()
-        losses["adversarial"] = strength * args.adversarial_weight * adversarial_loss(real, fake)
-    return losses
-
-
-def generator_step(
-    accelerator: Accelerator,
-    nets: Networks,
-    args: argparse.Namespace,
-    whole: Levels,
-    seen: Levels,
-    strength: float,
-) -> tuple[dict[str, Tensor], bool]:
-    """One step of G; D is frozen meanwhile."""
-    nets.raw_d.requires_grad_(False)
-    losses = generator_losses(nets, args, whole, seen, strength)
-    total = sum(losses.values(), start=whole[0][0].new_zeros(()))
-    finite, norm = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
-    nets.raw_d.requires_grad_(True)
-    values = {f"loss_g/{name}": value for name, value in losses.items()}
-    return values | ({} if norm is None else {"grad_norm/g": norm}), finite
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Train until `--max_train_steps` or convergence, then save the averaged weights."""
-    args = parse_args(argv, __doc__)
-    with naming("--report_to"):
-        accelerator = Accelerator(
-            log_with=args.report_to,
-            project_dir=str(args.output_dir),
-            gradient_accumulation_steps=args.gradient_accumulation_steps,
-        )
-    main_process, device = accelerator.is_main_process, accelerator.device
-    logging.basicConfig(
-        level=logging.INFO if main_process else logging.ERROR,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stdout,
-    )
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
-    # The main process looks for all, so that none resumes from elsewhere.
-    chosen = [
-        find_resume_folder(args.resume_from_checkpoint, args.output_dir) if main_process else None
-    ]
-    resume_folder = broadcast_object_list(chosen)[0]
-    if resume_folder and not resume_folder.is_dir():
-        raise SystemExit(
-            f"{resume_folder} is not on this machine: share --output_dir between nodes"
-        )
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    if main_process:
-        remove_leftovers(args.output_dir)
-    set_seed(args.seed)  # the same initial weights everywhere; data has its own keyed randomness
-
-    # ---- build: networks, average, losses, optimizers
-    raw_g = build_generator(args)
-    raw_d = Discriminator(args.discriminator_width)
-    levels = raw_g.levels
-    # channels_last is the faster layout, but on a CPU the bfloat16 weight gradients of a dilated
-    # convolution of 24, 40, 56, ... channels are NaN in it (torch 2.15).
-    hit = [w for w in raw_g.config["widths"] if w > 8 and w % 16]
-    in_bf16 = accelerator.mixed_precision == "bf16"
-    if not (hit and device.type == "cpu" and in_bf16):
-        raw_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    raw_g.to(device)
-    fidelity = [parameter.detach().clone() for parameter in raw_g.parameters()]
-    ema = make_ema(raw_g, args.ema_decay)
-    averaged = cast(HSRNet, ema.module)
-    perceptual = None
-    if args.perceptual_weight > 0:
-        with naming("--perceptual_weights_path"):
-            perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
-        perceptual.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
-    net_d, optimizer_d = raw_d, None
-    if args.adversarial_weight > 0:
-        net_d, optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
-    lpips_loss = None
-    if args.lpips_weight > 0:
-        with naming("--metric_weights"):
-            lpips_loss = LpipsLoss(args.metric_weights).to(device)
-    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual, in_bf16, lpips_loss)
-    forward_g = torch.compile(net_g) if args.compile else net_g
-    state = RunState()
-    accelerator.register_for_checkpointing(ema, state)
-    if resume_folder:
-        accelerator.load_state(str(resume_folder))
-        accelerator.step = 0  # a checkpoint never falls inside an accumulation
-        logger.info("resumed from %s at step %d", resume_folder, state.global_step)
-    elif args.resume_from_checkpoint:
-        logger.info("no checkpoint in %s yet", args.output_dir)
-
-    # ---- data: sample i is the same whoever draws it, so a resumed run just begins further on
     micro_batch = args.train_batch_size * accelerator.num_processes
     global_batch = micro_batch * args.gradient_accumulation_steps
-    with naming("--train_data_dir"):
+    with exit_on_error("--train_data_dir"):
         dataset = PhotoCrops(
             args.train_data_dir,
             crop_size=args.crop_size,
             scale=args.scale,
             num_samples=args.max_train_steps * global_batch,
             seed=args.seed,
-            first_index=state.global_step * global_batch,
+            first_index=first_step * global_batch,
             degradation=args.degradation,
-            cache_on={"memory": "cpu", "device": device}.get(args.cache_images),
-            progress=main_process,
+            cache_on={"memory": "cpu", "device": accelerator.device}.get(args.cache_images),
+            progress=accelerator.is_main_process,
         )
-    with naming("--validation_data_dir"):
-        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
-    with naming("--metric_weights"):
-        lpips = LpipsSqueeze(args.metric_weights) if args.metric_weights else None
-    loader = accelerator.prepare(
-        DataLoader(
-            dataset,
-            batch_size=args.train_batch_size,
-            num_workers=args.dataloader_num_workers,
-            worker_init_fn=ignore_signals,
-        )
+    loader = DataLoader(
+        dataset,
+        batch_size=args.train_batch_size,
+        num_workers=args.dataloader_num_workers,
+        worker_init_fn=ignore_signals,
     )
+    return dataset, accelerator.prepare(loader)
 
-    logger.info("***** Running training *****")
-    logger.info("  parameters %d, levels %s", sum(p.numel() for p in raw_g.parameters()), levels)
-    logger.info("  photos %d, validation pairs %d", len(dataset.paths), pairs)
-    logger.info("  processes %d on %s", accelerator.num_processes, device.type)
-    logger.info("  batch per process %d, global batch %d", args.train_batch_size, global_batch)
-    logger.info("  steps %d, from step %d", args.max_train_steps, state.global_step)
 
-    def log(values: dict[str, float]) -> None:
-        accelerator.log(values, step=state.global_step)
-        if main_process:
-            with naming("--output_dir"), (args.output_dir / "log.jsonl").open("a") as lines:
-                lines.write(json.dumps({"step": state.global_step, **values}) + "\n")
-            shown = "  ".join(f"{key} {value:.5g}" for key, value in values.items())
-            tqdm.write(f"step {state.global_step}  {shown}", file=sys.stdout)
+class StepResult(NamedTuple):
+    """Values of one step of G or D for the log."""
 
-    def checkpoint() -> None:
-        save_checkpoint(
-            accelerator, args.output_dir, state.global_step, args.checkpoints_total_limit
-        )
+    values: dict[str, Tensor]
+    finite: bool = True
+    """False if the gradient was not finite, so that the step was skipped."""
 
-    def run_validation() -> None:
-        result = validate(
-            averaged,
-            args.validation_data_dir,
-            device,
-            losses=lambda sr, gt: generator_losses(nets, args, (sr, gt), (sr, gt)),
-            lpips=lpips,
-        )
-        log(result.figures)
-        state.note_validation(result.figures["val/loss_g"])
-        if main_process and result.grid:
-            with naming("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
-                result.grid.save(partial)
-            log_grid(accelerator.trackers, result.grid, state.global_step)
 
-    if args.report_to:
-        plain = (int, float, str, bool)
-        accelerator.init_trackers(
-            "hsr-hub", {k: v if isinstance(v, plain) else str(v) for k, v in vars(args).items()}
-        )
+def optimizer_step(
+    accelerator: Accelerator,
+    loss: Tensor,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    max_norm: float,
+) -> tuple[bool, Tensor | None]:
+    """Compute the gradient, clip it and step, unless the loss or the gradient is not finite.
 
-    # ---- train
-    stop = StopRequest()
+    The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
+    the device, once per network and step.
+
+    Returns:
+        Whether the gradient was finite, and its norm before clipping. Within an accumulation they
+        are True and None.
+    """
+    # A loss that is not finite can have a finite gradient, as L1's is a sign. Times NaN it is NaN.
+    accelerator.backward(loss * (1 + (loss - loss).detach()))
+    finite, norm = True, None
+    if accelerator.sync_gradients:
+        # accelerator.clip_grad_norm_ would unscale the fp16 gradients of every optimizer, and so
+        # those that the other network has accumulated.
+        accelerator.unscale_gradients(optimizer)
+        norm = nn.utils.clip_grad_norm_(net.parameters(), max_norm)
+        finite = bool(norm.isfinite())
+    if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler skips the step by itself
+        optimizer.step()
+    optimizer.zero_grad()
+    return finite, norm
+
+
+def discriminator_step(
+    accelerator: Accelerator, nets: TrainingNetworks, cropped: LevelPairs, max_norm: float
+) -> StepResult:
+    """Train D for one step on the labels and images of the last level."""
+    assert nets.net_d is not None and nets.optimizer_d is not None
+    # One forward pass for both, because DDP expects one per backward pass.
+    scores = nets.net_d(torch.cat([cropped.gt[-1], cropped.sr[-1].detach()])).float()
+    real, fake = scores.chunk(2)
+    loss = discriminator_loss(real, fake)
+    finite, norm = optimizer_step(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
+    values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
+    if norm is not None:
+        values["grad_norm/d"] = norm
+    return StepResult(values, finite)
+
+
+def generator_losses(
+    nets: TrainingNetworks,
+    args: argparse.Namespace,
+    full: LevelPairs,
+    cropped: LevelPairs,
+    strength: float = 1.0,
+) -> dict[str, Tensor]:
+    """Return the weighted terms of L_G by name.
+
+    Args:
+        nets: Networks and losses.
+        args: The flags of the run.
+        full: What the pixel terms compare.
+        cropped: What VGG, LPIPS and the discriminator see.
+        strength: Factor of the terms on `cropped`; at 0 they are not computed.
+    """
+    losses = pixel_terms(args, full)
+    if strength == 0:
+        return losses
+    device_type = full.sr[-1].device.type
+    # Not in float16, because features in Caffe's convention can exceed its largest number.
+    with torch.autocast(device_type, torch.bfloat16, enabled=nets.in_bf16):
+        if nets.perceptual is not None:
+            loss = nets.perceptual(*cropped)
+            losses["perceptual"] = strength * args.perceptual_weight * loss
+        if nets.lpips is not None:
+            losses["lpips"] = strength * args.lpips_weight * nets.lpips(*cropped)
+    if nets.raw_d is not None:
+        # The bare network, because G's step must reduce no gradients of D.
+        with torch.no_grad():
+            real = nets.raw_d(cropped.gt[-1]).float()
+        fake = nets.raw_d(cropped.sr[-1]).float()
+        losses["adversarial"] = strength * args.adversarial_weight * adversarial_loss(real, fake)
+    return losses
+
+
+def pixel_terms(args: argparse.Namespace, full: LevelPairs) -> dict[str, Tensor]:
+    """Return the weighted terms of L_G that need no other network."""
+    losses = {}
+    if args.pixel_weight > 0:
+        losses["pixel"] = args.pixel_weight * pixel_loss(*full)
+    if args.consistency_weight > 0:
+        losses["consistency"] = args.consistency_weight * consistency_loss(*full)
+    if args.checkerboard_weight > 0:
+        losses["checkerboard"] = args.checkerboard_weight * checkerboard_loss(*full)
+    if args.flat_weight > 0:
+        losses["flat"] = args.flat_weight * flat_loss(*full)
+    return losses
+
+
+def generator_step(
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    args: argparse.Namespace,
+    full: LevelPairs,
+    cropped: LevelPairs,
+    strength: float,
+) -> StepResult:
+    """Train G for one step while D is frozen; the arguments are those of `generator_losses`."""
+    if nets.raw_d is not None:
+        nets.raw_d.requires_grad_(False)
+    losses = generator_losses(nets, args, full, cropped, strength)
+    total = sum(losses.values(), start=full.sr[0].new_zeros(()))
+    finite, norm = optimizer_step(
+        accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm
+    )
+    if nets.raw_d is not None:
+        nets.raw_d.requires_grad_(True)
+    values = {f"loss_g/{name}": value for name, value in losses.items()}
+    if norm is not None:
+        values["grad_norm/g"] = norm
+    return StepResult(values, finite)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train until `--max_train_steps` or convergence, then save the averaged weights."""
+    args = parse_args(argv, __doc__)
+    accelerator = start_accelerator(args)
+    resume_folder = prepare_output(args, accelerator)
+    set_seed(args.seed)  # the same initial weights in every process; crops have their own seeds
+    nets = build_networks(args, accelerator)
+    state = RunState()
+    accelerator.register_for_checkpointing(nets.ema, state)
+    if resume_folder:
+        accelerator.load_state(str(resume_folder))
+        accelerator.step = 0  # a checkpoint is never written within an accumulation
+        logger.info("resumed from %s at step %d", resume_folder, state.global_step)
+    dataset, loader = build_data(args, accelerator, state.global_step)
+    lpips, pairs = prepare_validation(args, accelerator)
+    announce(args, accelerator, nets, state, photos=len(dataset.paths), pairs=pairs)
+
+    levels = nets.raw_g.levels
+    forward_g = torch.compile(nets.net_g) if args.compile else nets.net_g
+    trained = [nets.net_g, *([] if nets.net_d is None else [nets.net_d])]
     progress = tqdm(
         total=args.max_train_steps,
         initial=state.global_step,
         desc="steps",
-        disable=None if main_process else True,  # None: shown on a terminal only
+        disable=None if accelerator.is_main_process else True,  # None: only on a terminal
     )
-    sums: dict[str, list[Tensor]] = {}
-    not_finite: set[str] = set()
-    micro_steps, bad_in_a_row, reason, stopped, hinted = 0, 0, "", False, False
-    data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
-    # A run that was stopped after it had converged has nothing left to learn.
-    for batch in () if state.converged(args) else loader:
-        data_time += time.perf_counter() - batch_wanted
-
+    stop, meter, counter = StopRequest(), StepMeter(), StepCounter()
+    reason, hinted = "", False
+    # A run that was stopped after it had converged does not continue.
+    for batch in () if state.converged(args) else meter.timed(loader):
+        # 1. Make the labels of every level and the input.
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
-        # The bicubic protocol: the input is the x1 label in 8 bits.
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
-        rate = get_lr(state.global_step, args.learning_rate, args)
-        set_lr(optimizer_g, rate)
 
-        trained = [net_g] if optimizer_d is None else [net_g, net_d]
+        # 2. Set the learning rates and the strength of the perceptual and adversarial losses.
+        rate = get_lr(state.global_step, args.learning_rate, args)
+        set_lr(nets.optimizer_g, rate)
+        if nets.optimizer_d is not None:
+            peak = args.discriminator_learning_rate
+            set_lr(nets.optimizer_d, get_lr(state.global_step, peak, args))
         strength = args.strengths[state.global_step % len(args.strengths)]
         detail = 0.0 if state.global_step < args.pixel_steps else strength
-        with accelerator.accumulate(*trained), mixed_weights(raw_g, fidelity, strength):
-            values, finite = {}, True
-            sr = [image.float() for image in forward_g(lq)]
-            seen = random_crops(sr, gt, state.global_step)
-            if optimizer_d is not None and detail > 0:
-                peak = args.discriminator_learning_rate
-                set_lr(optimizer_d, get_lr(state.global_step, peak, args))
-                values, finite = discriminator_step(accelerator, nets, seen, args.max_grad_norm)
-            g_values, g_finite = generator_step(accelerator, nets, args, (sr, gt), seen, detail)
-            finite = finite and g_finite
-        for key, value in {**values, **g_values}.items():
-            sums.setdefault(key, []).append(value.detach())
-            if not (finite or value.isfinite()):
-                not_finite.add(key)
-        micro_steps += 1
-        if not accelerator.sync_gradients:
-            batch_wanted = time.perf_counter()
-            continue
 
+        # 3. Train D and then G for one step on the same images.
+        with accelerator.accumulate(*trained), mixed_weights(nets.raw_g, nets.fidelity, strength):
+            full = LevelPairs([image.float() for image in forward_g(lq)], gt)
+            cropped = random_crops(*full, key=state.global_step)
+            d_step = StepResult({})
+            if nets.net_d is not None and detail > 0:
+                d_step = discriminator_step(accelerator, nets, cropped, args.max_grad_norm)
+            g_step = generator_step(accelerator, nets, args, full, cropped, detail)
+        meter.add(d_step.values | g_step.values)
+        if not accelerator.sync_gradients:
+            continue  # the step goes on with the next batch
+
+        # 4. Count the step and average the weights.
         state.global_step += 1
         progress.update()
-        if g_finite:
-            ema.update_parameters(accelerator.unwrap_model(net_g))
-        bad_in_a_row = 0 if finite else bad_in_a_row + 1
-        if not finite:
-            state.skipped_steps += 1
-            logger.warning(
-                "step %d: gradient not finite, step skipped (not finite: %s; %d skipped so far)",
-                state.global_step,
-                ", ".join(sorted(not_finite)) or "no loss of this process",
-                state.skipped_steps,
-            )
-            not_finite.clear()
-            if bad_in_a_row == MAX_BAD_STEPS:
-                kept = find_checkpoints(args.output_dir)
-                raise SystemExit(
-                    f"{MAX_BAD_STEPS} steps in a row had no finite gradient: lower --learning_rate "
-                    "or train without mixed precision. "
-                    + (f"{kept[-1].name} is intact." if kept else "There is no checkpoint yet.")
-                )
+        if g_step.finite:
+            nets.ema.update_parameters(nets.raw_g)
+        if d_step.finite and g_step.finite:
+            counter.note_taken()
+        else:
+            losses = meter.not_finite(args.gradient_accumulation_steps)
+            counter.note_skipped(state, losses, args.output_dir)
 
+        # 5. Log.
         if state.global_step % args.logging_steps == 0:
-            seconds = time.perf_counter() - window_start
-            steps = micro_steps / args.gradient_accumulation_steps
-            means = {
-                key: float(cast(Tensor, accelerator.reduce(torch.stack(values).mean(), "mean")))
-                for key, values in sums.items()
-            }
-            timing = {"seconds/step": seconds / steps, "seconds/data": data_time / steps}
-            log({**means, "lr": rate, **timing})
-            if data_time > 0.05 * seconds and not hinted:
-                hinted = True
+            values = meter.summary(accelerator) | {"lr": rate}
+            log(args, accelerator, state.global_step, values)
+            if not hinted and values["seconds/data"] > 0.05 * values["seconds/step"]:
                 logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
-            sums, micro_steps, data_time, window_start = {}, 0, 0.0, time.perf_counter()
-        last = state.global_step == args.max_train_steps
-        paused = time.perf_counter()
-        if args.validation_data_dir and (state.global_step % args.validation_steps == 0 or last):
-            run_validation()
-        if state.global_step == args.pixel_steps:
-            state.expect_other_losses()
-        stopped = anywhere(accelerator, bool(stop.reason()))
-        reason = (
-            f"stopped by {stop.reason() or 'a signal to another process'}"
-            if stopped
-            else f"L_G has converged: {args.patience} validations without a lower one"
-            if anywhere(accelerator, state.converged(args))
-            else f"reached --max_train_steps {args.max_train_steps}"
-            if last
-            else ""
-        )
-        if reason or state.global_step % args.checkpointing_steps == 0:
-            checkpoint()
+                hinted = True
+
+        # 6. Validate, save a checkpoint, and stop if it is time.
+        with meter.paused():
+            last = state.global_step == args.max_train_steps
+            due = last or state.global_step % args.validation_steps == 0
+            if args.validation_data_dir and due:
+                run_validation(args, accelerator, nets, state, lpips)
+            if state.global_step == args.pixel_steps:
+                state.expect_other_losses()
+            reason = stop_reason(args, accelerator, state, stop)
+            if reason or state.global_step % args.checkpointing_steps == 0:
+                save_checkpoint(
+                    accelerator, args.output_dir, state.global_step, args.checkpoints_total_limit
+                )
         if reason:
             break
-        window_start += time.perf_counter() - paused
-        batch_wanted = time.perf_counter()
     progress.close()
     logger.info("step %d: %s", state.global_step, reason or "nothing left to do")
-    if stopped:
+    if reason.startswith("stopped"):
         accelerator.end_training()
-        raise SystemExit("checkpoint saved; go on with --resume_from_checkpoint latest")
-
-    # ---- keep and publish
-    if main_process:
-        with naming("--output_dir"):
-            keep(averaged, args, accelerator, state.global_step, len(dataset.paths))
+        raise SystemExit("checkpoint saved; continue with --resume_from_checkpoint latest")
+    if accelerator.is_main_process:
+        with exit_on_error("--output_dir"):
+            save_and_publish(nets.averaged, args, accelerator, state, len(dataset.paths))
     accelerator.end_training()
 
 
-def anywhere(accelerator: Accelerator, wish: bool) -> bool:
-    """Whether any process wishes it, so that all of them leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return wish
-    flag = torch.tensor(float(wish), device=accelerator.device)
-    return float(cast(Tensor, accelerator.reduce(flag, "sum"))) > 0
+def prepare_validation(
+    args: argparse.Namespace, accelerator: Accelerator
+) -> tuple[LpipsSqueeze | None, int]:
+    """Return LPIPS, if its weights are given, and the number of validation pairs."""
+    with exit_on_error("--validation_data_dir"):
+        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
+    lpips = None
+    if args.metric_weights:
+        with exit_on_error("--metric_weights"):
+            lpips = LpipsSqueeze(args.metric_weights).to(accelerator.device)
+    return lpips, pairs
 
 
-def keep(
-    net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, steps: int, photos: int
+def announce(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    *,
+    photos: int,
+    pairs: int,
 ) -> None:
-    """Weights, config and card into the output folder, and to the Hub when that is asked."""
+    """Log the size of the run and start the tracker."""
+    per_step = args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+    parameters = sum(p.numel() for p in nets.raw_g.parameters())
+    logger.info("***** Running training *****")
+    logger.info("  parameters %d, levels %s", parameters, nets.raw_g.levels)
+    logger.info("  photos %d, validation pairs %d", photos, pairs)
+    logger.info("  processes %d on %s", accelerator.num_processes, accelerator.device.type)
+    logger.info("  batch per process %d, global batch %d", args.train_batch_size, per_step)
+    logger.info("  steps %d, from step %d", args.max_train_steps, state.global_step)
+    start_tracker(args, accelerator)
+
+
+def run_validation(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    lpips: LpipsSqueeze | None,
+) -> None:
+    """Measure the averaged weights, log the result and write sample.png."""
+    result = validate(
+        nets.averaged,
+        args.validation_data_dir,
+        accelerator.device,
+        losses=lambda pair: generator_losses(nets, args, pair, pair),
+        lpips=lpips,
+    )
+    log(args, accelerator, state.global_step, result.metrics)
+    state.note_validation(result.metrics["val/loss_g"])
+    if accelerator.is_main_process and result.grid:
+        with exit_on_error("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
+            result.grid.save(partial)
+        log_grid(accelerator.trackers, result.grid, state.global_step)
+
+
+def stop_reason(
+    args: argparse.Namespace, accelerator: Accelerator, state: RunState, stop: StopRequest
+) -> str:
+    """Return why the run ends after this step; empty if it does not."""
+    if any_process(accelerator, bool(stop.reason())):
+        return f"stopped by {stop.reason() or 'a signal to another process'}"
+    if state.converged(args):
+        return f"L_G has converged: {args.patience} validations without a lower one"
+    if state.global_step == args.max_train_steps:
+        return f"reached --max_train_steps {args.max_train_steps}"
+    return ""
+
+
+def save_and_publish(
+    net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, state: RunState, photos: int
+) -> None:
+    """Write weights, config and card to the output folder, and publish it if asked to."""
     card_path = args.output_dir / "README.md"
     earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
     net.save_pretrained(args.output_dir)
-    figures = [
+    metrics = [
         evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
         for folder in args.validation_data_dir
     ]
@@ -488,9 +501,9 @@ def keep(
     card = model_card(
         net,
         name=args.hub_model_id or args.output_dir.resolve().name,
-        # Memory would be the training's.
-        metrics=[replace(f, peak_memory_mib=None) for f in figures],
-        training=training_text(args, steps=steps, photos=photos, machine=machine),
+        # The memory would be that of the training.
+        metrics=[replace(m, peak_memory_mib=None) for m in metrics],
+        training=training_text(args, steps=state.global_step, photos=photos, machine=machine),
         degradation=args.degradation,
         datasets=args.hub_dataset_ids,
         sample=(args.output_dir / "sample.png").exists(),
@@ -500,12 +513,13 @@ def keep(
         partial.write_text(text, encoding="utf-8")
     logger.info("saved: %s", args.output_dir)
     if args.push_to_hub:
-        private = args.hub_private_repo or None
         try:
-            address = publish(args.output_dir, args.hub_model_id, private=private)
-            logger.info("published: %s", address)
-        except Exception as error:  # whatever the network or the Hub does, the folder is whole
+            address = publish(
+                args.output_dir, args.hub_model_id, private=args.hub_private_repo or None
+            )
+        except Exception as error:  # any failure of the network or the Hub; the folder is complete
             raise SystemExit(f"publishing failed: {error}") from error
+        logger.info("published: %s", address)
 
 
 if __name__ == "__main__":

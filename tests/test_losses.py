@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
+import train_accelerate as script
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root
+from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
+from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
+    LevelPairs,
     LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
@@ -33,12 +37,16 @@ from hsr_hub.training.losses import (
     real_over_fake,
 )
 from hsr_hub.training.mixing import mixed_weights
-from train_accelerate import update
+from train_accelerate import optimizer_step
 
 needs_metric_weights = pytest.mark.skipif(
     not (data_root() / "weights" / "lpips_squeeze_linear_v0.1.safetensors").is_file(),
     reason="the weights of LPIPS are not at hand (HSR_DATA)",
 )
+
+
+def parsed(*flags: str) -> argparse.Namespace:
+    return parse_args(["--train_data_dir", "x", "--output_dir", "y", *flags], None)
 
 
 def test_pixel_loss_sums_the_levels_means():
@@ -96,22 +104,24 @@ def test_windows_take_all_phases_of_the_up_sampling():
 def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tmp_path: Path):
     from torchvision.models import vgg19
 
-    import train_accelerate as script
-
     state = {
         f"features.{k}": v
         for k, v in cast(nn.Sequential, vgg19(weights=None).features)[:3].state_dict().items()
     }
     save_file(state, tmp_path / "vgg.safetensors")
     loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
-    args = SimpleNamespace(
-        pixel_weight=0, consistency_weight=0, grid_weight=0, perceptual_weight=1, flat_weight=0
-    )
+    args = parsed("--pixel_weight", "0", "--perceptual_weight", "1")
     sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
     found = []
     for in_bf16 in (False, True):
-        nets = script.Networks(model, None, model, model, None, loss, in_bf16)  # type: ignore[arg-type]
-        found.append(script.generator_losses(nets, args, (sr, gt), (sr, gt))["perceptual"])  # type: ignore[arg-type]
+        optimizer = torch.optim.SGD(model.parameters())
+        nets = script.TrainingNetworks(
+            model, model, optimizer, make_ema(model), perceptual=loss, in_bf16=in_bf16
+        )
+        pair = LevelPairs(sr, gt)
+        losses = script.generator_losses(nets, args, pair, pair)
+        assert list(losses) == ["perceptual"]  # nothing is computed for a weight of zero
+        found.append(losses["perceptual"])
     assert found[1].dtype == torch.float32
     assert not torch.equal(*found)
     torch.testing.assert_close(*found, rtol=0.02, atol=0)
@@ -125,9 +135,9 @@ def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
     for bad in (float("nan"), float("inf")):
         # Its own gradient is finite: the L1 loss's is a sign.
         loss = net(torch.ones(1, 2)).abs().sum() + bad
-        assert not update(accelerator, loss, net, optimizer, 1.0)[0]
+        assert not optimizer_step(accelerator, loss, net, optimizer, 1.0)[0]
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
-    finite, norm = update(accelerator, 3 * net(torch.ones(1, 2)).sum(), net, optimizer, 1.0)
+    finite, norm = optimizer_step(accelerator, 3 * net(torch.ones(1, 2)).sum(), net, optimizer, 1.0)
     assert finite
     torch.testing.assert_close(norm, torch.tensor(27.0).sqrt())  # before clipping: 3, 3 and 3
     assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
@@ -271,17 +281,14 @@ def test_discriminator_is_vgg13_without_batch_statistics():
 def test_steps_change_their_own_network_only(model: HSRNet):
     from accelerate import Accelerator
 
-    import train_accelerate as script
-    from hsr_hub.training.arguments import parse_args
-
-    flags = ["--train_data_dir", "x", "--output_dir", "y", "--adversarial_weight", "0.1"]
-    args = parse_args(flags, None)
+    args = parsed("--adversarial_weight", "0.1")
     accelerator = Accelerator(cpu=True)
     net_g, net_d = HSRNet(**model.config), Discriminator(width=4)
-    nets = script.Networks(
-        *(net_g, torch.optim.SGD(net_g.parameters(), 0.1), net_d, net_d),
-        *(torch.optim.SGD(net_d.parameters(), 0.1), None, False),
+    nets = script.TrainingNetworks(
+        net_g, net_g, torch.optim.SGD(net_g.parameters(), 0.1), make_ema(net_g)
     )
+    nets.net_d = nets.raw_d = net_d
+    nets.optimizer_d = torch.optim.SGD(net_d.parameters(), 0.1)
     lq, gt = torch.rand(2, 3, 8, 8), [torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)]
 
     def weights(net: nn.Module) -> list[torch.Tensor]:
@@ -292,13 +299,14 @@ def test_steps_change_their_own_network_only(model: HSRNet):
 
     g_before, d_before = weights(net_g), weights(net_d)
     sr = net_g(lq)
-    script.discriminator_step(accelerator, nets, (sr, gt), 1.0)
+    pair = LevelPairs(sr, gt)
+    script.discriminator_step(accelerator, nets, pair, 1.0)
     assert changed(d_before, net_d)
     assert not changed(g_before, net_g)
     assert all(p.grad is None for p in net_g.parameters())
 
     d_before = weights(net_d)
-    values, finite = script.generator_step(accelerator, nets, args, (sr, gt), (sr, gt), 1.0)
+    values, finite = script.generator_step(accelerator, nets, args, pair, pair, 1.0)
     assert finite
     assert set(values) == {"loss_g/pixel", "loss_g/adversarial", "grad_norm/g"}
     assert changed(g_before, net_g)
@@ -320,3 +328,9 @@ def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):
     with mixed_weights(net, fidelity, 1):
         for own, then in zip(net.parameters(), before, strict=True):
             torch.testing.assert_close(own, then + 0.01)
+    storages = [p.data_ptr() for p in net.parameters()]
+    versions = [p._version for p in net.parameters()]
+    with mixed_weights(net, None, 1):  # costs nothing: no copies, no changes
+        pass
+    assert storages == [p.data_ptr() for p in net.parameters()]
+    assert versions == [p._version for p in net.parameters()]

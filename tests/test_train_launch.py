@@ -102,10 +102,10 @@ def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: P
     # What is left is what was validated: the averaged weights, as a folder that loads.
     from hsr_hub.evaluation import evaluate
 
-    figures = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False)
-    assert figures.psnr_y == pytest.approx(psnr[300], abs=0.01)
-    assert figures.psnr_y > figures.bicubic_psnr_y
-    assert f"{figures.psnr_y:.2f}" in (out / "README.md").read_text()
+    metrics = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False)
+    assert metrics.psnr_y == pytest.approx(psnr[300], abs=0.01)
+    assert metrics.psnr_y > metrics.bicubic_psnr_y
+    assert f"{metrics.psnr_y:.2f}" in (out / "README.md").read_text()
 
 
 def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_losses):
@@ -114,11 +114,11 @@ def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_
     flags = ["--max_train_steps", "10", "--logging_steps", "1", *validation]
     launch(photo_folder, tmp_path / "pixel", *flags)
     start = ["--pretrained_model", str(tmp_path / "pixel")]
-    more = ["--consistency_weight", "1", "--grid_weight", "3", "--strengths", "1", "0.5"]
+    more = ["--consistency_weight", "1", "--checkerboard_weight", "3", "--strengths", "1", "0.5"]
     launch(
         photo_folder, tmp_path / "gan", *flags, *start, *all_losses, *more, "--degradation", "real"
     )
-    terms = ["pixel", "perceptual", "adversarial", "consistency", "grid"]
+    terms = ["pixel", "perceptual", "adversarial", "consistency", "checkerboard"]
     for key in [*(f"loss_g/{term}" for term in terms), "loss_d", "d/real_over_fake"]:
         assert len(log(tmp_path / "gan", key)) == 10, key
     assert all(0 <= v <= 1 for v in log(tmp_path / "gan", "d/real_over_fake").values())

@@ -2,105 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import math
-import multiprocessing
-import os
 import shutil
-import signal
-import time
-from argparse import Namespace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-
-class RunState:
-    """What a run knows beside weights, optimizers and random states; part of every checkpoint."""
-
-    def __init__(self) -> None:
-        self.global_step = 0
-        self.best_loss = float("inf")
-        """Lowest validation L_G so far."""
-        self.validations_since_best = 0
-        self.skipped_steps = 0
-        """Steps whose gradient was not finite, in all."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain numbers."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        vars(self).update(state)
-
-    def expect_other_losses(self) -> None:
-        """The adversarial stage begins: its L_G is no continuation of the pixel stage's."""
-        self.best_loss, self.validations_since_best = float("inf"), 0
-
-    def note_validation(self, loss: float) -> None:
-        """Count validations without a lower L_G; one that is not a number says nothing."""
-        if loss < self.best_loss:
-            self.best_loss, self.validations_since_best = loss, 0
-        elif math.isfinite(loss):
-            self.validations_since_best += 1
-
-    def converged(self, args: Namespace) -> bool:
-        """Whether there were `--patience` validations without a lower L_G."""
-        return (
-            args.patience is not None
-            and self.global_step >= args.pixel_steps
-            and self.validations_since_best >= args.patience
-        )
-
-
-class StopRequest:
-    """SIGTERM and Ctrl-C as a wish that the loop grants after its step.
-
-    A launcher and a scheduler may both pass a signal on, so repeats change nothing, but for a
-    second Ctrl-C some seconds later, which kills.
-    """
-
-    def __init__(self) -> None:
-        self._signal = ""
-        self._first = 0.0
-        # `accelerate launch` of one process passes no signal on: when it is gone, that is the sign.
-        # A script started by hand may outlive its shell.
-        self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-        # Registered after multiprocessing's own, so called before it, which would ask the workers
-        # by SIGTERM and wait.
-        atexit.register(_kill_workers)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal and number == signal.SIGINT and time.monotonic() - self._first > 3:
-            raise KeyboardInterrupt
-        if not self._signal:
-            self._signal, self._first = signal.Signals(number).name, time.monotonic()
-
-    def reason(self) -> str:
-        """What asked this process to stop, or nothing."""
-        if self._signal:
-            return self._signal
-        if self._launcher is not None and os.getppid() != self._launcher:
-            return "the end of accelerate launch"
-        return ""
-
-
-def ignore_signals(worker: int) -> None:
-    """For data loader workers, which get the group's signals too: the main process ends them."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _kill_workers() -> None:
-    """Whatever ends the run, workers that ignore signals must not keep it waiting."""
-    for worker in multiprocessing.active_children():
-        worker.kill()
 
 
 def find_checkpoints(output_dir: Path) -> list[Path]:

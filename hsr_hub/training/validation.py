@@ -16,19 +16,20 @@ from torch import Tensor
 from hsr_hub.evaluation import LpipsSqueeze, find_pairs, flat_noise, psnr_y, read_pair, ssim_y
 from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
+from hsr_hub.training.losses import LevelPairs
 
 GRID_ROWS = 4
 GRID_SIDE = 192
 """Ground-truth pixels of a square in the picture grid."""
 
-LevelLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], dict[str, Tensor]]
+LevelLoss = Callable[[LevelPairs], dict[str, Tensor]]
 
 
 @dataclass
 class Validation:
     """Metrics by log key, and a grid of crops: LR, bicubic, SR, HR."""
 
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
     grid: Image.Image | None = None
 
 
@@ -59,7 +60,7 @@ def validate(
     terms: dict[str, list[float]] = {}
     rows: list[list[Image.Image]] = []
     for folder in folders:
-        metrics = []
+        rows_of_folder = []
         for lq_path, gt_path in find_pairs(folder, net.scale):
             lq, gt = read_pair(lq_path, gt_path, net.scale)
             sr = net(_tensor(lq, device))
@@ -67,26 +68,27 @@ def validate(
             row = [psnr_y(image, gt, net.scale), ssim_y(image, gt, net.scale)]
             row += [lpips.distance(image, gt) if lpips else math.nan]
             noise = flat_noise(image, gt)
-            metrics.append([*row, math.nan if noise is None else noise])
-            for name, value in losses(sr, label_pyramid(_tensor(gt, device), net.levels)).items():
+            rows_of_folder.append([*row, math.nan if noise is None else noise])
+            labels = label_pyramid(_tensor(gt, device), net.levels)
+            for name, value in losses(LevelPairs(sr, labels)).items():
                 terms.setdefault(name, []).append(float(value))
             if len(rows) < GRID_ROWS:
                 rows.append(_grid_row(lq, image, gt))
-        by_folder.append(_means(metrics))
+        by_folder.append(_means(rows_of_folder))
     if not by_folder:
         return Validation()
 
     means = _means(by_folder)
-    figures = {"val/psnr": means[0], "val/ssim": means[1]}
+    metrics = {"val/psnr": means[0], "val/ssim": means[1]}
     if lpips:
-        figures["val/lpips"] = means[2]
+        metrics["val/lpips"] = means[2]
     if not math.isnan(means[3]):
-        figures["val/flat_noise"] = means[3]
+        metrics["val/flat_noise"] = means[3]
     for name, values in zip(_names(folders), by_folder, strict=True):
-        figures[f"val/psnr/{name}"] = values[0]
+        metrics[f"val/psnr/{name}"] = values[0]
     loss_terms = {f"val/loss_g/{name}": float(np.mean(v)) for name, v in terms.items()}
-    figures |= {"val/loss_g": sum(loss_terms.values()), **loss_terms}
-    return Validation(figures, _grid(rows))
+    metrics |= {"val/loss_g": sum(loss_terms.values()), **loss_terms}
+    return Validation(metrics, _grid(rows))
 
 
 def _means(rows: list[list[float]]) -> list[float]:
