@@ -24,8 +24,12 @@ README.md, which `HSRNet.from_pretrained` loads.
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -41,8 +45,8 @@ from hsr_hub.evaluation import LpipsSqueeze, evaluate
 from hsr_hub.hub import merged, model_card, publish
 from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
-from hsr_hub.training.checkpoints import save_checkpoint
-from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
+from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches, save_checkpoint
+from hsr_hub.training.data import NoPhotosError, PhotoCrops, crop_margin, label_pyramid, quantise
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
@@ -50,6 +54,7 @@ from hsr_hub.training.losses import (
     LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
+    center_crops,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
@@ -61,6 +66,7 @@ from hsr_hub.training.losses import (
 from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
 from hsr_hub.training.optimizers import build_optimizer, get_lr, set_lr
+from hsr_hub.training.resume import Launch, check_launch, record_launch
 from hsr_hub.training.session import (
     any_process,
     exit_on_error,
@@ -69,12 +75,16 @@ from hsr_hub.training.session import (
     start_accelerator,
     start_tracker,
 )
-from hsr_hub.training.state import RunState, StepCounter
+from hsr_hub.training.state import AdversarialTrend, RunState, StepCounter
 from hsr_hub.training.stop import StopRequest, ignore_signals
 from hsr_hub.training.summary import training_text
 from hsr_hub.training.validation import check_pairs, log_grid, validate
 
 logger = logging.getLogger("train")
+
+
+VALIDATION_SIDE = 32
+"""Pixels of x1 at the center of each validation image that VGG compares."""
 
 
 @dataclass
@@ -97,6 +107,8 @@ class TrainingNetworks:
     """Whether VGG and LPIPS compute in bfloat16."""
     fidelity: list[Tensor] | None = None
     """The parameters to start from, if `--strengths` mixes with them."""
+    best: HSRNet | None = None
+    """The averaged weights that validated best, on the main process."""
 
     @property
     def averaged(self) -> HSRNet:
@@ -146,6 +158,12 @@ def build_generator(args: argparse.Namespace) -> HSRNet:
                 raise SystemExit(
                     f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
                     f"but --{name} is {value}: leave out --{name} or choose other weights"
+                )
+        for name, weight in net.named_parameters():
+            if not weight.isfinite().all():
+                raise SystemExit(
+                    f"--pretrained_model {args.pretrained_model}: {name} has values that are not "
+                    "finite: choose other weights"
                 )
     else:
         with exit_on_error("network"):  # the message itself names the argument
@@ -289,6 +307,23 @@ def pixel_terms(args: argparse.Namespace, full: LevelPairs) -> dict[str, Tensor]
     return losses
 
 
+def validation_terms(
+    nets: TrainingNetworks, args: argparse.Namespace, pair: LevelPairs
+) -> dict[str, Tensor]:
+    """Return the terms of L_G that tell the best validation.
+
+    The adversarial loss is left out, because it rises while the discriminator improves. VGG would
+    cost more than all else, so it compares the center of an image only, and nothing if LPIPS tells
+    the best validation.
+    """
+    losses = pixel_terms(args, pair)
+    if nets.perceptual is not None and args.patience_metric == "loss":
+        with torch.autocast(pair.sr[-1].device.type, torch.bfloat16, enabled=nets.in_bf16):
+            loss = nets.perceptual(*center_crops(pair, VALIDATION_SIDE))
+        losses["perceptual"] = args.perceptual_weight * loss
+    return losses
+
+
 def generator_step(
     accelerator: Accelerator,
     nets: TrainingNetworks,
@@ -322,10 +357,7 @@ def main(argv: list[str] | None = None) -> None:
     nets = build_networks(args, accelerator)
     state = RunState()
     accelerator.register_for_checkpointing(nets.ema, state)
-    if resume_folder:
-        accelerator.load_state(str(resume_folder))
-        accelerator.step = 0  # a checkpoint is never written within an accumulation
-        logger.info("resumed from %s at step %d", resume_folder, state.global_step)
+    launches = resume(args, accelerator, nets, state, resume_folder)
     dataset, loader = build_data(args, accelerator, state.global_step)
     lpips, pairs = prepare_validation(args, accelerator)
     announce(args, accelerator, nets, state, photos=len(dataset.paths), pairs=pairs)
@@ -339,10 +371,11 @@ def main(argv: list[str] | None = None) -> None:
         desc="steps",
         disable=None if accelerator.is_main_process else True,  # None: only on a terminal
     )
-    stop, meter, counter = StopRequest(), StepMeter(), StepCounter()
-    reason, hinted = "", False
+    stop, meter, counter, trend = StopRequest(), StepMeter(), StepCounter(), AdversarialTrend()
+    reason, hinted = "", bool(args.cache_images)
     # A run that was stopped after it had converged does not continue.
-    for batch in () if state.converged(args) else meter.timed(loader):
+    batches = () if state.converged(args) else checked(meter.timed(loader))
+    for batch in batches:
         # 1. Make the labels of every level and the input.
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
@@ -383,6 +416,7 @@ def main(argv: list[str] | None = None) -> None:
         if state.global_step % args.logging_steps == 0:
             values = meter.summary(accelerator) | {"lr": rate}
             log(args, accelerator, state.global_step, values)
+            trend.add(values)
             if not hinted and values["seconds/data"] > 0.05 * values["seconds/step"]:
                 logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
                 hinted = True
@@ -392,13 +426,20 @@ def main(argv: list[str] | None = None) -> None:
             last = state.global_step == args.max_train_steps
             due = last or state.global_step % args.validation_steps == 0
             if args.validation_data_dir and due:
+                if trends := trend.report(state):
+                    log(args, accelerator, state.global_step, trends)
                 run_validation(args, accelerator, nets, state, lpips)
-            if state.global_step == args.pixel_steps:
-                state.expect_other_losses()
+            if state.global_step == args.pixel_steps:  # other losses begin
+                forget_best(nets, state)
             reason = stop_reason(args, accelerator, state, stop)
             if reason or state.global_step % args.checkpointing_steps == 0:
                 save_checkpoint(
-                    accelerator, args.output_dir, state.global_step, args.checkpoints_total_limit
+                    accelerator,
+                    args.output_dir,
+                    state.global_step,
+                    args.checkpoints_total_limit,
+                    launches=launches,
+                    best=nets.best,
                 )
         if reason:
             break
@@ -407,10 +448,63 @@ def main(argv: list[str] | None = None) -> None:
     if reason.startswith("stopped"):
         accelerator.end_training()
         raise SystemExit("checkpoint saved; continue with --resume_from_checkpoint latest")
+    counter.check()
     if accelerator.is_main_process:
+        net, saved_step = choose_weights(args, nets, state)
+        training = training_text(
+            launches,
+            steps=state.global_step,
+            saved_step=saved_step,
+            photos=len(dataset.paths),
+            credits=args.data_credits,
+        )
         with exit_on_error("--output_dir"):
-            save_and_publish(nets.averaged, args, accelerator, state, len(dataset.paths))
+            save_and_publish(net, args, training)
     accelerator.end_training()
+
+
+def resume(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    folder: Path | None,
+) -> list[Launch]:
+    """Restore a checkpoint, if there is one, and return all launches including this one."""
+    earlier = read_launches(folder) if folder else []
+    comparable = True
+    now = record_launch(
+        args,
+        from_step=0,
+        processes=accelerator.num_processes,
+        device=accelerator.device.type,
+        mixed_precision=accelerator.mixed_precision,
+    )
+    if folder:
+        if earlier:
+            comparable = check_launch(folder, earlier[-1], now)
+        load_checkpoint(accelerator, folder)
+        if (folder / BEST).is_dir() and accelerator.is_main_process:
+            nets.best = HSRNet.from_pretrained(folder / BEST).to(accelerator.device)
+        logger.info("resumed from %s at step %d", folder, state.global_step)
+    if not comparable:
+        forget_best(nets, state)
+    return [*earlier, {**now, "from_step": state.global_step}]
+
+
+def forget_best(nets: TrainingNetworks, state: RunState) -> None:
+    """Forget the best weights, because later validations cannot be compared with theirs."""
+    nets.best = None
+    state.forget_best()
+
+
+def checked(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """Yield the batches, and end the program if no photo can be decoded."""
+    try:
+        yield from batches
+    except NoPhotosError as error:
+        # An error from a data loader's worker has its traceback in the message.
+        raise SystemExit(f"--train_data_dir: {str(error).splitlines()[-1]}") from error
 
 
 def prepare_validation(
@@ -454,20 +548,33 @@ def run_validation(
     state: RunState,
     lpips: LpipsSqueeze | None,
 ) -> None:
-    """Measure the averaged weights, log the result and write sample.png."""
+    """Measure the averaged weights, log the result and keep them if they are the best.
+
+    sample.png shows the weights that would be saved now.
+    """
     result = validate(
         nets.averaged,
         args.validation_data_dir,
         accelerator.device,
-        losses=lambda pair: generator_losses(nets, args, pair, pair),
+        losses=lambda pair: validation_terms(nets, args, pair),
         lpips=lpips,
+        accelerator=accelerator,
     )
-    log(args, accelerator, state.global_step, result.metrics)
-    state.note_validation(result.metrics["val/loss_g"])
-    if accelerator.is_main_process and result.grid:
+    metrics = result.metrics
+    if args.lpips_weight > 0:
+        metrics["val/loss_g/lpips"] = args.lpips_weight * metrics["val/lpips"]
+        metrics["val/loss_g"] += metrics["val/loss_g/lpips"]
+    log(args, accelerator, state.global_step, metrics)
+    measure = metrics["val/lpips" if args.patience_metric == "lpips" else "val/loss_g"]
+    improved = state.note_validation(measure)
+    if not accelerator.is_main_process or not result.grid:
+        return
+    if improved:
+        nets.best = copy.deepcopy(nets.averaged)
+    if improved or args.save_last:
         with exit_on_error("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
             result.grid.save(partial)
-        log_grid(accelerator.trackers, result.grid, state.global_step)
+    log_grid(accelerator.trackers, result.grid, state.global_step)
 
 
 def stop_reason(
@@ -477,16 +584,38 @@ def stop_reason(
     if any_process(accelerator, bool(stop.reason())):
         return f"stopped by {stop.reason() or 'a signal to another process'}"
     if state.converged(args):
-        return f"L_G has converged: {args.patience} validations without a lower one"
+        name = {"loss": "L_G", "lpips": "LPIPS"}[args.patience_metric]
+        return f"{name} has converged: {args.patience} validations without a lower one"
     if state.global_step == args.max_train_steps:
         return f"reached --max_train_steps {args.max_train_steps}"
     return ""
 
 
-def save_and_publish(
-    net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, state: RunState, photos: int
-) -> None:
-    """Write weights, config and card to the output folder, and publish it if asked to."""
+def choose_weights(
+    args: argparse.Namespace, nets: TrainingNetworks, state: RunState
+) -> tuple[HSRNet, int]:
+    """Return the averaged weights to save and their step: the best, or the last."""
+    if nets.best is None or args.save_last or not math.isfinite(state.best_measure):
+        return nets.averaged, state.global_step
+    name = {"loss": "L_G without the adversarial term", "lpips": "LPIPS"}[args.patience_metric]
+    logger.info(
+        "saving the averaged weights of step %d, which validated best: %s %.5g%s",
+        state.best_step,
+        name,
+        state.best_measure,
+        "" if state.best_step == state.global_step else " (--save_last saves those of the end)",
+    )
+    return nets.best, state.best_step
+
+
+def save_and_publish(net: HSRNet, args: argparse.Namespace, training: str) -> None:
+    """Write weights, config and card to the output folder, and publish it if asked to.
+
+    Args:
+        net: What to save.
+        args: The flags of the run.
+        training: The card's text about the training.
+    """
     card_path = args.output_dir / "README.md"
     earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
     net.save_pretrained(args.output_dir)
@@ -494,16 +623,12 @@ def save_and_publish(
         evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
         for folder in args.validation_data_dir
     ]
-    machine = (
-        f"{accelerator.num_processes} process(es) on {accelerator.device.type}, mixed precision "
-        f"{accelerator.mixed_precision}"
-    )
     card = model_card(
         net,
         name=args.hub_model_id or args.output_dir.resolve().name,
         # The memory would be that of the training.
         metrics=[replace(m, peak_memory_mib=None) for m in metrics],
-        training=training_text(args, steps=state.global_step, photos=photos, machine=machine),
+        training=training,
         degradation=args.degradation,
         datasets=args.hub_dataset_ids,
         sample=(args.output_dir / "sample.png").exists(),

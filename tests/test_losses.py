@@ -27,6 +27,7 @@ from hsr_hub.training.losses import (
     LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
+    center_crops,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
@@ -313,6 +314,44 @@ def test_steps_change_their_own_network_only(model: HSRNet):
     assert not changed(d_before, net_d)
     assert all(p.grad is None for p in net_d.parameters())
     assert all(p.requires_grad for p in net_d.parameters())
+
+
+def test_the_validation_leaves_the_other_networks_out(model: HSRNet):
+    class Fails(nn.Module):
+        def forward(self, *args):
+            raise AssertionError("it is not needed")
+
+    class Sides(nn.Module):
+        def forward(self, sr, gt):
+            sides.append([image.shape[-1] for image in (*sr, *gt)])
+            return torch.ones(())
+
+    sides: list[list[int]] = []
+    nets = script.TrainingNetworks(
+        model, model, torch.optim.SGD(model.parameters()), make_ema(model)
+    )
+    nets.net_d = nets.raw_d = Fails()
+    nets.perceptual = Fails()  # type: ignore[assignment]
+    sr, gt = ([torch.rand(1, 3, 40 * s, 50 * s) for s in (1, 2, 4)] for _ in range(2))
+    pair = LevelPairs(sr, gt)
+    lpips = ["--patience_metric", "lpips", "--metric_weights", "x"]
+    args = parsed("--adversarial_weight", "1", "--perceptual_weight", "2", *lpips)
+    assert list(script.validation_terms(nets, args, pair)) == ["pixel"]
+    # Where L_G tells the best validation, VGG compares the center alone.
+    nets.perceptual = Sides()  # type: ignore[assignment]
+    args = parsed("--adversarial_weight", "1", "--perceptual_weight", "2")
+    assert float(script.validation_terms(nets, args, pair)["perceptual"]) == 2
+    assert sides == [[32, 64, 128] * 2]
+
+
+def test_center_crops_are_centered():
+    rows = torch.arange(10.0)[:, None].expand(10, 12)
+    image = (rows * 100 + torch.arange(12.0))[None, None]
+    pair = LevelPairs([image], [-image])
+    cropped = center_crops(pair, 4)
+    assert cropped.sr[0][0, 0, 0, 0] == 304 and cropped.sr[0].shape[-2:] == (4, 4)
+    assert torch.equal(cropped.gt[0], -cropped.sr[0])
+    assert center_crops(pair, 99).sr[0].shape == image.shape
 
 
 def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):

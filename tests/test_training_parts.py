@@ -17,12 +17,14 @@ from hsr_hub.training.data import (
     LQ_MARGIN,
     PhotoCrops,
     crop_margin,
+    find_images,
     label_pyramid,
     quantise,
     resize_antialiased,
 )
 from hsr_hub.training.degradations import degrade
 from hsr_hub.training.ema import make_ema
+from hsr_hub.training.losses import LevelPairs
 from hsr_hub.training.state import RunState
 from hsr_hub.training.validation import log_grid, validate
 
@@ -57,7 +59,7 @@ def test_every_photo_is_seen_once_per_epoch(tmp_path: Path):
 def test_unusable_files_are_named_and_skipped(photo_folder: Path, tmp_path: Path, caplog):
     folder = tmp_path / "mixed"
     shutil.copytree(photo_folder, folder)
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     Image.new("RGB", (40, 400)).save(folder / "narrow.png")
     data = crops(folder)
     assert len(data.paths) == 3
@@ -67,6 +69,55 @@ def test_unusable_files_are_named_and_skipped(photo_folder: Path, tmp_path: Path
         crops(folder, crop_size=400)
     with pytest.raises(FileNotFoundError, match="missing"):
         crops(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("cache_on", [None, "cpu"])
+def test_a_damaged_photo_is_named_and_replaced_by_the_next(
+    tmp_path: Path, caplog, cache_on: str | None
+):
+    for value in range(5):
+        image = Image.effect_noise((64, 64), 20).convert("RGB")
+        image.paste((value * 40, 0, 0), (0, 0, 64, 48))
+        image.save(tmp_path / f"{value}.png")
+    damaged = tmp_path / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:-2000])
+    data = crops(tmp_path, cache_on=cache_on, num_samples=10, crop_size=4, degradation="bicubic")
+    assert len(data.paths) == 5
+    drawn = [photo_of(data, index) for index in range(10)]
+    again = crops(tmp_path, cache_on=None, num_samples=10, crop_size=4, first_index=5)
+    assert [photo_of(again, index) for index in range(5)] == drawn[5:]
+    assert caplog.text.count("2.png, which is replaced by the next photo") >= 1
+    for epoch in (0, 1):
+        order = np.random.default_rng((0, 0, epoch)).permutation(5).tolist()
+        after = order[(order.index(2) + 1) % 5]
+        expected = [after if photo == 2 else photo for photo in order]
+        assert drawn[5 * epoch : 5 * epoch + 5] == expected
+
+
+def photo_of(data: PhotoCrops, index: int) -> int:
+    """Return which of the photos a sample is from, by the photo that the order names."""
+    epoch, position = divmod(index + data.first_index, len(data.paths))
+    image = data._draw(epoch, position)
+    return round(float(image[0, 0, 0]) / 40)
+
+
+def test_the_start_reads_headers_only(photo_folder: Path, monkeypatch):
+    def decode(path: Path):
+        raise AssertionError(f"{path} was decoded")
+
+    monkeypatch.setattr("hsr_hub.training.data.read_rgb", decode)
+    assert len(crops(photo_folder).paths) == 3
+
+
+def test_linked_folders_are_searched_once(photo_folder: Path, tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(photo_folder, elsewhere / "inner")
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "link").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(top)
+    (elsewhere / "again").symlink_to(elsewhere / "inner")
+    assert len(find_images([top])) == 3
 
 
 def test_labels_are_the_whole_photos_labels(photo_folder: Path, monkeypatch):
@@ -113,9 +164,9 @@ def test_average_follows_the_weights(model: HSRNet):
 
 def test_validation_counts_only_numbers():
     state = RunState()
-    for loss in (1.0, 2.0, float("nan"), float("inf"), 3.0):
-        state.note_validation(loss)
-    assert (state.best_loss, state.validations_since_best) == (1.0, 2)
+    values = (1.0, 2.0, float("nan"), float("inf"), 3.0)
+    assert [state.note_validation(v) for v in values] == [True, False, False, False, False]
+    assert (state.best_measure, state.validations_since_best) == (1.0, 2)
 
 
 def test_flat_noise_is_the_deviation_in_flat_blocks(rng):
@@ -141,6 +192,35 @@ def test_folders_of_one_name_are_both_measured(test_set: Path, tmp_path: Path):
     each = [v for k, v in metrics.items() if k.startswith("val/psnr/")]
     assert len(each) == 2 and each[0] != each[1]
     assert metrics["val/psnr"] == pytest.approx(np.mean(each))
+
+
+def test_processes_share_the_validation(test_set: Path, monkeypatch):
+    net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4]).eval()
+
+    def terms(pair: LevelPairs) -> dict[str, torch.Tensor]:
+        measured.append(pair.gt[-1].shape)
+        return {"pixel": (pair.sr[-1] - pair.gt[-1]).abs().mean()}
+
+    def shared(rank: int):
+        accelerator = SimpleNamespace(process_index=rank, num_processes=2)
+        device = torch.device("cpu")
+        return validate(net, [test_set], device, losses=terms, accelerator=accelerator)  # type: ignore[arg-type]
+
+    measured: list = []
+    gathered: list = []
+    monkeypatch.setattr(
+        "accelerate.utils.gather_object", lambda share: gathered.append(share) or share
+    )
+    shared(0)
+    shared(1)
+    assert [len(share) for share in gathered] == [2, 1]
+    assert len(measured) == 3  # no pair was measured twice
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda _: [*gathered[1], *gathered[0]])
+    both = shared(0)
+    alone = validate(net, [test_set], torch.device("cpu"), losses=terms)
+    assert both.metrics == alone.metrics
+    assert both.grid is not None and alone.grid is not None
+    assert both.grid.tobytes() == alone.grid.tobytes()
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "swanlab", "aim", "clearml"])

@@ -219,7 +219,19 @@ def _add_tracking(parser: argparse.ArgumentParser) -> None:
     add(
         "--patience",
         type=int,
-        help="Stop after this many validations without improvement.",
+        help="Stop after this many validations without improvement of --patience_metric.",
+    )
+    add(
+        "--patience_metric",
+        choices=["loss", "lpips"],
+        default="loss",
+        help="What tells the best validation: L_G without the adversarial term, or LPIPS, which "
+        "needs --metric_weights.",
+    )
+    add(
+        "--save_last",
+        action="store_true",
+        help="Save the averaged weights of the last step, not those that validated best.",
     )
     add("--logging_steps", type=int, default=50, help="Steps between lines of the log.")
     add("--checkpointing_steps", type=int, default=500, help="Steps between checkpoints.")
@@ -269,8 +281,13 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--patience counts validations: add --validation_data_dir FOLDER")
     if args.patience is not None and args.patience < 1:
         parser.error(f"--patience must be at least 1, not {args.patience}")
-    if args.lpips_weight > 0 and not args.metric_weights:
-        parser.error("--lpips_weight needs the weights of LPIPS: add --metric_weights FOLDER")
+    for flag, needed in (
+        ("--lpips_weight", args.lpips_weight > 0),
+        ("--patience_metric lpips", args.patience_metric == "lpips"),
+    ):
+        if needed and not args.metric_weights:
+            parser.error(f"{flag} needs the weights of LPIPS: add --metric_weights FOLDER")
+    _check_losses(parser, args)
     if args.push_to_hub and not args.hub_model_id:
         parser.error("--push_to_hub needs --hub_model_id org/name")
     if not all(0 < strength <= 1 for strength in args.strengths):
@@ -281,3 +298,38 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--data_credits: there is no file {args.data_credits}")
     if args.cache_images == "device" and args.dataloader_num_workers:
         parser.error("--cache_images device works without workers: --dataloader_num_workers 0")
+
+
+PIXEL_TERMS = ("pixel_weight", "consistency_weight", "checkerboard_weight", "flat_weight")
+OTHER_TERMS = ("perceptual_weight", "lpips_weight", "adversarial_weight")
+
+CONSISTENCY_SIDE = 5
+"""Smallest x1 crop that `consistency_loss` can compare; it leaves out two pixels on each side."""
+
+LPIPS_SIDE = 17
+"""Smallest image that SqueezeNet takes."""
+
+
+def _check_losses(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program if the losses are not defined for these weights and crops."""
+    for name in (*PIXEL_TERMS, *OTHER_TERMS):
+        if not getattr(args, name) >= 0:
+            parser.error(f"--{name} must be at least 0, not {getattr(args, name)}")
+    has_pixel_term = any(getattr(args, name) > 0 for name in PIXEL_TERMS)
+    if not has_pixel_term and not any(getattr(args, name) > 0 for name in OTHER_TERMS):
+        parser.error("all weights of losses are 0: set --pixel_weight")
+    if not has_pixel_term and args.pixel_steps > 0:
+        parser.error("--pixel_steps needs a loss of its own: set --pixel_weight")
+    smallest = CONSISTENCY_SIDE * args.scale
+    if args.consistency_weight > 0 and args.crop_size < smallest:
+        parser.error(
+            f"--crop_size {args.crop_size} is too small for --consistency_weight at --scale "
+            f"{args.scale}: use at least {smallest}"
+        )
+    # The crop that LPIPS sees is smaller by scale - 1; see `random_crops`.
+    smallest = -(-(LPIPS_SIDE + args.scale - 1) // args.scale) * args.scale
+    if args.lpips_weight > 0 and args.crop_size < smallest:
+        parser.error(
+            f"--crop_size {args.crop_size} is too small for --lpips_weight at --scale "
+            f"{args.scale}: use at least {smallest}"
+        )

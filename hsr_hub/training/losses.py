@@ -177,6 +177,18 @@ class LpipsLoss(nn.Module):
         return self.metric.tensor_distance(sr[-1], gt[-1])
 
 
+def center_crops(pair: LevelPairs, side: int) -> LevelPairs:
+    """Return the center of every level and its label, `side` pixels of x1 or less."""
+    height, width = pair.sr[0].shape[-2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    crops = []
+    for image, label in zip(*pair, strict=True):
+        s = image.shape[-1] // width
+        rows, columns = slice(top * s, (top + side) * s), slice(left * s, (left + side) * s)
+        crops.append((image[..., rows, columns], label[..., rows, columns]))
+    return LevelPairs([image for image, _ in crops], [label for _, label in crops])
+
+
 def parse_layers(text: str) -> dict[str, float]:
     """Return a text like `"conv1_2:0.1,conv3_4:1"` as a mapping of layer to weight.
 

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from hsr_hub.training.checkpoints import find_resume_folder, remove_leftovers
+from hsr_hub.training.checkpoints import (
+    find_resume_folder,
+    register_hooks,
+    remove_leftovers,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,6 +46,12 @@ def start_accelerator(args: Namespace) -> Accelerator:
             project_dir=str(args.output_dir),
             gradient_accumulation_steps=args.gradient_accumulation_steps,
         )
+    if args.report_to and not accelerator.log_with:  # Accelerate drops it with a debug message
+        raise SystemExit(
+            f"--report_to {args.report_to}: its package is not installed: pip install "
+            f"{args.report_to}"
+        )
+    register_hooks(accelerator)
     logging.basicConfig(
         level=logging.INFO if accelerator.is_main_process else logging.ERROR,
         format="%(asctime)s %(message)s",
