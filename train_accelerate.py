@@ -27,16 +27,13 @@ import argparse
 import copy
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, cast
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -45,14 +42,16 @@ from hsr_hub.evaluation import LpipsSqueeze, evaluate
 from hsr_hub.hub import merged, model_card, publish
 from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
-from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches, save_checkpoint
-from hsr_hub.training.data import NoPhotosError, PhotoCrops, crop_margin, label_pyramid, quantise
-from hsr_hub.training.discriminator import Discriminator
-from hsr_hub.training.ema import make_ema
+from hsr_hub.training.checkpoints import save_checkpoint
+from hsr_hub.training.data import (
+    PhotoCrops,
+    crop_margin,
+    exit_without_photos,
+    label_pyramid,
+    quantise,
+)
 from hsr_hub.training.losses import (
     LevelPairs,
-    LpipsLoss,
-    PerceptualLoss,
     adversarial_loss,
     center_crops,
     checkerboard_loss,
@@ -65,111 +64,27 @@ from hsr_hub.training.losses import (
 )
 from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
-from hsr_hub.training.optimizers import build_optimizer, get_lr, set_lr
-from hsr_hub.training.resume import Launch, check_launch, record_launch
+from hsr_hub.training.networks import TrainingNetworks, build_networks
+from hsr_hub.training.optimizers import get_lr, set_lr
+from hsr_hub.training.resume import forget_best, resume
 from hsr_hub.training.session import (
+    announce,
     any_process,
     exit_on_error,
     log,
     prepare_output,
     start_accelerator,
-    start_tracker,
 )
 from hsr_hub.training.state import AdversarialTrend, RunState, StepCounter
 from hsr_hub.training.stop import StopRequest, ignore_signals
 from hsr_hub.training.summary import training_text
-from hsr_hub.training.validation import check_pairs, log_grid, validate
+from hsr_hub.training.validation import log_grid, prepare_validation, validate
 
 logger = logging.getLogger("train")
 
 
 VALIDATION_SIDE = 32
 """Pixels of x1 at the center of each validation image that VGG compares."""
-
-
-@dataclass
-class TrainingNetworks:
-    """Networks, optimizers and losses of a run.
-
-    `net_g` and `net_d` are as Accelerate prepared them, `raw_g` and `raw_d` as they were built.
-    """
-
-    net_g: nn.Module
-    raw_g: HSRNet
-    optimizer_g: torch.optim.Optimizer
-    ema: AveragedModel
-    net_d: nn.Module | None = None
-    raw_d: nn.Module | None = None
-    optimizer_d: torch.optim.Optimizer | None = None
-    perceptual: PerceptualLoss | None = None
-    lpips: LpipsLoss | None = None
-    in_bf16: bool = False
-    """Whether VGG and LPIPS compute in bfloat16."""
-    fidelity: list[Tensor] | None = None
-    """The parameters to start from, if `--strengths` mixes with them."""
-    best: HSRNet | None = None
-    """The averaged weights that validated best, on the main process."""
-
-    @property
-    def averaged(self) -> HSRNet:
-        """The network with the averaged weights."""
-        return cast(HSRNet, self.ema.module)
-
-
-def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:
-    """Build what the flags ask for, and nothing for a loss whose weight is zero."""
-    raw_g = build_generator(args)
-    raw_d = Discriminator(args.discriminator_width) if args.adversarial_weight > 0 else None
-    # channels_last is faster. On a CPU, though, the bfloat16 weight gradients of a dilated
-    # convolution with 24, 40, 56, ... channels are NaN in it (torch 2.15).
-    affected = any(width > 8 and width % 16 for width in raw_g.config["widths"])
-    on_cpu, in_bf16 = accelerator.device.type == "cpu", accelerator.mixed_precision == "bf16"
-    layout = torch.contiguous_format if affected and on_cpu and in_bf16 else torch.channels_last
-    raw_g.to(accelerator.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
-    mixes = any(strength < 1 for strength in args.strengths)
-    fidelity = [p.detach().clone() for p in raw_g.parameters()] if mixes else None
-    ema = make_ema(raw_g, args.ema_decay)
-    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
-    nets = TrainingNetworks(net_g, raw_g, optimizer_g, ema, in_bf16=in_bf16, fidelity=fidelity)
-    if raw_d is not None:
-        raw_d.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-        nets.raw_d = raw_d
-        nets.net_d, nets.optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
-    if args.perceptual_weight > 0:
-        with exit_on_error("--perceptual_weights_path"):
-            nets.perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
-        nets.perceptual.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    if args.lpips_weight > 0:
-        with exit_on_error("--metric_weights"):
-            nets.lpips = LpipsLoss(args.metric_weights).to(accelerator.device)
-    return nets
-
-
-def build_generator(args: argparse.Namespace) -> HSRNet:
-    """Return a new network or that of `--pretrained_model`, and complete the flags from it."""
-    names = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
-    names += ("reconstruction_widths",)
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.pretrained_model:
-        with exit_on_error("--pretrained_model"):
-            net = HSRNet.from_pretrained(args.pretrained_model).train()
-        for name, value in given.items():
-            if net.config[name] != value:
-                raise SystemExit(
-                    f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
-                    f"but --{name} is {value}: leave out --{name} or choose other weights"
-                )
-        for name, weight in net.named_parameters():
-            if not weight.isfinite().all():
-                raise SystemExit(
-                    f"--pretrained_model {args.pretrained_model}: {name} has values that are not "
-                    "finite: choose other weights"
-                )
-    else:
-        with exit_on_error("network"):  # the message itself names the argument
-            net = HSRNet(**given)
-    vars(args).update(net.config)  # the card's recipe names what was built
-    return net
 
 
 def build_data(
@@ -360,7 +275,14 @@ def main(argv: list[str] | None = None) -> None:
     launches = resume(args, accelerator, nets, state, resume_folder)
     dataset, loader = build_data(args, accelerator, state.global_step)
     lpips, pairs = prepare_validation(args, accelerator)
-    announce(args, accelerator, nets, state, photos=len(dataset.paths), pairs=pairs)
+    announce(
+        args,
+        accelerator,
+        nets.raw_g,
+        first_step=state.global_step,
+        photos=len(dataset.paths),
+        pairs=pairs,
+    )
 
     levels = nets.raw_g.levels
     forward_g = torch.compile(nets.net_g) if args.compile else nets.net_g
@@ -374,7 +296,7 @@ def main(argv: list[str] | None = None) -> None:
     stop, meter, counter, trend = StopRequest(), StepMeter(), StepCounter(), AdversarialTrend()
     reason, hinted = "", bool(args.cache_images)
     # A run that was stopped after it had converged does not continue.
-    batches = () if state.converged(args) else checked(meter.timed(loader))
+    batches = () if state.converged(args) else exit_without_photos(meter.timed(loader))
     for batch in batches:
         # 1. Make the labels of every level and the input.
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
@@ -461,84 +383,6 @@ def main(argv: list[str] | None = None) -> None:
         with exit_on_error("--output_dir"):
             save_and_publish(net, args, training)
     accelerator.end_training()
-
-
-def resume(
-    args: argparse.Namespace,
-    accelerator: Accelerator,
-    nets: TrainingNetworks,
-    state: RunState,
-    folder: Path | None,
-) -> list[Launch]:
-    """Restore a checkpoint, if there is one, and return all launches including this one."""
-    earlier = read_launches(folder) if folder else []
-    comparable = True
-    now = record_launch(
-        args,
-        from_step=0,
-        processes=accelerator.num_processes,
-        device=accelerator.device.type,
-        mixed_precision=accelerator.mixed_precision,
-    )
-    if folder:
-        if earlier:
-            comparable = check_launch(folder, earlier[-1], now)
-        load_checkpoint(accelerator, folder)
-        if (folder / BEST).is_dir() and accelerator.is_main_process:
-            nets.best = HSRNet.from_pretrained(folder / BEST).to(accelerator.device)
-        logger.info("resumed from %s at step %d", folder, state.global_step)
-    if not comparable:
-        forget_best(nets, state)
-    return [*earlier, {**now, "from_step": state.global_step}]
-
-
-def forget_best(nets: TrainingNetworks, state: RunState) -> None:
-    """Forget the best weights, because later validations cannot be compared with theirs."""
-    nets.best = None
-    state.forget_best()
-
-
-def checked(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    """Yield the batches, and end the program if no photo can be decoded."""
-    try:
-        yield from batches
-    except NoPhotosError as error:
-        # An error from a data loader's worker has its traceback in the message.
-        raise SystemExit(f"--train_data_dir: {str(error).splitlines()[-1]}") from error
-
-
-def prepare_validation(
-    args: argparse.Namespace, accelerator: Accelerator
-) -> tuple[LpipsSqueeze | None, int]:
-    """Return LPIPS, if its weights are given, and the number of validation pairs."""
-    with exit_on_error("--validation_data_dir"):
-        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
-    lpips = None
-    if args.metric_weights:
-        with exit_on_error("--metric_weights"):
-            lpips = LpipsSqueeze(args.metric_weights).to(accelerator.device)
-    return lpips, pairs
-
-
-def announce(
-    args: argparse.Namespace,
-    accelerator: Accelerator,
-    nets: TrainingNetworks,
-    state: RunState,
-    *,
-    photos: int,
-    pairs: int,
-) -> None:
-    """Log the size of the run and start the tracker."""
-    per_step = args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
-    parameters = sum(p.numel() for p in nets.raw_g.parameters())
-    logger.info("***** Running training *****")
-    logger.info("  parameters %d, levels %s", parameters, nets.raw_g.levels)
-    logger.info("  photos %d, validation pairs %d", photos, pairs)
-    logger.info("  processes %d on %s", accelerator.num_processes, accelerator.device.type)
-    logger.info("  batch per process %d, global batch %d", args.train_batch_size, per_step)
-    logger.info("  steps %d, from step %d", args.max_train_steps, state.global_step)
-    start_tracker(args, accelerator)
 
 
 def run_validation(

@@ -28,6 +28,7 @@ from benchmarks.common import ROOT
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root, evaluate
+from hsr_hub.training import networks
 
 RESULTS = ROOT / "recipes" / "exploration.json"
 TIMED_STEPS = 12
@@ -111,9 +112,7 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
     data = data_root()
     train_accelerate.pixel_loss = partial(pixel_loss, weights)
     if name == "reparam":
-        train_accelerate.build_generator = partial(
-            reparameterised, train_accelerate.build_generator
-        )
+        networks.build_generator = partial(reparameterised, networks.build_generator)
     photos = [str(data / "train" / f"photos-{i}") for i in (1, 2, 3)]
     common = "--fusion_width 48 --reconstruction_widths 24 12 --cache_images"
     common += " --crop_size 128 --train_batch_size 16 --learning_rate 2e-3"

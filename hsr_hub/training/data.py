@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -209,6 +209,17 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
             if image is not None:
                 return image
         raise NoPhotosError(f"no photo in {self._folders} can be decoded")
+
+
+def exit_without_photos(
+    batches: Iterable[dict[str, Tensor]],
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the batches, and end the program if no photo can be decoded."""
+    try:
+        yield from batches
+    except NoPhotosError as error:
+        # An error from a data loader's worker has its traceback in the message.
+        raise SystemExit(f"--train_data_dir: {str(error).splitlines()[-1]}") from error
 
 
 def margin(scale: int) -> int:

@@ -6,7 +6,16 @@ import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from hsr_hub.model import HSRNet
+from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches
+from hsr_hub.training.state import RunState
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from hsr_hub.training.networks import TrainingNetworks
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +74,41 @@ EFFECTS = {
     "lpips_weight": OTHER_MEASURE,
 }
 """What a changed argument means for the run, besides its own meaning."""
+
+
+def resume(
+    args: Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    folder: Path | None,
+) -> list[Launch]:
+    """Restore a checkpoint, if there is one, and return all launches including this one."""
+    earlier = read_launches(folder) if folder else []
+    comparable = True
+    now = record_launch(
+        args,
+        from_step=0,
+        processes=accelerator.num_processes,
+        device=accelerator.device.type,
+        mixed_precision=accelerator.mixed_precision,
+    )
+    if folder:
+        if earlier:
+            comparable = check_launch(folder, earlier[-1], now)
+        load_checkpoint(accelerator, folder)
+        if (folder / BEST).is_dir() and accelerator.is_main_process:
+            nets.best = HSRNet.from_pretrained(folder / BEST).to(accelerator.device)
+        logger.info("resumed from %s at step %d", folder, state.global_step)
+    if not comparable:
+        forget_best(nets, state)
+    return [*earlier, {**now, "from_step": state.global_step}]
+
+
+def forget_best(nets: TrainingNetworks, state: RunState) -> None:
+    """Forget the best weights, because later validations cannot be compared with theirs."""
+    nets.best = None
+    state.forget_best()
 
 
 def record_launch(

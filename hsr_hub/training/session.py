@@ -24,6 +24,8 @@ from hsr_hub.training.checkpoints import (
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from hsr_hub.model import HSRNet
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,8 +83,24 @@ def prepare_output(args: Namespace, accelerator: Accelerator) -> Path | None:
     return folder
 
 
-def start_tracker(args: Namespace, accelerator: Accelerator) -> None:
-    """Start the tracker of `--report_to` with the flags of the run."""
+def announce(
+    args: Namespace,
+    accelerator: Accelerator,
+    net: HSRNet,
+    *,
+    first_step: int,
+    photos: int,
+    pairs: int,
+) -> None:
+    """Log the size of the run and start the tracker."""
+    per_step = args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+    parameters = sum(p.numel() for p in net.parameters())
+    logger.info("***** Running training *****")
+    logger.info("  parameters %d, levels %s", parameters, net.levels)
+    logger.info("  photos %d, validation pairs %d", photos, pairs)
+    logger.info("  processes %d on %s", accelerator.num_processes, accelerator.device.type)
+    logger.info("  batch per process %d, global batch %d", args.train_batch_size, per_step)
+    logger.info("  steps %d, from step %d", args.max_train_steps, first_step)
     if args.report_to:
         simple = (int, float, str, bool)
         flags = {k: v if isinstance(v, simple) else str(v) for k, v in vars(args).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from hsr_hub.evaluation import LpipsSqueeze, find_pairs, flat_noise, psnr_y, rea
 from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
 from hsr_hub.training.losses import LevelPairs
+from hsr_hub.training.session import exit_on_error
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -142,6 +144,19 @@ def log_grid(trackers: Sequence[Any], grid: Image.Image, step: int) -> None:
             tracker.log_images({title: [image]}, step=step)
         elif hasattr(tracker, "log_images"):  # aim, clearml
             tracker.log_images({title: image}, step=step)
+
+
+def prepare_validation(
+    args: Namespace, accelerator: Accelerator
+) -> tuple[LpipsSqueeze | None, int]:
+    """Return LPIPS, if its weights are given, and the number of validation pairs."""
+    with exit_on_error("--validation_data_dir"):
+        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
+    lpips = None
+    if args.metric_weights:
+        with exit_on_error("--metric_weights"):
+            lpips = LpipsSqueeze(args.metric_weights).to(accelerator.device)
+    return lpips, pairs
 
 
 def check_pairs(folders: Sequence[Path], scale: int) -> int:
