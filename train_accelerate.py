@@ -1,39 +1,38 @@
 r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial losses, on any machine.
 
-    # fidelity: the pixel loss alone, on whatever this machine has
+    # fidelity: the pixel loss alone
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir fidelity
 
-    # detail: all three losses, from those weights
+    # detail: all losses, starting from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
         --pretrained_model fidelity --learning_rate 4e-4 --pixel_weight 0.5 \
         --perceptual_weight 0.02 --adversarial_weight 0.015 --consistency_weight 1 \
-        --grid_weight 3 --strengths 1 1 1 0.5
+        --checkerboard_weight 3 --strengths 1 1 1 0.5
 
-    # two GPUs in bfloat16, watched on a folder with HR/ and LRx4/, going on where it stopped
+    # two GPUs in bfloat16, validation on a folder with HR/ and LRx4/, resumed after a stop
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
         --train_data_dir photos more_photos --output_dir fidelity --validation_data_dir Set5 \
         --report_to tensorboard --resume_from_checkpoint latest
 
-One folder of photographs is enough: the low-resolution images and the labels of every level are
-made from them. At the end `--output_dir` holds config.json, model.safetensors (the averaged
-weights) and README.md: a folder that `HSRNet.from_pretrained` takes.
+One folder of photographs is enough: low-resolution images and the labels of every level are made
+from them. At the end `--output_dir` holds config.json, model.safetensors (averaged weights) and
+README.md, which `HSRNet.from_pretrained` loads.
+
+`main` is the whole program in order. The steps of D and G, which it calls, are above it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import copy
 import logging
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import cast
+import math
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -43,435 +42,437 @@ from hsr_hub.evaluation import LpipsSqueeze, evaluate
 from hsr_hub.hub import merged, model_card, publish
 from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
-from hsr_hub.training.checkpoints import (
-    RunState,
-    StopRequest,
-    find_checkpoints,
-    find_resume_folder,
-    ignore_signals,
-    remove_leftovers,
-    save_checkpoint,
+from hsr_hub.training.checkpoints import save_checkpoint
+from hsr_hub.training.data import (
+    PhotoCrops,
+    crop_margin,
+    exit_without_photos,
+    label_pyramid,
+    quantise,
 )
-from hsr_hub.training.data import PhotoCrops, crop_margin, label_pyramid, quantise
-from hsr_hub.training.discriminator import Discriminator
-from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
-    PerceptualLoss,
+    LevelPairs,
     adversarial_loss,
+    center_crops,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
+    flat_loss,
     pixel_loss,
     random_crops,
     real_over_fake,
 )
+from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
-from hsr_hub.training.optimizers import build_optimizer, get_lr, set_lr
+from hsr_hub.training.networks import TrainingNetworks, build_networks
+from hsr_hub.training.optimizers import get_lr, set_lr
+from hsr_hub.training.resume import forget_best, resume
+from hsr_hub.training.session import (
+    announce,
+    any_process,
+    exit_on_error,
+    log,
+    prepare_output,
+    start_accelerator,
+)
+from hsr_hub.training.state import AdversarialTrend, RunState, StepCounter
+from hsr_hub.training.stop import StopRequest, ignore_signals
 from hsr_hub.training.summary import training_text
-from hsr_hub.training.validation import check_pairs, log_grid, validate
+from hsr_hub.training.validation import log_grid, prepare_validation, validate
 
 logger = logging.getLogger("train")
 
-Levels = tuple[Sequence[Tensor], Sequence[Tensor]]  # images and labels, low to high
 
-MAX_BAD_STEPS = 20
-"""Steps in a row whose gradient is not finite before the run gives up."""
-
-
-@contextmanager
-def naming(flag: str) -> Iterator[None]:
-    """Turn what a flag's value caused into one line that names the flag."""
-    try:
-        yield
-    except (OSError, ValueError, ImportError) as error:
-        raise SystemExit(f"{flag}: {error}") from error
+VALIDATION_SIDE = 32
+"""Pixels of x1 at the center of each validation image that VGG compares."""
 
 
-def build_generator(args: argparse.Namespace) -> HSRNet:
-    """A new network, or the one to start from."""
-    shape = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
-    shape += ("reconstruction_widths",)
-    given = {name: getattr(args, name) for name in shape if getattr(args, name) is not None}
-    if args.pretrained_model:
-        with naming("--pretrained_model"):
-            net = HSRNet.from_pretrained(args.pretrained_model).train()
-        for name, value in given.items():
-            if net.config[name] != value:
-                raise SystemExit(
-                    f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
-                    f"--{name} says {value}"
-                )
-    else:
-        with naming("network"):  # the message itself names the argument
-            net = HSRNet(**given)
-    vars(args).update(net.config)  # the recipe in the card: what was built
-    return net
+def build_data(
+    args: argparse.Namespace, accelerator: Accelerator, first_step: int
+) -> tuple[PhotoCrops, DataLoader]:
+    """Return the crops from `first_step` on, and their loader.
 
-
-@dataclass
-class Networks:
-    """What the steps below work on; `net_*` as Accelerate prepared them, `raw_*` as built."""
-
-    net_g: nn.Module
-    optimizer_g: torch.optim.Optimizer
-    net_d: nn.Module
-    raw_d: nn.Module
-    optimizer_d: torch.optim.Optimizer | None
-    perceptual: PerceptualLoss | None
-    perceptual_in_bf16: bool
-
-
-def update(accelerator: Accelerator, loss: Tensor, net: nn.Module, optimizer, max_norm) -> bool:
-    """Backward, clip, step; False when loss or gradient was not finite and the step left out.
-
-    The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
-    the device, once per network and step.
+    A sample depends on the seed and its index alone, so a resumed run continues at its index.
     """
-    # A loss that is not finite need not have such a gradient (L1's is a sign): times NaN it has.
-    accelerator.backward(loss * (1 + (loss - loss).detach()))
-    finite = True
-    if accelerator.sync_gradients:
-        # accelerator.clip_grad_norm_ would unscale every optimizer's fp16 gradients, so those that
-        # the other network has accumulated too.
-        accelerator.unscale_gradients(optimizer)
-        finite = bool(nn.utils.clip_grad_norm_(net.parameters(), max_norm).isfinite())
-    if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler leaves it out by itself
-        optimizer.step()
-    optimizer.zero_grad()
-    return finite
-
-
-def discriminator_step(
-    accelerator: Accelerator, nets: Networks, seen: Levels, max_norm: float
-) -> tuple[dict[str, Tensor], bool]:
-    """One step of D on the target level's labels and images."""
-    # One forward for both: no batch statistics, and DDP wants one forward per backward.
-    real, fake = nets.net_d(torch.cat([seen[1][-1], seen[0][-1].detach()])).float().chunk(2)
-    loss = discriminator_loss(real, fake)
-    finite = update(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
-    values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
-    return values, finite
-
-
-def generator_losses(
-    nets: Networks, args: argparse.Namespace, whole: Levels, seen: Levels, strength: float = 1.0
-) -> dict[str, Tensor]:
-    """The weighted terms of L_G; VGG and D look at windows `seen` and count by the strength."""
-    (sr, gt), (seen_sr, seen_gt) = whole, seen
-    losses = {"pixel": args.pixel_weight * pixel_loss(sr, gt)}
-    if args.consistency_weight > 0:
-        losses["consistency"] = args.consistency_weight * consistency_loss(sr, gt)
-    if args.grid_weight > 0:
-        losses["grid"] = args.grid_weight * checkerboard_loss(sr, gt)
-    if nets.perceptual is not None and strength > 0:
-        # Not in float16, beyond whose largest number features of Caffe's convention can come.
-        with torch.autocast(sr[-1].device.type, torch.bfloat16, enabled=nets.perceptual_in_bf16):
-            loss = nets.perceptual(seen_sr, seen_gt)
-        losses["perceptual"] = strength * args.perceptual_weight * loss
-    if nets.optimizer_d is not None and strength > 0:
-        # The bare network, frozen: G's step leaves nothing on D and reduces nothing for it.
-        with torch.no_grad():
-            real = nets.raw_d(seen_gt[-1]).float()
-        fake = nets.raw_d(seen_sr[-1]).float()
-        losses["adversarial"] = strength * args.adversarial_weight * adversarial_loss(real, fake)
-    return losses
-
-
-def generator_step(
-    accelerator: Accelerator,
-    nets: Networks,
-    args: argparse.Namespace,
-    whole: Levels,
-    seen: Levels,
-    strength: float,
-) -> tuple[dict[str, Tensor], bool]:
-    """One step of G; D is frozen meanwhile."""
-    nets.raw_d.requires_grad_(False)
-    losses = generator_losses(nets, args, whole, seen, strength)
-    total = sum(losses.values(), start=whole[0][0].new_zeros(()))
-    finite = update(accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm)
-    nets.raw_d.requires_grad_(True)
-    return {f"loss_g/{name}": value for name, value in losses.items()}, finite
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Train until `--max_train_steps` or convergence, then save the averaged weights."""
-    args = parse_args(argv, __doc__)
-    with naming("--report_to"):
-        accelerator = Accelerator(
-            log_with=args.report_to,
-            project_dir=str(args.output_dir),
-            gradient_accumulation_steps=args.gradient_accumulation_steps,
-        )
-    main_process, device = accelerator.is_main_process, accelerator.device
-    logging.basicConfig(
-        level=logging.INFO if main_process else logging.ERROR,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stdout,
-    )
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
-    # The main process looks for all, so that none resumes from elsewhere.
-    chosen = [
-        find_resume_folder(args.resume_from_checkpoint, args.output_dir) if main_process else None
-    ]
-    resume_folder = broadcast_object_list(chosen)[0]
-    if resume_folder and not resume_folder.is_dir():
-        raise SystemExit(
-            f"{resume_folder} is not on this machine: share --output_dir between nodes"
-        )
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    if main_process:
-        remove_leftovers(args.output_dir)
-    set_seed(args.seed)  # the same initial weights everywhere; data has its own keyed randomness
-
-    # ---- build: networks, average, losses, optimizers
-    raw_g = build_generator(args)
-    raw_d = Discriminator(args.discriminator_width)
-    levels = raw_g.levels
-    # channels_last is the faster layout, but on a CPU the bfloat16 weight gradients of a dilated
-    # convolution of 24, 40, 56, ... channels are NaN in it (torch 2.15).
-    hit = [w for w in raw_g.config["widths"] if w > 8 and w % 16]
-    in_bf16 = accelerator.mixed_precision == "bf16"
-    if not (hit and device.type == "cpu" and in_bf16):
-        raw_g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        raw_d.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    raw_g.to(device)
-    fidelity = [parameter.detach().clone() for parameter in raw_g.parameters()]
-    ema = make_ema(raw_g, args.ema_decay)
-    averaged = cast(HSRNet, ema.module)
-    perceptual = None
-    if args.perceptual_weight > 0:
-        with naming("--perceptual_weights_path"):
-            perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
-        perceptual.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
-    net_d, optimizer_d = raw_d, None
-    if args.adversarial_weight > 0:
-        net_d, optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
-    nets = Networks(net_g, optimizer_g, net_d, raw_d, optimizer_d, perceptual, in_bf16)
-    forward_g = torch.compile(net_g) if args.compile else net_g
-    state = RunState()
-    accelerator.register_for_checkpointing(ema, state)
-    if resume_folder:
-        accelerator.load_state(str(resume_folder))
-        accelerator.step = 0  # a checkpoint never falls inside an accumulation
-        logger.info("resumed from %s at step %d", resume_folder, state.global_step)
-    elif args.resume_from_checkpoint:
-        logger.info("no checkpoint in %s yet", args.output_dir)
-
-    # ---- data: sample i is the same whoever draws it, so a resumed run just begins further on
     micro_batch = args.train_batch_size * accelerator.num_processes
     global_batch = micro_batch * args.gradient_accumulation_steps
-    with naming("--train_data_dir"):
+    with exit_on_error("--train_data_dir"):
         dataset = PhotoCrops(
             args.train_data_dir,
             crop_size=args.crop_size,
             scale=args.scale,
             num_samples=args.max_train_steps * global_batch,
             seed=args.seed,
-            first_index=state.global_step * global_batch,
+            first_index=first_step * global_batch,
             degradation=args.degradation,
-            cache_on={"memory": "cpu", "device": device}.get(args.cache_images),
-            progress=main_process,
+            cache_on={"memory": "cpu", "device": accelerator.device}.get(args.cache_images),
+            progress=accelerator.is_main_process,
         )
-    with naming("--validation_data_dir"):
-        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
-    with naming("--metric_weights"):
-        lpips = LpipsSqueeze(args.metric_weights) if args.metric_weights else None
-    loader = accelerator.prepare(
-        DataLoader(
-            dataset,
-            batch_size=args.train_batch_size,
-            num_workers=args.dataloader_num_workers,
-            worker_init_fn=ignore_signals,
-        )
+    loader = DataLoader(
+        dataset,
+        batch_size=args.train_batch_size,
+        num_workers=args.dataloader_num_workers,
+        worker_init_fn=ignore_signals,
+    )
+    return dataset, accelerator.prepare(loader)
+
+
+class StepResult(NamedTuple):
+    """Values of one step of G or D for the log."""
+
+    values: dict[str, Tensor]
+    finite: bool = True
+    """False if the gradient was not finite, so that the step was skipped."""
+
+
+def optimizer_step(
+    accelerator: Accelerator,
+    loss: Tensor,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    max_norm: float,
+) -> tuple[bool, Tensor | None]:
+    """Compute the gradient, clip it and step, unless the loss or the gradient is not finite.
+
+    The gradient is that of all processes, so all of them decide alike. Reading its norm waits for
+    the device, once per network and step.
+
+    Returns:
+        Whether the gradient was finite, and its norm before clipping. Within an accumulation they
+        are True and None.
+    """
+    # A loss that is not finite can have a finite gradient, as L1's is a sign. Times NaN it is NaN.
+    accelerator.backward(loss * (1 + (loss - loss).detach()))
+    finite, norm = True, None
+    if accelerator.sync_gradients:
+        # accelerator.clip_grad_norm_ would unscale the fp16 gradients of every optimizer, and so
+        # those that the other network has accumulated.
+        accelerator.unscale_gradients(optimizer)
+        norm = nn.utils.clip_grad_norm_(net.parameters(), max_norm)
+        finite = bool(norm.isfinite())
+    if finite or accelerator.mixed_precision == "fp16":  # fp16's scaler skips the step by itself
+        optimizer.step()
+    optimizer.zero_grad()
+    return finite, norm
+
+
+def discriminator_step(
+    accelerator: Accelerator, nets: TrainingNetworks, cropped: LevelPairs, max_norm: float
+) -> StepResult:
+    """Train D for one step on the labels and images of the last level."""
+    assert nets.net_d is not None and nets.optimizer_d is not None
+    # One forward pass for both, because DDP expects one per backward pass.
+    scores = nets.net_d(torch.cat([cropped.gt[-1], cropped.sr[-1].detach()])).float()
+    real, fake = scores.chunk(2)
+    loss = discriminator_loss(real, fake)
+    finite, norm = optimizer_step(accelerator, loss, nets.net_d, nets.optimizer_d, max_norm)
+    values = {"loss_d": loss, "d/real_over_fake": real_over_fake(real, fake)}
+    if norm is not None:
+        values["grad_norm/d"] = norm
+    return StepResult(values, finite)
+
+
+def generator_losses(
+    nets: TrainingNetworks,
+    args: argparse.Namespace,
+    full: LevelPairs,
+    cropped: LevelPairs,
+    strength: float = 1.0,
+) -> dict[str, Tensor]:
+    """Return the weighted terms of L_G by name.
+
+    Args:
+        nets: Networks and losses.
+        args: The flags of the run.
+        full: What the pixel terms compare.
+        cropped: What VGG, LPIPS and the discriminator see.
+        strength: Factor of the terms on `cropped`; at 0 they are not computed.
+    """
+    losses = pixel_terms(args, full)
+    if strength == 0:
+        return losses
+    device_type = full.sr[-1].device.type
+    # Not in float16, because features in Caffe's convention can exceed its largest number.
+    with torch.autocast(device_type, torch.bfloat16, enabled=nets.in_bf16):
+        if nets.perceptual is not None:
+            loss = nets.perceptual(*cropped)
+            losses["perceptual"] = strength * args.perceptual_weight * loss
+        if nets.lpips is not None:
+            losses["lpips"] = strength * args.lpips_weight * nets.lpips(*cropped)
+    if nets.raw_d is not None:
+        # The bare network, because G's step must reduce no gradients of D.
+        with torch.no_grad():
+            real = nets.raw_d(cropped.gt[-1]).float()
+        fake = nets.raw_d(cropped.sr[-1]).float()
+        losses["adversarial"] = strength * args.adversarial_weight * adversarial_loss(real, fake)
+    return losses
+
+
+def pixel_terms(args: argparse.Namespace, full: LevelPairs) -> dict[str, Tensor]:
+    """Return the weighted terms of L_G that need no other network."""
+    losses = {}
+    if args.pixel_weight > 0:
+        losses["pixel"] = args.pixel_weight * pixel_loss(*full)
+    if args.consistency_weight > 0:
+        losses["consistency"] = args.consistency_weight * consistency_loss(*full)
+    if args.checkerboard_weight > 0:
+        losses["checkerboard"] = args.checkerboard_weight * checkerboard_loss(*full)
+    if args.flat_weight > 0:
+        losses["flat"] = args.flat_weight * flat_loss(*full)
+    return losses
+
+
+def validation_terms(
+    nets: TrainingNetworks, args: argparse.Namespace, pair: LevelPairs
+) -> dict[str, Tensor]:
+    """Return the terms of L_G that tell the best validation.
+
+    The adversarial loss is left out, because it rises while the discriminator improves. VGG would
+    cost more than all else, so it compares the center of an image only, and nothing if LPIPS tells
+    the best validation.
+    """
+    losses = pixel_terms(args, pair)
+    if nets.perceptual is not None and args.patience_metric == "loss":
+        with torch.autocast(pair.sr[-1].device.type, torch.bfloat16, enabled=nets.in_bf16):
+            loss = nets.perceptual(*center_crops(pair, VALIDATION_SIDE))
+        losses["perceptual"] = args.perceptual_weight * loss
+    return losses
+
+
+def generator_step(
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    args: argparse.Namespace,
+    full: LevelPairs,
+    cropped: LevelPairs,
+    strength: float,
+) -> StepResult:
+    """Train G for one step while D is frozen; the arguments are those of `generator_losses`."""
+    if nets.raw_d is not None:
+        nets.raw_d.requires_grad_(False)
+    losses = generator_losses(nets, args, full, cropped, strength)
+    total = sum(losses.values(), start=full.sr[0].new_zeros(()))
+    finite, norm = optimizer_step(
+        accelerator, total, nets.net_g, nets.optimizer_g, args.max_grad_norm
+    )
+    if nets.raw_d is not None:
+        nets.raw_d.requires_grad_(True)
+    values = {f"loss_g/{name}": value for name, value in losses.items()}
+    if norm is not None:
+        values["grad_norm/g"] = norm
+    return StepResult(values, finite)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train until `--max_train_steps` or convergence, then save the averaged weights."""
+    args = parse_args(argv, __doc__)
+    accelerator = start_accelerator(args)
+    resume_folder = prepare_output(args, accelerator)
+    set_seed(args.seed)  # the same initial weights in every process; crops have their own seeds
+    nets = build_networks(args, accelerator)
+    state = RunState()
+    accelerator.register_for_checkpointing(nets.ema, state)
+    launches = resume(args, accelerator, nets, state, resume_folder)
+    dataset, loader = build_data(args, accelerator, state.global_step)
+    lpips, pairs = prepare_validation(args, accelerator)
+    announce(
+        args,
+        accelerator,
+        nets.raw_g,
+        first_step=state.global_step,
+        photos=len(dataset.paths),
+        pairs=pairs,
     )
 
-    logger.info("***** Running training *****")
-    logger.info("  parameters %d, levels %s", sum(p.numel() for p in raw_g.parameters()), levels)
-    logger.info("  photos %d, validation pairs %d", len(dataset.paths), pairs)
-    logger.info("  processes %d on %s", accelerator.num_processes, device.type)
-    logger.info("  batch per process %d, global batch %d", args.train_batch_size, global_batch)
-    logger.info("  steps %d, from step %d", args.max_train_steps, state.global_step)
-
-    def log(values: dict[str, float]) -> None:
-        accelerator.log(values, step=state.global_step)
-        if main_process:
-            with naming("--output_dir"), (args.output_dir / "log.jsonl").open("a") as lines:
-                lines.write(json.dumps({"step": state.global_step, **values}) + "\n")
-            shown = "  ".join(f"{key} {value:.5g}" for key, value in values.items())
-            tqdm.write(f"step {state.global_step}  {shown}", file=sys.stdout)
-
-    def checkpoint() -> None:
-        save_checkpoint(
-            accelerator, args.output_dir, state.global_step, args.checkpoints_total_limit
-        )
-
-    def run_validation() -> None:
-        result = validate(
-            averaged,
-            args.validation_data_dir,
-            device,
-            losses=lambda sr, gt: generator_losses(nets, args, (sr, gt), (sr, gt)),
-            lpips=lpips,
-        )
-        log(result.figures)
-        state.note_validation(result.figures["val/loss_g"])
-        if main_process and result.grid:
-            with naming("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
-                result.grid.save(partial)
-            log_grid(accelerator.trackers, result.grid, state.global_step)
-
-    if args.report_to:
-        plain = (int, float, str, bool)
-        accelerator.init_trackers(
-            "hsr-hub", {k: v if isinstance(v, plain) else str(v) for k, v in vars(args).items()}
-        )
-
-    # ---- train
-    stop = StopRequest()
+    levels = nets.raw_g.levels
+    forward_g = torch.compile(nets.net_g) if args.compile else nets.net_g
+    trained = [nets.net_g, *([] if nets.net_d is None else [nets.net_d])]
     progress = tqdm(
         total=args.max_train_steps,
         initial=state.global_step,
         desc="steps",
-        disable=None if main_process else True,  # None: shown on a terminal only
+        disable=None if accelerator.is_main_process else True,  # None: only on a terminal
     )
-    sums: dict[str, Tensor] = {}
-    not_finite: set[str] = set()
-    micro_steps, bad_in_a_row, reason, stopped, hinted = 0, 0, "", False, False
-    data_time, window_start, batch_wanted = 0.0, time.perf_counter(), time.perf_counter()
-    # A run that was stopped after it had converged has nothing left to learn.
-    for batch in () if state.converged(args) else loader:
-        data_time += time.perf_counter() - batch_wanted
-
+    stop, meter, counter, trend = StopRequest(), StepMeter(), StepCounter(), AdversarialTrend()
+    reason, hinted = "", bool(args.cache_images)
+    # A run that was stopped after it had converged does not continue.
+    batches = () if state.converged(args) else exit_without_photos(meter.timed(loader))
+    for batch in batches:
+        # 1. Make the labels of every level and the input.
         gt = crop_margin(label_pyramid(batch["gt"].float() / 255, levels), levels)
-        # The bicubic protocol: the input is the x1 label in 8 bits.
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
-        rate = get_lr(state.global_step, args.learning_rate, args)
-        set_lr(optimizer_g, rate)
 
-        trained = [net_g] if optimizer_d is None else [net_g, net_d]
+        # 2. Set the learning rates and the strength of the perceptual and adversarial losses.
+        rate = get_lr(state.global_step, args.learning_rate, args)
+        set_lr(nets.optimizer_g, rate)
+        if nets.optimizer_d is not None:
+            peak = args.discriminator_learning_rate
+            set_lr(nets.optimizer_d, get_lr(state.global_step, peak, args))
         strength = args.strengths[state.global_step % len(args.strengths)]
         detail = 0.0 if state.global_step < args.pixel_steps else strength
-        with accelerator.accumulate(*trained), mixed_weights(raw_g, fidelity, strength):
-            values, finite = {}, True
-            sr = [image.float() for image in forward_g(lq)]
-            seen = random_crops(sr, gt, state.global_step)
-            if optimizer_d is not None and detail > 0:
-                peak = args.discriminator_learning_rate
-                set_lr(optimizer_d, get_lr(state.global_step, peak, args))
-                values, finite = discriminator_step(accelerator, nets, seen, args.max_grad_norm)
-            g_values, g_finite = generator_step(accelerator, nets, args, (sr, gt), seen, detail)
-            finite = finite and g_finite
-        for key, value in {**values, **g_values}.items():
-            sums[key] = sums.get(key, 0) + value.detach()
-            if not (finite or value.isfinite()):
-                not_finite.add(key)
-        micro_steps += 1
-        if not accelerator.sync_gradients:
-            batch_wanted = time.perf_counter()
-            continue
 
+        # 3. Train D and then G for one step on the same images.
+        with accelerator.accumulate(*trained), mixed_weights(nets.raw_g, nets.fidelity, strength):
+            full = LevelPairs([image.float() for image in forward_g(lq)], gt)
+            cropped = random_crops(*full, key=state.global_step)
+            d_step = StepResult({})
+            if nets.net_d is not None and detail > 0:
+                d_step = discriminator_step(accelerator, nets, cropped, args.max_grad_norm)
+            g_step = generator_step(accelerator, nets, args, full, cropped, detail)
+        meter.add(d_step.values | g_step.values)
+        if not accelerator.sync_gradients:
+            continue  # the step goes on with the next batch
+
+        # 4. Count the step and average the weights.
         state.global_step += 1
         progress.update()
-        if g_finite:
-            ema.update_parameters(accelerator.unwrap_model(net_g))
-        bad_in_a_row = 0 if finite else bad_in_a_row + 1
-        if not finite:
-            state.skipped_steps += 1
-            logger.warning(
-                "step %d: gradient not finite, step skipped (not finite: %s; %d skipped so far)",
-                state.global_step,
-                ", ".join(sorted(not_finite)) or "no loss of this process",
-                state.skipped_steps,
-            )
-            not_finite.clear()
-            if bad_in_a_row == MAX_BAD_STEPS:
-                kept = find_checkpoints(args.output_dir)
-                raise SystemExit(
-                    f"{MAX_BAD_STEPS} steps in a row had no finite gradient: lower --learning_rate "
-                    "or train without mixed precision. "
-                    + (f"{kept[-1].name} is intact." if kept else "There is no checkpoint yet.")
-                )
+        if g_step.finite:
+            nets.ema.update_parameters(nets.raw_g)
+        if d_step.finite and g_step.finite:
+            counter.note_taken()
+        else:
+            losses = meter.not_finite(args.gradient_accumulation_steps)
+            counter.note_skipped(state, losses, args.output_dir)
 
+        # 5. Log.
         if state.global_step % args.logging_steps == 0:
-            seconds = time.perf_counter() - window_start
-            steps = micro_steps / args.gradient_accumulation_steps
-            means = {
-                key: float(cast(Tensor, accelerator.reduce(value / micro_steps, "mean")))
-                for key, value in sums.items()
-            }
-            timing = {"seconds/step": seconds / steps, "seconds/data": data_time / steps}
-            log({**means, "lr": rate, **timing})
-            if data_time > 0.05 * seconds and not hinted:
-                hinted = True
+            values = meter.summary(accelerator) | {"lr": rate}
+            log(args, accelerator, state.global_step, values)
+            trend.add(values)
+            if not hinted and values["seconds/data"] > 0.05 * values["seconds/step"]:
                 logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
-            sums, micro_steps, data_time, window_start = {}, 0, 0.0, time.perf_counter()
-        last = state.global_step == args.max_train_steps
-        paused = time.perf_counter()
-        if args.validation_data_dir and (state.global_step % args.validation_steps == 0 or last):
-            run_validation()
-        if state.global_step == args.pixel_steps:
-            state.expect_other_losses()
-        stopped = anywhere(accelerator, bool(stop.reason()))
-        reason = (
-            f"stopped by {stop.reason() or 'a signal to another process'}"
-            if stopped
-            else f"L_G has converged: {args.patience} validations without a lower one"
-            if anywhere(accelerator, state.converged(args))
-            else f"reached --max_train_steps {args.max_train_steps}"
-            if last
-            else ""
-        )
-        if reason or state.global_step % args.checkpointing_steps == 0:
-            checkpoint()
+                hinted = True
+
+        # 6. Validate, save a checkpoint, and stop if it is time.
+        with meter.paused():
+            last = state.global_step == args.max_train_steps
+            due = last or state.global_step % args.validation_steps == 0
+            if args.validation_data_dir and due:
+                if trends := trend.report(state):
+                    log(args, accelerator, state.global_step, trends)
+                run_validation(args, accelerator, nets, state, lpips)
+            if state.global_step == args.pixel_steps:  # other losses begin
+                forget_best(nets, state)
+            reason = stop_reason(args, accelerator, state, stop)
+            if reason or state.global_step % args.checkpointing_steps == 0:
+                save_checkpoint(
+                    accelerator,
+                    args.output_dir,
+                    state.global_step,
+                    args.checkpoints_total_limit,
+                    launches=launches,
+                    best=nets.best,
+                )
         if reason:
             break
-        window_start += time.perf_counter() - paused
-        batch_wanted = time.perf_counter()
     progress.close()
     logger.info("step %d: %s", state.global_step, reason or "nothing left to do")
-    if stopped:
+    if reason.startswith("stopped"):
         accelerator.end_training()
-        raise SystemExit("checkpoint saved; go on with --resume_from_checkpoint latest")
-
-    # ---- keep and publish
-    if main_process:
-        with naming("--output_dir"):
-            keep(averaged, args, accelerator, state.global_step, len(dataset.paths))
+        raise SystemExit("checkpoint saved; continue with --resume_from_checkpoint latest")
+    counter.check()
+    if accelerator.is_main_process:
+        net, saved_step = choose_weights(args, nets, state)
+        training = training_text(
+            launches,
+            steps=state.global_step,
+            saved_step=saved_step,
+            photos=len(dataset.paths),
+            credits=args.data_credits,
+        )
+        with exit_on_error("--output_dir"):
+            save_and_publish(net, args, training)
     accelerator.end_training()
 
 
-def anywhere(accelerator: Accelerator, wish: bool) -> bool:
-    """Whether any process wishes it, so that all of them leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return wish
-    flag = torch.tensor(float(wish), device=accelerator.device)
-    return float(cast(Tensor, accelerator.reduce(flag, "sum"))) > 0
-
-
-def keep(
-    net: HSRNet, args: argparse.Namespace, accelerator: Accelerator, steps: int, photos: int
+def run_validation(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    lpips: LpipsSqueeze | None,
 ) -> None:
-    """Weights, config and card into the output folder, and to the Hub when that is asked."""
+    """Measure the averaged weights, log the result and keep them if they are the best.
+
+    sample.png shows the weights that would be saved now.
+    """
+    result = validate(
+        nets.averaged,
+        args.validation_data_dir,
+        accelerator.device,
+        losses=lambda pair: validation_terms(nets, args, pair),
+        lpips=lpips,
+        accelerator=accelerator,
+    )
+    metrics = result.metrics
+    if args.lpips_weight > 0:
+        metrics["val/loss_g/lpips"] = args.lpips_weight * metrics["val/lpips"]
+        metrics["val/loss_g"] += metrics["val/loss_g/lpips"]
+    log(args, accelerator, state.global_step, metrics)
+    measure = metrics["val/lpips" if args.patience_metric == "lpips" else "val/loss_g"]
+    improved = state.note_validation(measure)
+    if not accelerator.is_main_process or not result.grid:
+        return
+    if improved:
+        nets.best = copy.deepcopy(nets.averaged)
+    if improved or args.save_last:
+        with exit_on_error("--output_dir"), atomic_write(args.output_dir / "sample.png") as partial:
+            result.grid.save(partial)
+    log_grid(accelerator.trackers, result.grid, state.global_step)
+
+
+def stop_reason(
+    args: argparse.Namespace, accelerator: Accelerator, state: RunState, stop: StopRequest
+) -> str:
+    """Return why the run ends after this step; empty if it does not."""
+    if any_process(accelerator, bool(stop.reason())):
+        return f"stopped by {stop.reason() or 'a signal to another process'}"
+    if state.converged(args):
+        name = {"loss": "L_G", "lpips": "LPIPS"}[args.patience_metric]
+        return f"{name} has converged: {args.patience} validations without a lower one"
+    if state.global_step == args.max_train_steps:
+        return f"reached --max_train_steps {args.max_train_steps}"
+    return ""
+
+
+def choose_weights(
+    args: argparse.Namespace, nets: TrainingNetworks, state: RunState
+) -> tuple[HSRNet, int]:
+    """Return the averaged weights to save and their step: the best, or the last."""
+    if nets.best is None or args.save_last or not math.isfinite(state.best_measure):
+        return nets.averaged, state.global_step
+    name = {"loss": "L_G without the adversarial term", "lpips": "LPIPS"}[args.patience_metric]
+    logger.info(
+        "saving the averaged weights of step %d, which validated best: %s %.5g%s",
+        state.best_step,
+        name,
+        state.best_measure,
+        "" if state.best_step == state.global_step else " (--save_last saves those of the end)",
+    )
+    return nets.best, state.best_step
+
+
+def save_and_publish(net: HSRNet, args: argparse.Namespace, training: str) -> None:
+    """Write weights, config and card to the output folder, and publish it if asked to.
+
+    Args:
+        net: What to save.
+        args: The flags of the run.
+        training: The card's text about the training.
+    """
     card_path = args.output_dir / "README.md"
     earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
     net.save_pretrained(args.output_dir)
-    figures = [
+    metrics = [
         evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
         for folder in args.validation_data_dir
     ]
-    machine = (
-        f"{accelerator.num_processes} process(es) on {accelerator.device.type}, mixed precision "
-        f"{accelerator.mixed_precision}"
-    )
     card = model_card(
         net,
         name=args.hub_model_id or args.output_dir.resolve().name,
-        # Memory would be the training's.
-        metrics=[replace(f, peak_memory_mib=None) for f in figures],
-        training=training_text(args, steps=steps, photos=photos, machine=machine),
+        # The memory would be that of the training.
+        metrics=[replace(m, peak_memory_mib=None) for m in metrics],
+        training=training,
         degradation=args.degradation,
         datasets=args.hub_dataset_ids,
         sample=(args.output_dir / "sample.png").exists(),
@@ -481,12 +482,13 @@ def keep(
         partial.write_text(text, encoding="utf-8")
     logger.info("saved: %s", args.output_dir)
     if args.push_to_hub:
-        private = args.hub_private_repo or None
         try:
-            address = publish(args.output_dir, args.hub_model_id, private=private)
-            logger.info("published: %s", address)
-        except Exception as error:  # whatever the network or the Hub does, the folder is whole
+            address = publish(
+                args.output_dir, args.hub_model_id, private=args.hub_private_repo or None
+            )
+        except Exception as error:  # any failure of the network or the Hub; the folder is complete
             raise SystemExit(f"publishing failed: {error}") from error
+        logger.info("published: %s", address)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from benchmarks.common import ROOT
 from benchmarks.degrade import degrade_set
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root, evaluate
+from hsr_hub.training import networks
 
 RESULTS = ROOT / "recipes" / "exploration.json"
 TIMED_STEPS = 12
@@ -96,7 +97,9 @@ def step_seconds(flags: list[str], out: Path) -> float:
 def trained(flags: list[str], out: Path, minutes: float, steps: int | None) -> tuple[HSRNet, int]:
     """Return the averaged network after the minutes, or after the steps, and the steps."""
     made: list[HSRNet] = []
-    train_accelerate.keep = lambda net, *_: made.append(net)  # nothing is saved or published
+    train_accelerate.save_and_publish = lambda net, *_: made.append(
+        net
+    )  # nothing is saved or published
     steps = steps or int(60 * minutes / step_seconds(flags, out))
     steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
     train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
@@ -109,9 +112,7 @@ def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str
     data = data_root()
     train_accelerate.pixel_loss = partial(pixel_loss, weights)
     if name == "reparam":
-        train_accelerate.build_generator = partial(
-            reparameterised, train_accelerate.build_generator
-        )
+        networks.build_generator = partial(reparameterised, networks.build_generator)
     photos = [str(data / "train" / f"photos-{i}") for i in (1, 2, 3)]
     common = "--fusion_width 48 --reconstruction_widths 24 12 --cache_images"
     common += " --crop_size 128 --train_batch_size 16 --learning_rate 2e-3"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -15,22 +15,39 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
+import train_accelerate as script
 from hsr_hub import HSRNet
+from hsr_hub.evaluation import data_root
+from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
+from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import (
+    LevelPairs,
+    LpipsLoss,
     PerceptualLoss,
     adversarial_loss,
+    center_crops,
     checkerboard_loss,
     consistency_loss,
     discriminator_loss,
+    flat_loss,
     parse_layers,
     pixel_loss,
     random_crops,
     real_over_fake,
 )
 from hsr_hub.training.mixing import mixed_weights
-from train_accelerate import update
+from train_accelerate import optimizer_step
+
+needs_metric_weights = pytest.mark.skipif(
+    not (data_root() / "weights" / "lpips_squeeze_linear_v0.1.safetensors").is_file(),
+    reason="the weights of LPIPS are not at hand (HSR_DATA)",
+)
+
+
+def parsed(*flags: str) -> argparse.Namespace:
+    return parse_args(["--train_data_dir", "x", "--output_dir", "y", *flags], None)
 
 
 def test_pixel_loss_sums_the_levels_means():
@@ -88,20 +105,24 @@ def test_windows_take_all_phases_of_the_up_sampling():
 def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tmp_path: Path):
     from torchvision.models import vgg19
 
-    import train_accelerate as script
-
     state = {
         f"features.{k}": v
         for k, v in cast(nn.Sequential, vgg19(weights=None).features)[:3].state_dict().items()
     }
     save_file(state, tmp_path / "vgg.safetensors")
     loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
-    args = SimpleNamespace(pixel_weight=0, consistency_weight=0, grid_weight=0, perceptual_weight=1)
+    args = parsed("--pixel_weight", "0", "--perceptual_weight", "1")
     sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
     found = []
     for in_bf16 in (False, True):
-        nets = script.Networks(model, None, model, model, None, loss, in_bf16)  # type: ignore[arg-type]
-        found.append(script.generator_losses(nets, args, (sr, gt), (sr, gt))["perceptual"])  # type: ignore[arg-type]
+        optimizer = torch.optim.SGD(model.parameters())
+        nets = script.TrainingNetworks(
+            model, model, optimizer, make_ema(model), perceptual=loss, in_bf16=in_bf16
+        )
+        pair = LevelPairs(sr, gt)
+        losses = script.generator_losses(nets, args, pair, pair)
+        assert list(losses) == ["perceptual"]  # nothing is computed for a weight of zero
+        found.append(losses["perceptual"])
     assert found[1].dtype == torch.float32
     assert not torch.equal(*found)
     torch.testing.assert_close(*found, rtol=0.02, atol=0)
@@ -115,9 +136,11 @@ def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
     for bad in (float("nan"), float("inf")):
         # Its own gradient is finite: the L1 loss's is a sign.
         loss = net(torch.ones(1, 2)).abs().sum() + bad
-        assert not update(accelerator, loss, net, optimizer, 1.0)
+        assert not optimizer_step(accelerator, loss, net, optimizer, 1.0)[0]
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
-    assert update(accelerator, net(torch.ones(1, 2)).abs().sum(), net, optimizer, 1.0)
+    finite, norm = optimizer_step(accelerator, 3 * net(torch.ones(1, 2)).sum(), net, optimizer, 1.0)
+    assert finite
+    torch.testing.assert_close(norm, torch.tensor(27.0).sqrt())  # before clipping: 3, 3 and 3
     assert not all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
@@ -145,6 +168,55 @@ def test_real_over_fake_counts_pairs():
     # 1 beats 0; 3 beats 2 and 0 and draws with 3: 3.5 of 6.
     assert real_over_fake(real, fake).item() == pytest.approx(3.5 / 6)
     assert real_over_fake(real, real).item() == 0.5
+
+
+def test_flat_loss_weighs_flat_areas():
+    gt = [torch.full((1, 3, 16 * s, 16 * s), 0.3) for s in (1, 2)]
+    assert float(flat_loss(gt, gt)) == 0
+    shifted = [image + 0.1 for image in gt]
+    torch.testing.assert_close(flat_loss(shifted, gt), torch.tensor(0.2), rtol=0.02, atol=0)
+    columns = torch.arange(32) % 2 / 10  # the 5x5 windows deviate by about 0.05
+    textured = [gt[0], gt[1] + columns]
+    assert float(flat_loss([gt[0], textured[1] + 0.1], textured)) < 1e-3
+    # The weight follows the label, so the gradient is the weight's over the number of values.
+    half = gt[1].clone()
+    half[..., 16:] += columns[16:]
+    sr = (half + 0.1).requires_grad_()
+    flat_loss([gt[0], sr], [gt[0], half]).backward()
+    assert sr.grad is not None and sr.grad.isfinite().all()
+    torch.testing.assert_close(
+        sr.grad[..., 2:12], torch.full((1, 3, 32, 10), 1 / half.numel()), rtol=0.02, atol=0
+    )
+    assert sr.grad[..., 20:].abs().max() < 0.01 / half.numel()
+
+
+@given(seed=st.integers(0, 1000))
+def test_flat_loss_is_at_most_the_pixel_loss(seed: int):
+    torch.manual_seed(seed)
+    sr, gt = ([torch.rand(1, 3, 6 * s, 5 * s) for s in (1, 2)] for _ in range(2))
+    assert 0 <= float(flat_loss(sr, gt)) <= float(pixel_loss(sr, gt))
+
+
+@needs_metric_weights
+def test_lpips_loss_is_the_metric_with_gradients(small_photo):
+    loss = LpipsLoss(data_root() / "weights")
+    gt = torch.from_numpy(np.array(small_photo)).permute(2, 0, 1)[None]
+    sr = (gt.float() + torch.randn(gt.shape) * 20).clamp(0, 255).byte()
+    images = [sr.float() / 255, gt.float() / 255]
+    found = loss([images[0]], [images[1]])
+    arrays = (image[0].permute(1, 2, 0).numpy() for image in (sr, gt))
+    assert float(found) == pytest.approx(loss.metric.distance(*arrays), rel=1e-4)
+    assert float(loss([images[1]], [images[1]])) == 0
+    assert not any(p.requires_grad for p in loss.parameters())
+    # A step against the gradient brings the image closer. Black input has features of zero.
+    black = torch.zeros_like(images[0])
+    for start in (images[0], black):
+        image = start.clone().requires_grad_()
+        before = loss([image], [images[1]])
+        before.backward()
+        assert image.grad is not None and image.grad.isfinite().all()
+        step = image.grad / image.grad.abs().max() * 0.01
+        assert float(loss([start - step], [images[1]])) < before.item()
 
 
 def test_layers_are_parsed_and_wrong_ones_named():
@@ -210,17 +282,14 @@ def test_discriminator_is_vgg13_without_batch_statistics():
 def test_steps_change_their_own_network_only(model: HSRNet):
     from accelerate import Accelerator
 
-    import train_accelerate as script
-    from hsr_hub.training.arguments import parse_args
-
-    flags = ["--train_data_dir", "x", "--output_dir", "y", "--adversarial_weight", "0.1"]
-    args = parse_args(flags, None)
+    args = parsed("--adversarial_weight", "0.1")
     accelerator = Accelerator(cpu=True)
     net_g, net_d = HSRNet(**model.config), Discriminator(width=4)
-    nets = script.Networks(
-        *(net_g, torch.optim.SGD(net_g.parameters(), 0.1), net_d, net_d),
-        *(torch.optim.SGD(net_d.parameters(), 0.1), None, False),
+    nets = script.TrainingNetworks(
+        net_g, net_g, torch.optim.SGD(net_g.parameters(), 0.1), make_ema(net_g)
     )
+    nets.net_d = nets.raw_d = net_d
+    nets.optimizer_d = torch.optim.SGD(net_d.parameters(), 0.1)
     lq, gt = torch.rand(2, 3, 8, 8), [torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)]
 
     def weights(net: nn.Module) -> list[torch.Tensor]:
@@ -231,19 +300,58 @@ def test_steps_change_their_own_network_only(model: HSRNet):
 
     g_before, d_before = weights(net_g), weights(net_d)
     sr = net_g(lq)
-    script.discriminator_step(accelerator, nets, (sr, gt), 1.0)
+    pair = LevelPairs(sr, gt)
+    script.discriminator_step(accelerator, nets, pair, 1.0)
     assert changed(d_before, net_d)
     assert not changed(g_before, net_g)
     assert all(p.grad is None for p in net_g.parameters())
 
     d_before = weights(net_d)
-    values, finite = script.generator_step(accelerator, nets, args, (sr, gt), (sr, gt), 1.0)
+    values, finite = script.generator_step(accelerator, nets, args, pair, pair, 1.0)
     assert finite
-    assert set(values) == {"loss_g/pixel", "loss_g/adversarial"}
+    assert set(values) == {"loss_g/pixel", "loss_g/adversarial", "grad_norm/g"}
     assert changed(g_before, net_g)
     assert not changed(d_before, net_d)
     assert all(p.grad is None for p in net_d.parameters())
     assert all(p.requires_grad for p in net_d.parameters())
+
+
+def test_the_validation_leaves_the_other_networks_out(model: HSRNet):
+    class Fails(nn.Module):
+        def forward(self, *args):
+            raise AssertionError("it is not needed")
+
+    class Sides(nn.Module):
+        def forward(self, sr, gt):
+            sides.append([image.shape[-1] for image in (*sr, *gt)])
+            return torch.ones(())
+
+    sides: list[list[int]] = []
+    nets = script.TrainingNetworks(
+        model, model, torch.optim.SGD(model.parameters()), make_ema(model)
+    )
+    nets.net_d = nets.raw_d = Fails()
+    nets.perceptual = Fails()  # type: ignore[assignment]
+    sr, gt = ([torch.rand(1, 3, 40 * s, 50 * s) for s in (1, 2, 4)] for _ in range(2))
+    pair = LevelPairs(sr, gt)
+    lpips = ["--patience_metric", "lpips", "--metric_weights", "x"]
+    args = parsed("--adversarial_weight", "1", "--perceptual_weight", "2", *lpips)
+    assert list(script.validation_terms(nets, args, pair)) == ["pixel"]
+    # Where L_G tells the best validation, VGG compares the center alone.
+    nets.perceptual = Sides()  # type: ignore[assignment]
+    args = parsed("--adversarial_weight", "1", "--perceptual_weight", "2")
+    assert float(script.validation_terms(nets, args, pair)["perceptual"]) == 2
+    assert sides == [[32, 64, 128] * 2]
+
+
+def test_center_crops_are_centered():
+    rows = torch.arange(10.0)[:, None].expand(10, 12)
+    image = (rows * 100 + torch.arange(12.0))[None, None]
+    pair = LevelPairs([image], [-image])
+    cropped = center_crops(pair, 4)
+    assert cropped.sr[0][0, 0, 0, 0] == 304 and cropped.sr[0].shape[-2:] == (4, 4)
+    assert torch.equal(cropped.gt[0], -cropped.sr[0])
+    assert center_crops(pair, 99).sr[0].shape == image.shape
 
 
 def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):
@@ -259,3 +367,9 @@ def test_a_step_at_half_strength_stays_with_the_weights(model: HSRNet):
     with mixed_weights(net, fidelity, 1):
         for own, then in zip(net.parameters(), before, strict=True):
             torch.testing.assert_close(own, then + 0.01)
+    storages = [p.data_ptr() for p in net.parameters()]
+    versions = [p._version for p in net.parameters()]
+    with mixed_weights(net, None, 1):  # costs nothing: no copies, no changes
+        pass
+    assert storages == [p.data_ptr() for p in net.parameters()]
+    assert versions == [p._version for p in net.parameters()]

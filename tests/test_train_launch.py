@@ -17,15 +17,10 @@ import torch
 from safetensors.torch import save_file
 
 from hsr_hub import HSRNet
+from tests.training import CPU, NETWORK
 from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow
-
-NETWORK = [
-    *("--kernel_sizes", "3", "5", "--widths", "8", "4", "--fusion_width", "8"),
-    *("--reconstruction_widths", "8", "4", "--crop_size", "32", "--train_batch_size", "4"),
-    *("--learning_rate", "2e-3", "--lr_warmup_steps", "2", "--logging_steps", "5"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +52,7 @@ def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[st
     ]
 
 
-ENVIRONMENT = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**CPU, "OMP_NUM_THREADS": "1"}
 
 
 def launch(photos: Path, out: Path, *flags: str, processes: int = 1):
@@ -102,10 +97,10 @@ def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: P
     # What is left is what was validated: the averaged weights, as a folder that loads.
     from hsr_hub.evaluation import evaluate
 
-    figures = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False)
-    assert figures.psnr_y == pytest.approx(psnr[300], abs=0.01)
-    assert figures.psnr_y > figures.bicubic_psnr_y
-    assert f"{figures.psnr_y:.2f}" in (out / "README.md").read_text()
+    metrics = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False)
+    assert metrics.psnr_y == pytest.approx(psnr[300], abs=0.01)
+    assert metrics.psnr_y > metrics.bicubic_psnr_y
+    assert f"{metrics.psnr_y:.2f}" in (out / "README.md").read_text()
 
 
 def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_losses):
@@ -114,14 +109,17 @@ def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_
     flags = ["--max_train_steps", "10", "--logging_steps", "1", *validation]
     launch(photo_folder, tmp_path / "pixel", *flags)
     start = ["--pretrained_model", str(tmp_path / "pixel")]
-    more = ["--consistency_weight", "1", "--grid_weight", "3", "--strengths", "1", "0.5"]
+    more = ["--consistency_weight", "1", "--checkerboard_weight", "3", "--strengths", "1", "0.5"]
     launch(
         photo_folder, tmp_path / "gan", *flags, *start, *all_losses, *more, "--degradation", "real"
     )
-    terms = ["pixel", "perceptual", "adversarial", "consistency", "grid"]
+    terms = ["pixel", "perceptual", "adversarial", "consistency", "checkerboard"]
     for key in [*(f"loss_g/{term}" for term in terms), "loss_d", "d/real_over_fake"]:
         assert len(log(tmp_path / "gan", key)) == 10, key
     assert all(0 <= v <= 1 for v in log(tmp_path / "gan", "d/real_over_fake").values())
+    # The validation leaves the discriminator out.
+    assert log(tmp_path / "gan", "val/loss_g/adversarial") == {}
+    terms.remove("adversarial")
     parts = [log(tmp_path / "gan", f"val/loss_g/{term}")[10] for term in terms]
     assert log(tmp_path / "gan", "val/loss_g")[10] == pytest.approx(sum(parts))
 
@@ -169,10 +167,10 @@ def test_accumulated_batches_are_one_batch(photo_folder: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_two_processes_do_what_one_does(photo_folder, tmp_path, all_losses, optimizer):
+def test_two_processes_do_what_one_does(photo_folder, test_set, tmp_path, all_losses, optimizer):
     """Half the batch on each of two processes: the same samples, so the same losses and weights."""
     flags = ["--max_train_steps", "6", "--checkpointing_steps", "6", "--logging_steps", "1"]
-    flags += [*all_losses, "--optimizer", optimizer]
+    flags += [*all_losses, "--optimizer", optimizer, "--validation_data_dir", str(test_set)]
     if optimizer == "sgd":  # its steps are as small as the gradient: without this nothing moves
         flags += ["--learning_rate", "1", "--discriminator_learning_rate", "0.1"]
     launch(photo_folder, tmp_path / "one", *flags)
@@ -186,7 +184,16 @@ def test_two_processes_do_what_one_does(photo_folder, tmp_path, all_losses, opti
     apart = torch.cat([(one[key] - two[key]).flatten() for key in one]).norm()
     assert moved > 0.01
     assert apart < 0.02 * moved
-    for key in ("loss_g/pixel", "loss_g/perceptual", "loss_g/adversarial", "loss_d", "lr"):
+    shared = ("val/psnr", "val/ssim", "val/flat_noise", "val/loss_g")
+    keys = (
+        "loss_g/pixel",
+        "loss_g/perceptual",
+        "loss_g/adversarial",
+        "loss_d",
+        "lr",
+        "grad_norm/g",
+    )
+    for key in (*keys, *shared):
         ours, theirs = log(tmp_path / "one", key), log(tmp_path / "two", key)
         assert theirs == pytest.approx(ours, rel=2e-3), key
 
@@ -362,3 +369,13 @@ def test_an_earlier_run_is_not_overwritten(photo_folder: Path, tmp_path: Path):
     done = run(*command(photo_folder, out, "--max_train_steps", "2"), env=ENVIRONMENT)
     assert done.returncode != 0
     assert "--resume_from_checkpoint latest" in done.stderr
+
+
+def test_the_number_of_processes_may_change_on_resume(photo_folder: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    flags = ["--resume_from_checkpoint", "latest", "--adversarial_weight", "0.01"]
+    flags += ["--discriminator_width", "4", "--checkpointing_steps", "2"]
+    for processes, steps in ((1, "2"), (2, "4"), (1, "6")):
+        done = launch(photo_folder, out, *flags, "--max_train_steps", steps, processes=processes)
+    assert "resumed: processes was 2 and is 1; the crops are not those" in done.stdout
+    assert "processes: 2" in (out / "README.md").read_text()

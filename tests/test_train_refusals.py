@@ -1,16 +1,15 @@
-"""What `train_accelerate.py` refuses before the first step, and what it says."""
+"""Flags that `train_accelerate.py` refuses before the first step, and its messages."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from accelerate.utils import LoggerType
 
-from tests.test_train_launch import ENVIRONMENT
-from tests.util import run
-
-pytestmark = pytest.mark.slow
+from hsr_hub import HSRNet
+from hsr_hub.training.arguments import parse_args
+from tests.training import train
 
 
 @pytest.mark.parametrize(
@@ -39,21 +38,58 @@ pytestmark = pytest.mark.slow
         (["--resume_from_checkpoint", "gone"], "--resume_from_checkpoint"),
         (["--push_to_hub"], "--hub_model_id"),
         (["--patience", "3"], "--patience"),
+        (["--lpips_weight", "1"], "--metric_weights"),
+        (["--patience_metric", "lpips"], "--metric_weights"),
+        (["--pixel_weight", "-1"], "--pixel_weight must be at least 0, not -1.0"),
+        (["--perceptual_weight", "nan"], "--perceptual_weight must be at least 0"),
+        (["--pixel_weight", "0"], "--pixel_weight"),
+        (
+            ["--pixel_weight", "0", "--adversarial_weight", "1", "--pixel_steps", "2"],
+            "--pixel_steps",
+        ),
+        (["--crop_size", "16", "--consistency_weight", "1"], "use at least 20"),
+        (
+            ["--crop_size", "16", "--lpips_weight", "1", "--metric_weights", "x"],
+            "use at least 20",
+        ),
+        (["--pretrained_model", "{nan}"], "--pretrained_model"),
+        (["--lpips_weight", "1", "--metric_weights", "gone"], "--metric_weights"),
         (["--strengths", "1", "0.5"], "--pretrained_model"),
         (["--strengths", "0", "--pretrained_model", "hsr-lite-x4"], "--strengths"),
     ],
 )
-def test_wrong_use_is_refused_before_the_first_step(photo_folder, tmp_path: Path, flags, named):
+def test_wrong_use_is_refused_before_the_first_step(
+    photo_folder, tmp_path: Path, capsys, caplog, flags, named
+):
     broken = tmp_path / "broken"
     (broken / "HR").mkdir(parents=True)
     (broken / "HR" / "a.png").write_bytes(b"no picture")
-    filled = [flag.format(tmp=tmp_path, broken=broken) for flag in flags]
-    done = run(
-        *(sys.executable, "train_accelerate.py", "--train_data_dir", photo_folder),
-        *("--output_dir", tmp_path / "out", "--crop_size", "32", *filled),
-        env=ENVIRONMENT,
-    )
-    assert done.returncode != 0
-    assert named in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Running training" not in done.stdout
+    if "{nan}" in flags:
+        net = HSRNet(
+            kernel_sizes=[3, 5], widths=[8, 4], fusion_width=8, reconstruction_widths=[8, 4]
+        )
+        next(net.parameters()).data[0] = float("nan")
+        net.save_pretrained(tmp_path / "nan")
+    filled = [flag.format(tmp=tmp_path, broken=broken, nan=tmp_path / "nan") for flag in flags]
+    caplog.set_level("INFO")
+    with pytest.raises(SystemExit) as refusal:
+        train(photo_folder, tmp_path / "out", *filled, network=["--crop_size", "32"])
+    printed = capsys.readouterr()
+    assert refusal.value.code not in (0, None)
+    assert named in f"{refusal.value}{printed.err}"
+    assert "Running training" not in caplog.text
+
+
+def test_a_tracker_without_its_package_is_refused(photo_folder, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
+    with pytest.raises(SystemExit, match="pip install tensorboard"):
+        train(photo_folder, tmp_path / "out", "--report_to", LoggerType.TENSORBOARD.value)
+
+
+def test_the_smallest_crops_are_accepted():
+    flags = ["--train_data_dir", "x", "--output_dir", "y", "--crop_size"]
+    for scale, side in (("4", "20"), ("2", "10"), ("3", "15")):
+        parse_args([*flags, side, "--scale", scale, "--consistency_weight", "1"], None)
+    for scale, side in (("4", "20"), ("2", "18"), ("8", "24")):
+        lpips = ["--lpips_weight", "1", "--metric_weights", "x"]
+        parse_args([*flags, side, "--scale", scale, *lpips], None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,19 +12,21 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from hsr_hub.training.checkpoints import RunState
+from hsr_hub.evaluation import flat_noise
 from hsr_hub.training.data import (
     LQ_MARGIN,
     PhotoCrops,
     crop_margin,
+    find_images,
     label_pyramid,
     quantise,
     resize_antialiased,
 )
 from hsr_hub.training.degradations import degrade
 from hsr_hub.training.ema import make_ema
+from hsr_hub.training.losses import LevelPairs
+from hsr_hub.training.state import RunState
 from hsr_hub.training.validation import log_grid, validate
-from tests.util import ROOT
 
 
 def crops(folder: Path, **options) -> PhotoCrops:
@@ -58,7 +59,7 @@ def test_every_photo_is_seen_once_per_epoch(tmp_path: Path):
 def test_unusable_files_are_named_and_skipped(photo_folder: Path, tmp_path: Path, caplog):
     folder = tmp_path / "mixed"
     shutil.copytree(photo_folder, folder)
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     Image.new("RGB", (40, 400)).save(folder / "narrow.png")
     data = crops(folder)
     assert len(data.paths) == 3
@@ -68,6 +69,55 @@ def test_unusable_files_are_named_and_skipped(photo_folder: Path, tmp_path: Path
         crops(folder, crop_size=400)
     with pytest.raises(FileNotFoundError, match="missing"):
         crops(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("cache_on", [None, "cpu"])
+def test_a_damaged_photo_is_named_and_replaced_by_the_next(
+    tmp_path: Path, caplog, cache_on: str | None
+):
+    for value in range(5):
+        image = Image.effect_noise((64, 64), 20).convert("RGB")
+        image.paste((value * 40, 0, 0), (0, 0, 64, 48))
+        image.save(tmp_path / f"{value}.png")
+    damaged = tmp_path / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:-2000])
+    data = crops(tmp_path, cache_on=cache_on, num_samples=10, crop_size=4, degradation="bicubic")
+    assert len(data.paths) == 5
+    drawn = [photo_of(data, index) for index in range(10)]
+    again = crops(tmp_path, cache_on=None, num_samples=10, crop_size=4, first_index=5)
+    assert [photo_of(again, index) for index in range(5)] == drawn[5:]
+    assert caplog.text.count("2.png, which is replaced by the next photo") >= 1
+    for epoch in (0, 1):
+        order = np.random.default_rng((0, 0, epoch)).permutation(5).tolist()
+        after = order[(order.index(2) + 1) % 5]
+        expected = [after if photo == 2 else photo for photo in order]
+        assert drawn[5 * epoch : 5 * epoch + 5] == expected
+
+
+def photo_of(data: PhotoCrops, index: int) -> int:
+    """Return which of the photos a sample is from, by the photo that the order names."""
+    epoch, position = divmod(index + data.first_index, len(data.paths))
+    image = data._draw(epoch, position)
+    return round(float(image[0, 0, 0]) / 40)
+
+
+def test_the_start_reads_headers_only(photo_folder: Path, monkeypatch):
+    def decode(path: Path):
+        raise AssertionError(f"{path} was decoded")
+
+    monkeypatch.setattr("hsr_hub.training.data.read_rgb", decode)
+    assert len(crops(photo_folder).paths) == 3
+
+
+def test_linked_folders_are_searched_once(photo_folder: Path, tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(photo_folder, elsewhere / "inner")
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "link").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(top)
+    (elsewhere / "again").symlink_to(elsewhere / "inner")
+    assert len(find_images([top])) == 3
 
 
 def test_labels_are_the_whole_photos_labels(photo_folder: Path, monkeypatch):
@@ -112,22 +162,23 @@ def test_average_follows_the_weights(model: HSRNet):
     assert not any(p.requires_grad for p in ema.parameters())
 
 
-def test_every_flag_is_read():
-    programs = ("train_accelerate.py", "hsr_hub/training/optimizers.py")
-    source = "".join((ROOT / name).read_text() for name in programs)
-    card = (ROOT / "hsr_hub/training/summary.py").read_text()
-    flags = re.findall(r'"--(\w+)"', (ROOT / "hsr_hub/training/arguments.py").read_text())
-    assert len(flags) > 20
-    # The card quotes the names of flags that it leaves out: there only an attribute counts.
-    unread = [f for f in flags if f"args.{f}" not in source + card and f'"{f}"' not in source]
-    assert unread == []
-
-
 def test_validation_counts_only_numbers():
     state = RunState()
-    for loss in (1.0, 2.0, float("nan"), float("inf"), 3.0):
-        state.note_validation(loss)
-    assert (state.best_loss, state.validations_since_best) == (1.0, 2)
+    values = (1.0, 2.0, float("nan"), float("inf"), 3.0)
+    assert [state.note_validation(v) for v in values] == [True, False, False, False, False]
+    assert (state.best_measure, state.validations_since_best) == (1.0, 2)
+
+
+def test_flat_noise_is_the_deviation_in_flat_blocks(rng):
+    gt = np.full((24, 40, 3), 90, np.uint8)
+    gt[:, 16:] = rng.integers(0, 256, (24, 24, 3))
+    assert flat_noise(gt, gt) == pytest.approx(0, abs=1e-9)
+    sr = gt.copy()
+    sr[::2, :16] += 6  # a deviation of 3 in every flat block
+    sr[:, 16:] = 0  # textured blocks do not count
+    assert flat_noise(sr, gt) == pytest.approx(3)
+    assert flat_noise(gt[:, 16:], gt[:, 16:]) is None
+    assert flat_noise(gt[:7], gt[:7]) is None  # no whole block
 
 
 def test_folders_of_one_name_are_both_measured(test_set: Path, tmp_path: Path):
@@ -137,10 +188,39 @@ def test_folders_of_one_name_are_both_measured(test_set: Path, tmp_path: Path):
         for path in sorted((other / name).iterdir())[1:]:
             path.unlink()
     net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4]).eval()
-    figures = validate(net, [test_set, other], torch.device("cpu"), losses=lambda *_: {}).figures
-    each = [v for k, v in figures.items() if k.startswith("val/psnr/")]
+    metrics = validate(net, [test_set, other], torch.device("cpu"), losses=lambda *_: {}).metrics
+    each = [v for k, v in metrics.items() if k.startswith("val/psnr/")]
     assert len(each) == 2 and each[0] != each[1]
-    assert figures["val/psnr"] == pytest.approx(np.mean(each))
+    assert metrics["val/psnr"] == pytest.approx(np.mean(each))
+
+
+def test_processes_share_the_validation(test_set: Path, monkeypatch):
+    net = HSRNet(kernel_sizes=[3], widths=[4], fusion_width=4, reconstruction_widths=[4, 4]).eval()
+
+    def terms(pair: LevelPairs) -> dict[str, torch.Tensor]:
+        measured.append(pair.gt[-1].shape)
+        return {"pixel": (pair.sr[-1] - pair.gt[-1]).abs().mean()}
+
+    def shared(rank: int):
+        accelerator = SimpleNamespace(process_index=rank, num_processes=2)
+        device = torch.device("cpu")
+        return validate(net, [test_set], device, losses=terms, accelerator=accelerator)  # type: ignore[arg-type]
+
+    measured: list = []
+    gathered: list = []
+    monkeypatch.setattr(
+        "accelerate.utils.gather_object", lambda share: gathered.append(share) or share
+    )
+    shared(0)
+    shared(1)
+    assert [len(share) for share in gathered] == [2, 1]
+    assert len(measured) == 3  # no pair was measured twice
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda _: [*gathered[1], *gathered[0]])
+    both = shared(0)
+    alone = validate(net, [test_set], torch.device("cpu"), losses=terms)
+    assert both.metrics == alone.metrics
+    assert both.grid is not None and alone.grid is not None
+    assert both.grid.tobytes() == alone.grid.tobytes()
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "swanlab", "aim", "clearml"])

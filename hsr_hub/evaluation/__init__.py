@@ -2,7 +2,14 @@
 
 from hsr_hub.evaluation.datasets import data_root, find_pairs, read_pair
 from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import colour_drift, consistency, luma, psnr_y, ssim_y
+from hsr_hub.evaluation.metrics import (
+    colour_drift,
+    consistency,
+    flat_noise,
+    luma,
+    psnr_y,
+    ssim_y,
+)
 from hsr_hub.evaluation.runner import Metrics, evaluate, peak_memory_mib, table
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "data_root",
     "evaluate",
     "find_pairs",
+    "flat_noise",
     "luma",
     "peak_memory_mib",
     "psnr_y",

@@ -68,3 +68,36 @@ def colour_drift(sr: np.ndarray, lq: np.ndarray) -> float:
     size = (sr.shape[1], sr.shape[0])
     bicubic = np.asarray(Image.fromarray(lq).resize(size, Image.Resampling.BICUBIC))
     return float(np.abs(sr.mean(axis=(0, 1)) - bicubic.mean(axis=(0, 1))).max())
+
+
+FLAT_BLOCK = 8
+"""Side in pixels of the blocks in which `flat_noise` looks for noise."""
+
+FLAT_DEVIATION = 2
+"""Standard deviation of luma, of 255, below which a block of the original counts as flat."""
+
+
+def flat_noise(sr: np.ndarray, gt: np.ndarray) -> float | None:
+    """Return how much a result varies where the original is flat.
+
+    PSNR and LPIPS hardly notice grain and JPEG blocks in a sky or on a wall. People do.
+
+    Args:
+        sr: (H,W,3) uint8.
+        gt: The original, of the same shape. Its 8x8 blocks whose luma has a standard deviation
+            below 2 of 255 count as flat.
+
+    Returns:
+        The standard deviation of the result's luma within such a block, of 255, averaged over the
+        blocks; None if no block is flat.
+    """
+    flat = _block_deviations(gt) < FLAT_DEVIATION
+    return float(_block_deviations(sr)[flat].mean()) if flat.any() else None
+
+
+def _block_deviations(rgb: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of luma, of 255, in every whole block of an image."""
+    rows, columns = (side // FLAT_BLOCK for side in rgb.shape[:2])
+    y = luma(rgb[: rows * FLAT_BLOCK, : columns * FLAT_BLOCK]) * (255 / 219)  # luma spans 219
+    blocks = y.reshape(rows, FLAT_BLOCK, columns, FLAT_BLOCK)
+    return blocks.std(axis=(1, 3))

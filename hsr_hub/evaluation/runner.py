@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from hsr_hub.evaluation.datasets import find_pairs, read_pair
 from hsr_hub.evaluation.lpips import LpipsSqueeze
-from hsr_hub.evaluation.metrics import psnr_y, ssim_y
+from hsr_hub.evaluation.metrics import flat_noise, psnr_y, ssim_y
 from hsr_hub.inference import upscale
 from hsr_hub.network import HSRNetwork
 
@@ -38,6 +38,9 @@ class Metrics:
     peak_memory_mib: float | None
     """Largest resident memory of the process, including libraries and metrics."""
     device: str
+    flat_noise: float | None = None
+    """See `metrics.flat_noise`; None if the originals have no flat block."""
+    bicubic_flat_noise: float | None = None
 
 
 def evaluate(
@@ -75,6 +78,7 @@ def evaluate(
         raise ValueError(f"scale must be one of {model.levels[1:]} for this model, not {scale}")
     lpips = LpipsSqueeze(metric_weights) if metric_weights else None
     rows: list[list[float]] = []
+    noise: list[list[float | None]] = []
     seconds = megapixels = 0.0
     for lq_path, gt_path in tqdm(find_pairs(folder, scale), desc=folder.name, disable=not progress):
         lq, gt = read_pair(lq_path, gt_path, scale)
@@ -89,6 +93,7 @@ def evaluate(
             row += [psnr_y(image, gt, scale), ssim_y(image, gt, scale)]
             row += [lpips.distance(image, gt) if lpips else float("nan")]
         rows.append(row)
+        noise.append([flat_noise(image, gt) for image in (sr, bicubic)])
     means = np.mean(rows, axis=0).tolist()
     return Metrics(
         dataset=folder.resolve().name,
@@ -103,7 +108,15 @@ def evaluate(
         seconds_per_megapixel=seconds / megapixels,
         peak_memory_mib=peak_memory_mib(),
         device=str(next(model.parameters()).device),
+        flat_noise=_mean([ours for ours, _ in noise]),
+        bicubic_flat_noise=_mean([theirs for _, theirs in noise]),
     )
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Return the mean of the values that are there; None if there are none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def peak_memory_mib() -> float:
@@ -117,18 +130,28 @@ def peak_memory_mib() -> float:
 
 
 def table(metrics: list[Metrics]) -> str:
-    """Return metrics as a Markdown table, with bicubic's in parentheses."""
-    lines = [
-        "| test set | scale | PSNR-Y (bicubic) | SSIM-Y (bicubic) | LPIPS (bicubic) "
-        "| s/MP | peak MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """Return the metrics as a Markdown table, with bicubic's in parentheses.
+
+    The column of flat noise is left out if it was not measured.
+    """
+    noise = any(m.flat_noise is not None for m in metrics)
+    heads = ["test set", "scale", "PSNR-Y (bicubic)", "SSIM-Y (bicubic)", "LPIPS (bicubic)"]
+    heads += [*(["flat noise (bicubic)"] if noise else []), "s/MP", "peak MiB"]
+    rows = [heads, ["---"] * len(heads)]
     for m in metrics:
-        memory = "-" if m.peak_memory_mib is None else f"{m.peak_memory_mib:.0f}"
-        lpips = "-" if m.lpips is None else f"{m.lpips:.3f} ({m.bicubic_lpips:.3f})"
-        lines.append(
-            f"| {m.dataset} ({m.images}) | x{m.scale} | {m.psnr_y:.2f} ({m.bicubic_psnr_y:.2f}) "
-            f"| {m.ssim_y:.4f} ({m.bicubic_ssim_y:.4f}) | {lpips} "
-            f"| {m.seconds_per_megapixel:.2f} | {memory} |"
-        )
-    return "\n".join(lines)
+        row = [
+            f"{m.dataset} ({m.images})",
+            f"x{m.scale}",
+            f"{m.psnr_y:.2f} ({m.bicubic_psnr_y:.2f})",
+            f"{m.ssim_y:.4f} ({m.bicubic_ssim_y:.4f})",
+            "-" if m.lpips is None else f"{m.lpips:.3f} ({m.bicubic_lpips:.3f})",
+        ]
+        if noise:
+            flat = m.flat_noise
+            row.append("-" if flat is None else f"{flat:.2f} ({m.bicubic_flat_noise:.2f})")
+        row.append(f"{m.seconds_per_megapixel:.2f}")
+        row.append("-" if m.peak_memory_mib is None else f"{m.peak_memory_mib:.0f}")
+        rows.append(row)
+    return "\n".join(
+        f"|{'|'.join(row)}|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in rows
+    )

@@ -1,4 +1,4 @@
-"""The flags of `train_accelerate.py`, in the dialect of the diffusers scripts."""
+"""The flags of `train_accelerate.py`, named as in the diffusers scripts."""
 
 from __future__ import annotations
 
@@ -9,111 +9,327 @@ from hsr_hub.training.losses import parse_layers
 
 
 def parse_args(argv: list[str] | None, description: str | None) -> argparse.Namespace:
-    """The command line, checked as far as that is possible without reading a file."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--train_data_dir", nargs="+", type=Path, required=True, help="folders of photographs")
-    add("--output_dir", type=Path, required=True)
-    add("--seed", type=int, default=0)
+    """Return the parsed command line.
 
-    add = parser.add_argument_group("network (see HSRNet)").add_argument
-    add("--scale", type=int, default=4, choices=[2, 3, 4, 8])
-    add("--kernel_sizes", nargs="+", type=int, help="odd; one branch each")
-    add("--widths", nargs="+", type=int, help="one per kernel size")
-    add("--dilations", nargs=3, type=int)
-    add("--fusion_width", type=int)
-    add("--reconstruction_widths", nargs="+", type=int, help="one per level above x1")
-    add("--pretrained_model", help="start from these weights (Hub id, folder, shipped name)")
-    add("--discriminator_width", type=int, default=64, help="VGG-13's is 64")
-
-    add = parser.add_argument_group("data").add_argument
-    add("--crop_size", type=int, default=128, help="ground-truth pixels")
-    add("--train_batch_size", type=int, default=16, help="per process")
-    add("--degradation", choices=["bicubic", "real"], default="bicubic")
-    add("--dataloader_num_workers", type=int, help="default: 2, or 0 with --cache_images")
-    add(
-        "--cache_images",
-        nargs="?",
-        const="memory",
-        choices=["memory", "device"],
-        help="keep decoded photos as uint8 in main memory, or on the device",
-    )
-
-    add = parser.add_argument_group("losses: L_G = pixel + perceptual + adversarial").add_argument
-    add("--pixel_weight", type=float, default=1.0)
-    add("--perceptual_weight", type=float, default=0.0)
-    add("--adversarial_weight", type=float, default=0.0)
-    add("--consistency_weight", type=float, default=0.0, help="of the result, scaled down again")
-    add("--grid_weight", type=float, default=0.0, help="of errors that come with every input pixel")
-    add("--perceptual_layers", default="conv1_2:0.1,conv2_2:0.1,conv3_4:1", help="of VGG-19")
-    add("--perceptual_weights_path", type=Path, help="safetensors, Caffe's; else torchvision's")
-    add("--strengths", nargs="+", type=float, default=[1.0], help="of steps in turn, see README")
-    add("--pixel_steps", type=int, default=0, help="steps of pixel loss alone before the others")
-
-    add = parser.add_argument_group("optimisation").add_argument
-    add("--max_train_steps", type=int, default=10_000)
-    add(
-        "--gradient_accumulation_steps",
-        type=int,
-        default=1,
-        help="batches per step; the adversarial loss takes its means within a batch",
-    )
-    add("--optimizer", choices=["adamw", "sgd"], default="adamw")
-    add("--learning_rate", type=float, default=2e-3)
-    add("--discriminator_learning_rate", type=float, default=1e-4)
-    add("--lr_warmup_steps", type=int, default=100)
-    add("--adam_beta1", type=float, default=0.9)
-    add("--adam_beta2", type=float, default=0.99)
-    add("--weight_decay", type=float, default=0.0)
-    add("--max_grad_norm", type=float, default=0.5)
-    add("--ema_decay", type=float, default=0.999)
-    add("--compile", action="store_true", help="torch.compile the generator's training forward")
-
-    add = parser.add_argument_group("watching, keeping, publishing").add_argument
-    add("--validation_data_dir", nargs="+", type=Path, default=[], help="with HR/ and LRx{scale}/")
-    add("--validation_steps", type=int, default=500)
-    add("--metric_weights", type=Path, help="folder of LPIPS weights")
-    add("--patience", type=int, help="stop after so many validations without a lower L_G")
-    add("--logging_steps", type=int, default=50)
-    add("--checkpointing_steps", type=int, default=500)
-    add("--checkpoints_total_limit", type=int, default=2)
-    add("--resume_from_checkpoint", help="a checkpoint folder, or 'latest'")
-    add("--report_to", help="a tracker that Accelerate knows: tensorboard, wandb, ...")
-    add("--push_to_hub", action="store_true", help="publish at the end (token: hf auth login)")
-    add("--hub_model_id", help="org/name")
-    add("--hub_private_repo", action="store_true", help="a new repository is private")
-    add("--hub_dataset_ids", nargs="+", default=[], help="the photos' own Hub ids, for the card")
-    add("--data_credits", type=Path, help="Markdown for the card: the photos' sources, licences")
+    Everything is checked that can be checked without reading a file. A wrong value ends the program
+    with a message that names the flag.
+    """
+    parser = build_parser(description)
     args = parser.parse_args(argv)
-
-    if args.crop_size % args.scale:
-        parser.error(f"--crop_size {args.crop_size} is not a multiple of --scale {args.scale}")
-    at_least_one = "crop_size train_batch_size max_train_steps validation_steps logging_steps "
-    at_least_one += "checkpointing_steps checkpoints_total_limit gradient_accumulation_steps"
-    for name in at_least_one.split():
-        if getattr(args, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    if args.patience is not None and not args.validation_data_dir:
-        parser.error("--patience counts validations: name a folder with --validation_data_dir")
-    if args.patience is not None and args.patience < 1:
-        parser.error("--patience must be at least 1")
-    if args.push_to_hub and not args.hub_model_id:
-        parser.error("--push_to_hub needs --hub_model_id org/name")
-    if not all(0 < strength <= 1 for strength in args.strengths):
-        parser.error(f"--strengths must lie above 0 and up to 1, not {args.strengths}")
-    if args.strengths != [1.0] and not args.pretrained_model:
-        parser.error("--strengths mixes with the weights of --pretrained_model: name them")
-    if args.data_credits and not args.data_credits.is_file():
-        parser.error(f"--data_credits: there is no file {args.data_credits}")
-    if args.cache_images == "device" and args.dataloader_num_workers:
-        parser.error("--cache_images device cuts crops on the device: no --dataloader_num_workers")
+    _check(parser, args)
     if args.dataloader_num_workers is None:
-        # Decoding beside the step; crops out of decoded photos cost less than handing them over.
+        # Cutting crops out of decoded photos costs less than sending them between processes.
         args.dataloader_num_workers = 0 if args.cache_images else 2
     try:
         args.perceptual_layers = parse_layers(args.perceptual_layers)
     except ValueError as error:
         parser.error(f"--perceptual_layers: {error}")
     return args
+
+
+def build_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser with all flags."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--train_data_dir",
+        nargs="+",
+        type=Path,
+        required=True,
+        help="Folders of training photographs. Subfolders are searched too.",
+    )
+    add("--output_dir", type=Path, required=True, help="Folder for checkpoints and the result.")
+    add("--seed", type=int, default=0, help="Seed of the initial weights and of all crops.")
+    _add_network(parser)
+    _add_data(parser)
+    _add_losses(parser)
+    _add_optimization(parser)
+    _add_tracking(parser)
+    return parser
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("network (see HSRNet)").add_argument
+    add(
+        "--scale",
+        type=int,
+        default=4,
+        choices=[2, 3, 4, 8],
+        help="Factor of the last level. Every lower level is trained too.",
+    )
+    add("--kernel_sizes", nargs="+", type=int, help="Odd kernel size of every branch.")
+    add("--widths", nargs="+", type=int, help="Channels of every branch.")
+    add("--dilations", nargs=3, type=int, help="Dilations within every branch.")
+    add("--fusion_width", type=int, help="Channels of the fused features.")
+    add(
+        "--reconstruction_widths",
+        nargs="+",
+        type=int,
+        help="Channels of every level above x1.",
+    )
+    add(
+        "--pretrained_model",
+        help="Start from these weights: a Hub id, a folder or the name of a bundled model.",
+    )
+    add(
+        "--discriminator_width",
+        type=int,
+        default=64,
+        help="Channels of the discriminator's first block. VGG-13 has 64.",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("data").add_argument
+    add("--crop_size", type=int, default=128, help="Side of the crops in ground-truth pixels.")
+    add("--train_batch_size", type=int, default=16, help="Crops per process and batch.")
+    add(
+        "--degradation",
+        choices=["bicubic", "real"],
+        default="bicubic",
+        help="How low-resolution images are made. 'bicubic' only scales down; 'real' adds blur, "
+        "noise and compression as photos from phones and web sites have them.",
+    )
+    add(
+        "--dataloader_num_workers",
+        type=int,
+        help="Processes that decode photos. The default is 2, or 0 with --cache_images.",
+    )
+    add(
+        "--cache_images",
+        nargs="?",
+        const="memory",
+        choices=["memory", "device"],
+        help="Keep the decoded photos in main memory, or on the device.",
+    )
+
+
+def _add_losses(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("losses: L_G is the weighted sum of these terms").add_argument
+    add("--pixel_weight", type=float, default=1.0, help="Weight of the pixel loss.")
+    add(
+        "--perceptual_weight",
+        type=float,
+        default=0.0,
+        help="Weight of the difference in VGG-19 features. At 0 VGG-19 is not loaded.",
+    )
+    add(
+        "--adversarial_weight",
+        type=float,
+        default=0.0,
+        help="Weight of the adversarial loss. At 0 no discriminator is trained.",
+    )
+    add(
+        "--consistency_weight",
+        type=float,
+        default=0.0,
+        help="Weight of the difference between the input and the result scaled down to its size.",
+    )
+    add(
+        "--checkerboard_weight",
+        "--grid_weight",
+        type=float,
+        default=0.0,
+        help="Weight of errors that repeat with every input pixel.",
+    )
+    add(
+        "--flat_weight",
+        type=float,
+        default=0.0,
+        help="Weight of an extra pixel loss where the labels are flat. It removes grain there.",
+    )
+    add(
+        "--lpips_weight",
+        type=float,
+        default=0.0,
+        help="Weight of LPIPS (SqueezeNet) of the last level. It needs --metric_weights. The "
+        "resulting weights score better by LPIPS than they look.",
+    )
+    add(
+        "--perceptual_layers",
+        default="conv1_2:0.1,conv2_2:0.1,conv3_4:1",
+        help="Convolutions of VGG-19 with their weights.",
+    )
+    add(
+        "--perceptual_weights_path",
+        type=Path,
+        help="Safetensors file of VGG-19 in Caffe's convention. By default torchvision's weights "
+        "are downloaded.",
+    )
+    add(
+        "--strengths",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        help="Mixing strengths, one per step in turn. A step at 0.5 trains the mean of these "
+        "weights and those of --pretrained_model.",
+    )
+    add(
+        "--pixel_steps",
+        type=int,
+        default=0,
+        help="Steps before the perceptual, LPIPS and adversarial losses begin.",
+    )
+
+
+def _add_optimization(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("optimization").add_argument
+    add("--max_train_steps", type=int, default=10_000, help="Optimizer steps of the whole run.")
+    add(
+        "--gradient_accumulation_steps",
+        type=int,
+        default=1,
+        help="Batches per optimizer step. The adversarial loss takes its means within a batch.",
+    )
+    add("--optimizer", choices=["adamw", "sgd"], default="adamw", help="Optimizer of G and D.")
+    add("--learning_rate", type=float, default=2e-3, help="Highest learning rate of G.")
+    add(
+        "--discriminator_learning_rate",
+        type=float,
+        default=1e-4,
+        help="Highest learning rate of D.",
+    )
+    add("--lr_warmup_steps", type=int, default=100, help="Steps of linear warm-up.")
+    add("--adam_beta1", type=float, default=0.9, help="Decay of AdamW's mean gradient.")
+    add("--adam_beta2", type=float, default=0.99, help="Decay of AdamW's mean squared gradient.")
+    add("--weight_decay", type=float, default=0.0, help="Weight decay of G and D.")
+    add(
+        "--max_grad_norm",
+        type=float,
+        default=0.5,
+        help="Longer gradients are clipped to this norm. The log has the norms before clipping.",
+    )
+    add("--ema_decay", type=float, default=0.999, help="Decay of the averaged weights.")
+    add("--compile", action="store_true", help="Compile G's forward pass with torch.compile.")
+
+
+def _add_tracking(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("validation, checkpoints and publishing").add_argument
+    add(
+        "--validation_data_dir",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="Test sets: folders with HR/ and LRx{scale}/.",
+    )
+    add("--validation_steps", type=int, default=500, help="Steps between validations.")
+    add("--metric_weights", type=Path, help="Folder with the weights of LPIPS.")
+    add(
+        "--patience",
+        type=int,
+        help="Stop after this many validations without improvement of --patience_metric.",
+    )
+    add(
+        "--patience_metric",
+        choices=["loss", "lpips"],
+        default="loss",
+        help="What tells the best validation: L_G without the adversarial term, or LPIPS, which "
+        "needs --metric_weights.",
+    )
+    add(
+        "--save_last",
+        action="store_true",
+        help="Save the averaged weights of the last step, not those that validated best.",
+    )
+    add("--logging_steps", type=int, default=50, help="Steps between lines of the log.")
+    add("--checkpointing_steps", type=int, default=500, help="Steps between checkpoints.")
+    add("--checkpoints_total_limit", type=int, default=2, help="Checkpoints to keep.")
+    add("--resume_from_checkpoint", help="A checkpoint folder, or 'latest'.")
+    add("--report_to", help="A tracker that Accelerate knows, such as tensorboard or wandb.")
+    add(
+        "--push_to_hub",
+        action="store_true",
+        help="Publish the result. Log in with `hf auth login` first.",
+    )
+    add("--hub_model_id", help="Repository to publish to, as org/name.")
+    add("--hub_private_repo", action="store_true", help="Make a new repository private.")
+    add(
+        "--hub_dataset_ids",
+        nargs="+",
+        default=[],
+        help="Hub ids of the photographs, for the model card.",
+    )
+    add(
+        "--data_credits",
+        type=Path,
+        help="Markdown file with the photographs' sources and licences, for the model card.",
+    )
+
+
+AT_LEAST_ONE = (
+    "crop_size",
+    "train_batch_size",
+    "max_train_steps",
+    "validation_steps",
+    "logging_steps",
+    "checkpointing_steps",
+    "checkpoints_total_limit",
+    "gradient_accumulation_steps",
+)
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program with a message if values are out of range or do not fit together."""
+    if args.crop_size % args.scale:
+        parser.error(f"--crop_size {args.crop_size} is not a multiple of --scale {args.scale}")
+    for name in AT_LEAST_ONE:
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1, not {getattr(args, name)}")
+    if args.patience is not None and not args.validation_data_dir:
+        parser.error("--patience counts validations: add --validation_data_dir FOLDER")
+    if args.patience is not None and args.patience < 1:
+        parser.error(f"--patience must be at least 1, not {args.patience}")
+    for flag, needed in (
+        ("--lpips_weight", args.lpips_weight > 0),
+        ("--patience_metric lpips", args.patience_metric == "lpips"),
+    ):
+        if needed and not args.metric_weights:
+            parser.error(f"{flag} needs the weights of LPIPS: add --metric_weights FOLDER")
+    _check_losses(parser, args)
+    if args.push_to_hub and not args.hub_model_id:
+        parser.error("--push_to_hub needs --hub_model_id org/name")
+    if not all(0 < strength <= 1 for strength in args.strengths):
+        parser.error(f"--strengths must be above 0 and at most 1, not {args.strengths}")
+    if args.strengths != [1.0] and not args.pretrained_model:
+        parser.error("--strengths mixes with the weights of --pretrained_model: add that flag")
+    if args.data_credits and not args.data_credits.is_file():
+        parser.error(f"--data_credits: there is no file {args.data_credits}")
+    if args.cache_images == "device" and args.dataloader_num_workers:
+        parser.error("--cache_images device works without workers: --dataloader_num_workers 0")
+
+
+PIXEL_TERMS = ("pixel_weight", "consistency_weight", "checkerboard_weight", "flat_weight")
+OTHER_TERMS = ("perceptual_weight", "lpips_weight", "adversarial_weight")
+
+CONSISTENCY_SIDE = 5
+"""Smallest x1 crop that `consistency_loss` can compare; it leaves out two pixels on each side."""
+
+LPIPS_SIDE = 17
+"""Smallest image that SqueezeNet takes."""
+
+
+def _check_losses(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program if the losses are not defined for these weights and crops."""
+    for name in (*PIXEL_TERMS, *OTHER_TERMS):
+        if not getattr(args, name) >= 0:
+            parser.error(f"--{name} must be at least 0, not {getattr(args, name)}")
+    has_pixel_term = any(getattr(args, name) > 0 for name in PIXEL_TERMS)
+    if not has_pixel_term and not any(getattr(args, name) > 0 for name in OTHER_TERMS):
+        parser.error("all weights of losses are 0: set --pixel_weight")
+    if not has_pixel_term and args.pixel_steps > 0:
+        parser.error("--pixel_steps needs a loss of its own: set --pixel_weight")
+    smallest = CONSISTENCY_SIDE * args.scale
+    if args.consistency_weight > 0 and args.crop_size < smallest:
+        parser.error(
+            f"--crop_size {args.crop_size} is too small for --consistency_weight at --scale "
+            f"{args.scale}: use at least {smallest}"
+        )
+    # The crop that LPIPS sees is smaller by scale - 1; see `random_crops`.
+    smallest = -(-(LPIPS_SIDE + args.scale - 1) // args.scale) * args.scale
+    if args.lpips_weight > 0 and args.crop_size < smallest:
+        parser.error(
+            f"--crop_size {args.crop_size} is too small for --lpips_weight at --scale "
+            f"{args.scale}: use at least {smallest}"
+        )

@@ -1,110 +1,45 @@
-"""Checkpoints that are whole or not there, and a run that stops where it can go on."""
+"""Checkpoints that are complete or absent, and the choice of the one to resume from."""
 
 from __future__ import annotations
 
-import atexit
-import math
-import multiprocessing
-import os
+import json
+import logging
 import shutil
-import signal
-import time
-from argparse import Namespace
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from hsr_hub.model import HSRNet
 
-class RunState:
-    """What a run knows beside weights, optimizers and random states; part of every checkpoint."""
+logger = logging.getLogger(__name__)
 
-    def __init__(self) -> None:
-        self.global_step = 0
-        self.best_loss = float("inf")
-        """Lowest validation L_G so far."""
-        self.validations_since_best = 0
-        self.skipped_steps = 0
-        """Steps whose gradient was not finite, in all."""
+LAUNCHES = "launches.json"
+"""The arguments of every launch of the run so far, as `hsr_hub.training.resume` records them."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain numbers."""
-        return dict(vars(self))
+BEST = "best"
+"""Folder of the best averaged weights so far, which `HSRNet.from_pretrained` loads."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
-        vars(self).update(state)
-
-    def expect_other_losses(self) -> None:
-        """The adversarial stage begins: its L_G is no continuation of the pixel stage's."""
-        self.best_loss, self.validations_since_best = float("inf"), 0
-
-    def note_validation(self, loss: float) -> None:
-        """Count validations without a lower L_G; one that is not a number says nothing."""
-        if loss < self.best_loss:
-            self.best_loss, self.validations_since_best = loss, 0
-        elif math.isfinite(loss):
-            self.validations_since_best += 1
-
-    def converged(self, args: Namespace) -> bool:
-        """Whether there were `--patience` validations without a lower L_G."""
-        return (
-            args.patience is not None
-            and self.global_step >= args.pixel_steps
-            and self.validations_since_best >= args.patience
-        )
-
-
-class StopRequest:
-    """SIGTERM and Ctrl-C as a wish that the loop grants after its step.
-
-    A launcher and a scheduler may both pass a signal on, so repeats change nothing, but for a
-    second Ctrl-C some seconds later, which kills.
-    """
-
-    def __init__(self) -> None:
-        self._signal = ""
-        self._first = 0.0
-        # `accelerate launch` of one process passes no signal on: when it is gone, that is the sign.
-        # A script started by hand may outlive its shell.
-        self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-        # Registered after multiprocessing's own, so called before it, which would ask the workers
-        # by SIGTERM and wait.
-        atexit.register(_kill_workers)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal and number == signal.SIGINT and time.monotonic() - self._first > 3:
-            raise KeyboardInterrupt
-        if not self._signal:
-            self._signal, self._first = signal.Signals(number).name, time.monotonic()
-
-    def reason(self) -> str:
-        """What asked this process to stop, or nothing."""
-        if self._signal:
-            return self._signal
-        if self._launcher is not None and os.getppid() != self._launcher:
-            return "the end of accelerate launch"
-        return ""
-
-
-def ignore_signals(worker: int) -> None:
-    """For data loader workers, which get the group's signals too: the main process ends them."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _kill_workers() -> None:
-    """Whatever ends the run, workers that ignore signals must not keep it waiting."""
-    for worker in multiprocessing.active_children():
-        worker.kill()
+NEEDED = (
+    "model.safetensors",
+    "optimizer.bin",
+    "custom_checkpoint_0.pkl",
+    "custom_checkpoint_1.pkl",
+)
+NEEDED_FOR_D = ("model_1.safetensors", "optimizer_1.bin")
+PREFIXES = ("_orig_mod.", "module.")
+"""What torch.compile and several processes put before a weight's name."""
 
 
 def find_checkpoints(output_dir: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Return the checkpoints in a folder, oldest first."""
     found = [p for p in output_dir.glob("checkpoint-*") if p.name.partition("-")[2].isdigit()]
     return sorted(found, key=_step)
 
@@ -113,15 +48,58 @@ def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
 
 
-def save_checkpoint(
-    accelerator: Accelerator, output_dir: Path, global_step: int, total_limit: int
-) -> None:
-    """Write `checkpoint-{global_step}` aside, rename it, and remove the oldest beyond the limit.
+def register_hooks(accelerator: Accelerator) -> None:
+    """Make checkpoints hold the bare networks, so that the number of processes may change."""
 
-    To be called on all processes: each has random states of its own.
+    def bare(model: nn.Module) -> nn.Module:
+        return accelerator.unwrap_model(model, keep_torch_compile=False)
+
+    def before_saving(models: list[nn.Module], weights: list[Any], folder: str) -> None:
+        weights[:] = [bare(model).state_dict() for model in models]
+
+    def before_loading(models: list[nn.Module], folder: str) -> None:
+        for index, model in enumerate(models):
+            name = f"model_{index}.safetensors" if index else "model.safetensors"
+            bare(model).load_state_dict(_without_prefixes(load_file(Path(folder) / name)))
+        models.clear()  # nothing is left for Accelerate to load
+
+    accelerator.register_save_state_pre_hook(before_saving)
+    accelerator.register_load_state_pre_hook(before_loading)
+
+
+def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    plain = {}
+    for key, value in state.items():
+        for prefix in PREFIXES:
+            key = key.removeprefix(prefix)
+        plain[key] = value
+    return plain
+
+
+def save_checkpoint(
+    accelerator: Accelerator,
+    output_dir: Path,
+    global_step: int,
+    total_limit: int,
+    *,
+    launches: Sequence[Mapping[str, Any]] = (),
+    best: HSRNet | None = None,
+) -> None:
+    """Write `checkpoint-{global_step}` and remove the oldest ones beyond the limit.
+
+    The checkpoint is written under another name and then renamed. All processes must call this,
+    because each has its own random states.
+
+    Args:
+        accelerator: Holds networks, optimizers and random states.
+        output_dir: Folder of the checkpoints.
+        global_step: Steps done.
+        total_limit: Checkpoints to keep.
+        launches: The arguments of every launch so far.
+        best: The best averaged weights so far, on the main process.
 
     Raises:
-        SystemExit: It could not be written; earlier checkpoints are untouched.
+        SystemExit: It could not be written. Earlier checkpoints are intact.
     """
     partial = output_dir / f"checkpoint-{global_step}.partial"
     if accelerator.is_main_process and partial.exists():
@@ -129,7 +107,11 @@ def save_checkpoint(
     accelerator.wait_for_everyone()
     try:
         accelerator.save_state(str(partial))
-    except Exception as error:  # torch, safetensors and the system each have their own
+        if accelerator.is_main_process:
+            (partial / LAUNCHES).write_text(json.dumps(launches, indent=1), encoding="utf-8")
+            if best is not None:
+                best.save_pretrained(partial / BEST)
+    except Exception as error:  # torch, safetensors and the system raise different ones
         shutil.rmtree(partial, ignore_errors=True)
         kept = find_checkpoints(output_dir)
         raise SystemExit(
@@ -139,16 +121,67 @@ def save_checkpoint(
         ) from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        whole = output_dir / f"checkpoint-{global_step}"
-        _remove(whole)
-        partial.rename(whole)
+        complete = output_dir / f"checkpoint-{global_step}"
+        _remove(complete)
+        partial.rename(complete)
         for old in find_checkpoints(output_dir)[:-total_limit]:
             _remove(old)
     accelerator.wait_for_everyone()
 
 
+def load_checkpoint(accelerator: Accelerator, folder: Path) -> None:
+    """Restore networks, optimizers, random states and registered objects.
+
+    Raises:
+        SystemExit: The checkpoint does not fit this run.
+    """
+    scaler = accelerator.scaler
+    if not (folder / "scaler.pt").exists():  # it was written without fp16
+        accelerator.scaler = None
+    try:
+        accelerator.load_state(str(folder))
+    except Exception as error:  # torch and Accelerate raise different ones
+        raise SystemExit(
+            f"--resume_from_checkpoint: {folder} does not fit this run: {error}"
+        ) from error
+    accelerator.scaler = scaler
+    accelerator.step = 0  # a checkpoint is never written within an accumulation
+
+
+def read_launches(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the launches in a checkpoint; empty if an earlier version wrote it."""
+    path = checkpoint / LAUNCHES
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+def damage(checkpoint: Path) -> str:
+    """Return what is missing or unreadable in a checkpoint; empty if nothing is."""
+    needed = NEEDED
+    try:
+        launches = read_launches(checkpoint)
+        if launches and launches[-1]["arguments"]["adversarial_weight"] > 0:
+            needed += NEEDED_FOR_D
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        return f"{LAUNCHES} is damaged: {error}"
+    for name in needed:
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+    for path in sorted(p for p in checkpoint.rglob("*") if p.is_file()):
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, "pt"):  # compares the header with the file's size
+                    continue
+            if path.suffix in {".bin", ".pkl", ".pt"}:
+                with zipfile.ZipFile(path) as archive:  # what torch.save writes
+                    if archive.testzip():
+                        return f"{path.name} is damaged: wrong checksum"
+        except (OSError, SafetensorError, zipfile.BadZipFile) as error:
+            return f"{path.name} is damaged: {error}"
+    return ""
+
+
 def _remove(checkpoint: Path) -> None:
-    """Remove it under another name first: half of one must not pass for a whole one."""
+    """Remove a checkpoint under another name, so that half of it never passes for a whole one."""
     if checkpoint.exists():
         shutil.rmtree(checkpoint.rename(checkpoint.with_name(f"{checkpoint.name}.old")))
 
@@ -161,15 +194,18 @@ def remove_leftovers(output_dir: Path) -> None:
 
 
 def find_resume_folder(wanted: str | None, output_dir: Path) -> Path | None:
-    """The checkpoint that `--resume_from_checkpoint` means, if there is one to resume from.
+    """Return the checkpoint that `--resume_from_checkpoint` means; None if there is none yet.
+
+    A damaged checkpoint is renamed, and the one before it is taken.
 
     Raises:
-        SystemExit: The named folder is not there, or later ones would be lost; or the output folder
-            holds an earlier run's work and nothing was said of resuming it.
+        SystemExit: The folder is missing or damaged, later checkpoints would be lost, every
+            checkpoint is damaged, or the output folder holds an earlier run and nothing was said
+            about resuming it.
     """
     found = find_checkpoints(output_dir)
     if wanted == "latest":
-        return found[-1] if found else None
+        return _latest_sound(found)
     if wanted:
         folder = Path(wanted)
         if not folder.is_dir():
@@ -181,10 +217,36 @@ def find_resume_folder(wanted: str | None, output_dir: Path) -> Path | None:
                 f"--resume_from_checkpoint {folder}: {output_dir} holds later ones ({later}); "
                 "resume 'latest', move them away, or copy this one to another folder."
             )
+        if folder in found or folder.resolve() in map(Path.resolve, found):
+            return _latest_sound(found)
+        if problem := damage(folder):
+            raise SystemExit(f"--resume_from_checkpoint {folder}: {problem}")
         return folder
     if found or (output_dir / "model.safetensors").exists():
         raise SystemExit(
-            f"--output_dir {output_dir} holds an earlier run: go on with it by "
+            f"--output_dir {output_dir} holds an earlier run: continue it with "
             "--resume_from_checkpoint latest, or choose another folder."
+        )
+    return None
+
+
+def _latest_sound(checkpoints: Sequence[Path]) -> Path | None:
+    """Return the last checkpoint that is not damaged, and rename the damaged ones after it."""
+    damaged = []
+    for checkpoint in reversed(checkpoints):
+        problem = damage(checkpoint)
+        if not problem:
+            for other in damaged:
+                aside = other.with_name(f"{other.name}.damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                other.rename(aside)
+                logger.warning("%s is kept as %s", other.name, aside.name)
+            return checkpoint
+        logger.warning("%s is damaged and is not used: %s", checkpoint.name, problem)
+        damaged.append(checkpoint)
+    if damaged:
+        raise SystemExit(
+            f"--resume_from_checkpoint: every checkpoint in {damaged[0].parent} is damaged: "
+            "remove them to start again."
         )
     return None

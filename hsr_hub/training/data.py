@@ -1,40 +1,47 @@
-"""Photographs in, aligned crops at every level out.
+"""Training photographs in, aligned crops of every level out.
 
-A sample is a pure function of (seed, index): whatever the number of processes, workers or resumes,
-sample 1234 of a run is the same crop, and no two ranks ever see the same one.
+A sample is a pure function of (seed, index). Whatever the number of processes, workers or resumes,
+sample 1234 of a run is the same crop, and no two processes see the same one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from hsr_hub.images import read_pil, to_rgb
+from hsr_hub.images import READ_SUFFIXES, read_pil, to_rgb
 from hsr_hub.training.degradations import degrade
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-
 LQ_MARGIN = 4
 """Pixels of the low-resolution image around a crop that its resizing kernel may read.
 
-Antialiased bicubic reads two low-resolution pixels on each side. With the margin a crop's labels
-are those of the whole photo cut out, instead of those of a photo that ends at the crop.
+Antialiased bicubic reads two low-resolution pixels on each side. With the margin, a crop's labels
+are those of the whole photo, cropped, instead of those of a photo that ends at the crop.
 """
 
 
+class NoPhotosError(ValueError):
+    """No photo of the training folders can be decoded."""
+
+
 def find_images(folders: Iterable[Path]) -> list[Path]:
-    """All image files in the folders and below them, sorted within each folder.
+    """Return all image files in folders and their subfolders, sorted within each folder.
+
+    Links to folders are followed, and every folder is searched once, so loops end.
 
     Raises:
         FileNotFoundError: A folder is missing.
@@ -43,37 +50,51 @@ def find_images(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"training folder {folder} does not exist")
-        found += sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        inside: list[Path] = []
+        searched: set[Path] = set()
+        for root, subfolders, names in os.walk(folder, followlinks=True):
+            target = Path(root).resolve()
+            if target in searched:
+                subfolders.clear()
+                continue
+            searched.add(target)
+            subfolders.sort()
+            inside += [Path(root, name) for name in names]
+        found += sorted(p for p in inside if p.suffix.lower() in READ_SUFFIXES)
     return found
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """The picture as (H,W,3) uint8."""
+    """Return an image file as (H,W,3) uint8."""
     return np.array(to_rgb(read_pil(path)))
 
 
 class PhotoCrops(Dataset[dict[str, Tensor]]):
-    """Random crops of photographs, flipped and turned, with a margin for the label pyramid.
+    """Random crops of photographs, flipped and rotated, with a margin for the label pyramid.
 
     Item `i` is a dict: `gt`, (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`;
-    and with the degradation "real" also `lq`, (3,C/scale,C/scale) uint8, without a margin. Photos
-    are visited once per epoch in an order of that epoch's own.
+    and with the degradation "real" also `lq`, (3,C/scale,C/scale) uint8, without a margin. Every
+    photo is visited once per epoch, in an order that depends on the epoch.
+
+    Only the headers of the files are read at the start. A photo that turns out to be damaged when
+    it is needed is named in the log, and the next one of the epoch takes its place.
 
     Args:
-        folders: Folders of photographs, searched recursively; every format that Pillow reads.
+        folders: Folders of photographs, searched recursively.
         crop_size: Side of the ground-truth crop in pixels; a multiple of `scale`.
         scale: Factor of the network.
         num_samples: Length of the run in samples.
         seed: Seed of every random choice.
-        first_index: Sample to begin with: where an interrupted run stopped.
+        first_index: Sample to begin with, where an interrupted run stopped.
         degradation: "bicubic": the low-resolution image is the x1 label, made on the device with
             the others. "real": made here, by `degradations.degrade`.
         cache_on: Keep every decoded photo as uint8 on this device ("cpu" is the main memory).
-        progress: Show a progress bar while the files are checked.
+        progress: Show a progress bar while the files are read.
 
     Raises:
         FileNotFoundError: A folder is missing.
-        ValueError: `crop_size` does not fit `scale`, or no usable photo was found.
+        ValueError: `crop_size` does not fit `scale`.
+        NoPhotosError: No usable photo was found.
     """
 
     def __init__(
@@ -100,60 +121,67 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
         self.degradation = degradation
         self.device = torch.device(cache_on or "cpu")
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
-
-        # Every file is decoded once before the first step: a broken one is found now, by name, and
-        # not hours later.
-        paths = find_images(folders)
+        self._damaged: set[int] = set()
         self.paths: list[Path] = []
-        self.images: list[Tensor] | None = None if cache_on is None else []
-        skipped: list[str] = []
+        self._folders = ", ".join(map(str, folders))
+
+        paths = find_images(folders)
         with ThreadPoolExecutor() as pool:
-            decoded = pool.map(self._try_read, paths)
-            for path, (image, problem) in tqdm(
-                zip(paths, decoded, strict=True),
-                total=len(paths),
-                desc="photos",
-                disable=not progress,
-            ):
-                if image is None:
-                    skipped.append(f"{path}: {problem}")
-                    continue
-                self.paths.append(path)
-                if self.images is not None:
-                    self.images.append(torch.tensor(image, device=self.device))
-        for line in skipped:
-            logger.warning("skipped %s", line)
-        if not self.paths:
-            raise ValueError(
-                f"no usable photo of at least {crop_size}x{crop_size} pixels in "
-                + ", ".join(str(f) for f in folders)
+            problems = pool.map(self._header_problem, paths)
+            bar = tqdm(paths, desc="photos", disable=not progress)
+            for path, problem in zip(bar, problems, strict=True):
+                if problem:
+                    logger.warning("skipped %s: %s", path, problem)
+                else:
+                    self.paths.append(path)
+        self._cache: list[Tensor | None] | None = None
+        if cache_on is not None:
+            with ThreadPoolExecutor() as pool:
+                decoded = pool.map(self._decode, range(len(self.paths)))
+                bar = tqdm(decoded, total=len(self.paths), desc="decoding", disable=not progress)
+                self._cache = [image if image is None else image.to(self.device) for image in bar]
+        if len(self._damaged) == len(self.paths):
+            raise NoPhotosError(
+                f"no usable photo of at least {crop_size}x{crop_size} pixels in {self._folders}"
             )
 
-    def _try_read(self, path: Path) -> tuple[np.ndarray | None, str]:
+    def _header_problem(self, path: Path) -> str:
+        """Return why a file cannot be used, by its header; empty if it can."""
         try:
-            image = read_rgb(path)
-        except Exception as error:  # whatever a decoder raises: the file cannot be used
-            return None, str(error)
-        height, width = image.shape[:2]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about sizes and metadata
+                with Image.open(path) as image:
+                    width, height = image.size
+        except Exception as error:  # decoders raise many kinds
+            return str(error)
         if min(height, width) < self.crop_size:
-            return None, f"{width}x{height} is smaller than the crop of {self.crop_size}"
-        return image, ""
+            return f"{width}x{height} is smaller than the crop of {self.crop_size}"
+        return ""
+
+    def _decode(self, photo: int) -> Tensor | None:
+        """Return a photo as (H,W,3) uint8; None, after a warning, if it is damaged."""
+        path = self.paths[photo]
+        try:
+            image = torch.from_numpy(read_rgb(path))
+            if min(image.shape[:2]) < self.crop_size:
+                raise ValueError(f"smaller than the crop of {self.crop_size}")
+        except Exception as error:  # decoders raise many kinds
+            self._damaged.add(photo)
+            logger.warning("skipped %s, which is replaced by the next photo: %s", path, error)
+            return None
+        return image
+
+    def _image(self, photo: int) -> Tensor | None:
+        if self._cache is not None:
+            return self._cache[photo]
+        return None if photo in self._damaged else self._decode(photo)
 
     def __len__(self) -> int:
         return max(0, self.num_samples - self.first_index)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         index += self.first_index
-        epoch, position = divmod(index, len(self.paths))
-        if self._order[0] != epoch:
-            order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
-            self._order = (epoch, order)
-        photo = int(self._order[1][position])
-        if self.images is not None:
-            image = self.images[photo]
-        else:
-            image = torch.from_numpy(read_rgb(self.paths[photo]))
-
+        image = self._draw(*divmod(index, len(self.paths)))
         rng = np.random.default_rng((self.seed, 1, index))
         height, width = image.shape[:2]
         top = int(rng.integers(height - self.crop_size + 1))
@@ -171,32 +199,57 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
             sample["lq"] = lq[inner, inner].permute(2, 0, 1).contiguous()
         return sample
 
+    def _draw(self, epoch: int, position: int) -> Tensor:
+        """Return the photo at a position of an epoch's order, or the next that is not damaged."""
+        if self._order[0] != epoch:
+            order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
+            self._order = (epoch, order)
+        for photo in np.roll(self._order[1], -position).tolist():
+            image = self._image(photo)
+            if image is not None:
+                return image
+        raise NoPhotosError(f"no photo in {self._folders} can be decoded")
+
+
+def exit_without_photos(
+    batches: Iterable[dict[str, Tensor]],
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the batches, and end the program if no photo can be decoded."""
+    try:
+        yield from batches
+    except NoPhotosError as error:
+        # An error from a data loader's worker has its traceback in the message.
+        raise SystemExit(f"--train_data_dir: {str(error).splitlines()[-1]}") from error
+
 
 def margin(scale: int) -> int:
-    """Ground-truth pixels around a crop; whole pixels at every level."""
+    """Return the ground-truth pixels around a crop; they are whole pixels at every level."""
     return LQ_MARGIN * scale
 
 
 def _mirrored(start: int, stop: int, length: int) -> Tensor:
-    """Indices from start to stop, folded back at the picture's borders (the edge pixel twice)."""
+    """Return indices from start to stop, mirrored at the borders, the edge pixel twice."""
     folded = torch.arange(start, stop) % (2 * length)
     return torch.minimum(folded, 2 * length - 1 - folded)
 
 
 def resize_antialiased(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B,C,H,W) float to (B,C,*size) by the antialiased bicubic of Pillow and MATLAB (a = -0.5)."""
+    """Resize (B,C,H,W) float to (B,C,*size) as Pillow and MATLAB do (bicubic, a = -0.5)."""
     return F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True)
 
 
 def label_pyramid(gt: Tensor, levels: Sequence[int]) -> list[Tensor]:
-    """The labels of every level, low to high: the ground truth down-sampled, then itself.
+    """Return the labels of every level: the ground truth down-sampled, and last itself.
 
     Args:
         gt: (B,3,H,W), float in [0, 1]; H and W multiples of the last level.
-        levels: Ascending factors, the last of which is the ground truth's own.
+        levels: Ascending factors. The last one is that of the ground truth.
 
     Returns:
-        One (B,3,H*s/S,W*s/S) per level s, S the last.
+        One (B,3,H*s/S,W*s/S) per level s, low to high; S is the last level.
+
+    Raises:
+        ValueError: The size is not a multiple of the last level.
     """
     height, width = gt.shape[-2:]
     last = levels[-1]
@@ -207,7 +260,7 @@ def label_pyramid(gt: Tensor, levels: Sequence[int]) -> list[Tensor]:
 
 
 def crop_margin(labels: Sequence[Tensor], levels: Sequence[int]) -> list[Tensor]:
-    """Each label without the margin that `PhotoCrops` puts around a crop."""
+    """Return the labels without the margin that `PhotoCrops` adds around a crop."""
     return [
         label[..., LQ_MARGIN * s : -LQ_MARGIN * s, LQ_MARGIN * s : -LQ_MARGIN * s]
         for label, s in zip(labels, levels, strict=True)
@@ -215,5 +268,5 @@ def crop_margin(labels: Sequence[Tensor], levels: Sequence[int]) -> list[Tensor]
 
 
 def quantise(image: Tensor) -> Tensor:
-    """Clamped to [0, 1] and rounded to 8 bits, as a picture in a file is."""
+    """Return an image clamped to [0, 1] and rounded to 8 bits, as in a file."""
     return (image.clamp(0, 1) * 255).round() / 255

@@ -1,4 +1,4 @@
-"""The discriminator: VGG-13 shaped [0118]."""
+"""The discriminator, shaped like VGG-13 [0118]."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 DETAIL_GAIN = 8
-"""How much stronger than the image its detail is shown; the two then vary alike."""
+"""Factor of the detail channels, after which they vary about as much as the image."""
 
 
 class Discriminator(nn.Module):
-    """Ten convolutions in five blocks and three linear layers, as VGG-13, for images of any size.
+    """Ten convolutions in five blocks and three linear layers, for images of any size.
 
-    Without batch statistics: an image's score depends on that image alone, so real and fake ones
-    may share a batch, and several processes compute what one does.
+    There are no batch statistics. A score depends on its image alone, so real and fake images can
+    share a batch, and several processes compute the same as one.
 
-    Beside the image it sees the image's detail, stronger: what results and photographs differ in is
-    small beside all that they share, and without it the discriminator learns more slowly than
-    the generator (ours; the source gives it the image alone).
+    The input has three more channels than in the source: the image's detail, amplified. Results and
+    photographs differ little compared with what they share, and without these channels the
+    discriminator learns more slowly than the generator.
 
     Args:
-        width: Channels of the first block; VGG-13's is 64. The last two blocks have eight times it.
+        width: Channels of the first block, 64 in VGG-13. The last two blocks have eight times as
+            many.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -33,7 +34,7 @@ class Discriminator(nn.Module):
                 modules.append(nn.Conv2d(channels, width * factor, 3, padding=1))
                 modules.append(nn.LeakyReLU(0.2))
                 channels = width * factor
-            modules.append(nn.MaxPool2d(2, ceil_mode=True))  # ceil: sizes below 32 work too
+            modules.append(nn.MaxPool2d(2, ceil_mode=True))  # ceil: for sizes below 32
         self.features = nn.Sequential(*modules)
         self.score = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -50,7 +51,7 @@ class Discriminator(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B,3,H,W) in [0, 1] to (B,1): higher means more real; not a probability."""
+        """Return a score (B,1) for images (B,3,H,W) in [0, 1]: higher is more real."""
         padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
         detail = DETAIL_GAIN * (image - F.avg_pool2d(padded, 5, stride=1))
         return self.score(self.features(torch.cat([image * 2 - 1, detail], dim=1)))

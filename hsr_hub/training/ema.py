@@ -1,4 +1,4 @@
-"""The averaged weights that are validated, saved and published."""
+"""The averaged weights, which are validated, saved and published."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def make_ema(module: nn.Module, decay: float = 0.999) -> AveragedModel:
-    """An exponential moving average of a network, as torch's `AveragedModel`.
+    """Return an exponential moving average of a network's weights.
 
-    The decay warms up as `(1 + n) / (10 + n)` over the n updates done, so that the first hundred
-    steps, almost random weights, do not linger. Kept on every rank: the same gradients make the
-    same averages, and every rank can write and read its checkpoint.
+    The decay warms up as `(1 + n) / (10 + n)` over the n updates done, so that the almost random
+    weights of the first hundred steps are soon forgotten. Every process keeps the average: the same
+    gradients give the same averages, and every process can write and read its checkpoint.
 
     Args:
-        module: The unwrapped network; the copy is `.module`, in eval mode.
-        decay: Largest weight of the past in one `update_parameters(module)`.
+        module: The unwrapped network. Its copy is `.module`, in eval mode.
+        decay: Highest weight of the past in one `update_parameters(module)`.
     """
 
     def update(averaged, current, num_averaged) -> None:

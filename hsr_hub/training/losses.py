@@ -1,9 +1,10 @@
-"""Losses of generator and discriminator: pixel, perceptual, relativistic adversarial."""
+"""The losses of generator and discriminator."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed
@@ -12,18 +13,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hsr_hub.evaluation import LpipsSqueeze
 from hsr_hub.training.data import resize_antialiased
 
 VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
-"""Channels and number of convolutions of each block; a pooling stands between blocks."""
+"""Channels and number of convolutions of each block. A pooling follows each block."""
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, of 0-255
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class LevelPairs(NamedTuple):
+    """The images of every level with their labels, low to high."""
+
+    sr: Sequence[Tensor]
+    gt: Sequence[Tensor]
+
+
 def pixel_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
-    """L_c [0099-0103]: the mean absolute difference of every level, summed over the levels.
+    """Return L_c [0099-0103]: the mean absolute difference, summed over the levels.
 
     Args:
         sr: The network's images, low to high.
@@ -37,10 +46,10 @@ def pixel_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
 
 
 def consistency_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
-    """What the last level says of the picture that was given; ours, not the source's.
+    """Return how far the last level contradicts the input; ours, not the source's.
 
-    The mean absolute difference between the last level, scaled down to the first, and the first
-    level's label: detail may be invented where nothing is known, not where something is.
+    This is the mean absolute difference between the last level, scaled down to x1, and the label of
+    x1. Invented detail that vanishes when it is scaled down costs nothing.
 
     Args:
         sr: The network's images, low to high.
@@ -51,17 +60,20 @@ def consistency_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     """
     height, width = gt[0].shape[-2:]
     small = resize_antialiased(sr[-1], (height, width))
-    inner = slice(2, -2)  # the filter reaches so far, and the label was made beyond the border
+    # The label was made from a larger crop. Within two pixels of the border the filter would need
+    # pixels that this one does not have.
+    inner = slice(2, -2)
     return F.l1_loss(small[..., inner, inner], gt[0][..., inner, inner])
 
 
 def checkerboard_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
-    """What of the images' errors repeats with every input pixel; ours, not the source's.
+    """Return the errors that repeat with every input pixel; ours, not the source's.
 
-    Up-sampling by s makes the pixels of s x s phases by weights of their own. The easiest texture
-    that such a network learns for VGG and a young discriminator is a pattern of s pixels, which
-    people see as a grid. So: the error of every phase, averaged over 8x8 input pixels, of which
-    texture leaves little and a pattern all; the mean of its absolute, summed over the levels.
+    Up-sampling by s computes each of the s x s pixels of an input pixel with its own weights. The
+    easiest texture to learn for VGG and a new discriminator is therefore a pattern of s pixels,
+    which people see as a grid. The errors at each of these positions are averaged over 8x8 input
+    pixels. That removes most of a texture and nothing of a pattern. The result is the mean absolute
+    value of these averages, summed over the levels.
 
     Args:
         sr: The network's images, low to high; the first is x1.
@@ -79,39 +91,109 @@ def checkerboard_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def random_crops(
-    sr: Sequence[Tensor], gt: Sequence[Tensor], key: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Every level and its label without some of the outermost rows and columns.
+FLAT_DEVIATION = 2 / 255
+"""Local standard deviation of luma at which `flat_loss` counts a pixel 1/e times."""
 
-    Up-sampling by s has s x s phases. Where they always meet the same cells of VGG's and
-    the discriminator's poolings, a pattern of s pixels can please those: so the cells lie elsewhere
-    in each step. That alone leaves most of the grid; `checkerboard_loss` takes it out.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def flat_loss(sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+    """Return the absolute difference where the labels are flat; ours, not the source's.
+
+    Grain and leftovers of JPEG blocks are most visible in skies, walls and skin, where the
+    perceptual and adversarial losses tolerate them. A pixel's weight is exp(-d / `FLAT_DEVIATION`)
+    with d the standard deviation of the label's luma in the 5x5 pixels around it, so textured areas
+    are left to the other losses.
+
+    Args:
+        sr: The network's images, low to high.
+        gt: Their labels, of the same shapes.
+
+    Returns:
+        A scalar in the units of the images: the weighted differences, averaged over the pixels of a
+        level and summed over the levels.
+    """
+    total = sr[0].new_zeros(())
+    for image, label in zip(sr, gt, strict=True):
+        total = total + (_flatness(label) * (image - label).abs()).mean()
+    return total
+
+
+def _flatness(label: Tensor) -> Tensor:
+    """Return the weight of every pixel in `flat_loss`, (B,1,H,W) in (0, 1]."""
+    luma = (label * label.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+    luma = F.pad(luma, (2, 2, 2, 2), mode="replicate")
+    mean = F.avg_pool2d(luma, 5, stride=1)
+    variance = F.avg_pool2d(luma**2, 5, stride=1) - mean**2
+    return torch.exp(-variance.clamp(min=0).sqrt() / FLAT_DEVIATION)
+
+
+def random_crops(sr: Sequence[Tensor], gt: Sequence[Tensor], key: int) -> LevelPairs:
+    """Return every level and its label without some of the outermost rows and columns.
+
+    If the pixels of an input pixel always met the same cells of the poolings in VGG and the
+    discriminator, a pattern of s pixels could satisfy those networks. The crops move the cells in
+    every step. That alone leaves most of the grid; `checkerboard_loss` removes it.
 
     Args:
         sr: The network's images, low to high; the first is x1.
         gt: Their labels, of the same shapes.
-        key: Says where; the same everywhere and after a stop.
+        key: Seed of the crops' positions, the same in every process and after a resume.
 
     Returns:
-        Both, the level x`s` narrower and lower by `s` - 1 pixels: x1 as it was.
+        Crops of both. Level x`s` loses `s` - 1 rows and columns, so x1 stays whole.
     """
     generator = torch.Generator().manual_seed(key)
-    windows = []
+    crops = []
     for image, label in zip(sr, gt, strict=True):
         margin = image.shape[-1] // sr[0].shape[-1] - 1
         y, x = torch.randint(margin + 1, (2,), generator=generator).tolist()
         rows = slice(y, image.shape[-2] - margin + y)
         columns = slice(x, image.shape[-1] - margin + x)
-        windows.append((image[..., rows, columns], label[..., rows, columns]))
-    return [image for image, _ in windows], [label for _, label in windows]
+        crops.append((image[..., rows, columns], label[..., rows, columns]))
+    return LevelPairs([image for image, _ in crops], [label for _, label in crops])
+
+
+class LpipsLoss(nn.Module):
+    """LPIPS on SqueezeNet of the last level against its label; ours, not the source's.
+
+    Weights that are trained with it score better by LPIPS than they look, because they were
+    optimized for that metric. Say so where such scores are reported, and compare by other metrics
+    and by eye.
+
+    Args:
+        folder: The weights, as `LpipsSqueeze` takes them.
+
+    Raises:
+        FileNotFoundError: A file of weights is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.metric = LpipsSqueeze(folder)
+
+    def forward(self, sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
+        """Return a scalar for images and labels as in `pixel_loss`."""
+        return self.metric.tensor_distance(sr[-1], gt[-1])
+
+
+def center_crops(pair: LevelPairs, side: int) -> LevelPairs:
+    """Return the center of every level and its label, `side` pixels of x1 or less."""
+    height, width = pair.sr[0].shape[-2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    crops = []
+    for image, label in zip(*pair, strict=True):
+        s = image.shape[-1] // width
+        rows, columns = slice(top * s, (top + side) * s), slice(left * s, (left + side) * s)
+        crops.append((image[..., rows, columns], label[..., rows, columns]))
+    return LevelPairs([image for image, _ in crops], [label for _, label in crops])
 
 
 def parse_layers(text: str) -> dict[str, float]:
-    """`"conv1_2:0.1,conv3_4:1"` as a mapping of layer to weight.
+    """Return a text like `"conv1_2:0.1,conv3_4:1"` as a mapping of layer to weight.
 
     Raises:
-        ValueError: A layer that VGG-19 does not have, or a weight that is no positive number.
+        ValueError: VGG-19 has no such layer, or a weight is not a positive number.
     """
     known = _vgg19_convolutions()
     layers = {}
@@ -129,7 +211,7 @@ def parse_layers(text: str) -> dict[str, float]:
 
 
 def _vgg19_convolutions() -> dict[str, int]:
-    """Names of the convolutions and their indices in torchvision's `vgg19().features`."""
+    """Return the index in torchvision's `vgg19().features` of every convolution by name."""
     indices, index = {}, 0
     for block, (_, count) in enumerate(VGG19_BLOCKS, start=1):
         for number in range(1, count + 1):
@@ -142,18 +224,18 @@ def _vgg19_convolutions() -> dict[str, int]:
 class PerceptualLoss(nn.Module):
     """L_p [0104-0110]: mean absolute differences of VGG-19 features, summed over layers and levels.
 
-    Features are taken after the activation. The weights are torchvision's, downloaded once, or
-    those of a local file in Caffe's convention (BGR, 0-255, minus the mean), whose features are
-    larger: a smaller weight of the loss goes with them.
+    Features are taken after the activation. By default the weights are torchvision's, which are
+    downloaded once. A local file must follow Caffe's convention (BGR, 0-255, minus the mean). Its
+    features are larger, so the loss needs a smaller weight.
 
     Args:
         layers: Weight by layer; see `parse_layers`.
         weights_path: Safetensors file with keys as in torchvision's `vgg19()` (`features.0.weight`
-            and so on), in Caffe's convention, as deep as the deepest layer.
+            and so on) that contains the deepest layer.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file lacks a layer that is asked for.
+        ValueError: The file is not a VGG-19 in safetensors or lacks a layer.
     """
 
     def __init__(self, layers: Mapping[str, float], weights_path: Path | None = None) -> None:
@@ -171,7 +253,9 @@ class PerceptualLoss(nn.Module):
             try:
                 state = load_file(weights_path)
             except SafetensorError as error:
-                raise ValueError(f"{weights_path} is no sound safetensors file: {error}") from error
+                raise ValueError(
+                    f"{weights_path} is not a valid safetensors file: {error}"
+                ) from error
         else:
             raise FileNotFoundError(f"there is no file of VGG-19 weights {weights_path}")
         wanted = {f"features.{key}": value for key, value in self.features.state_dict().items()}
@@ -187,7 +271,7 @@ class PerceptualLoss(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
-        """A scalar for images and labels as in `pixel_loss`."""
+        """Return a scalar for images and labels as in `pixel_loss`."""
         total = sr[0].new_zeros(())
         for image, label in zip(sr, gt, strict=True):
             with torch.no_grad():
@@ -223,13 +307,13 @@ def _vgg19_modules() -> list[nn.Module]:
 
 
 def adversarial_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """L_a [0111-0124], what the generator minimises: relativistic average.
+    """Return L_a [0111-0124], the relativistic average loss of the generator.
 
     -log(1 - D_Ra(real, fake)) - log(D_Ra(fake, real)) with D_Ra(a, b) = sigmoid(C(a) - mean C(b)).
 
     Args:
         real: The discriminator's outputs C for labels, any shape.
-        fake: Those for the network's images. The means are taken over the batches of all processes.
+        fake: Its outputs for the network's images. The mean C is that of all processes' batches.
 
     Returns:
         A scalar, the mean over this process's samples.
@@ -240,18 +324,21 @@ def adversarial_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The mirror of `adversarial_loss`, what the discriminator minimises."""
+    """Return the loss of the discriminator: `adversarial_loss` with real and fake exchanged."""
     return adversarial_loss(fake, real)
 
 
 def real_over_fake(real: Tensor, fake: Tensor) -> Tensor:
-    """How often a real image ranks above a fake one, over all pairs; 0.5 = cannot tell [0124]."""
+    """Return how often a real image ranks above a fake one, over all pairs.
+
+    At 0.5 the discriminator cannot tell them apart: the equilibrium of [0124].
+    """
     difference = real.flatten()[:, None] - fake.flatten()[None, :]
     return (difference > 0).float().mean() + 0.5 * (difference == 0).float().mean()
 
 
 def global_mean(values: Tensor) -> Tensor:
-    """The mean over the (equal) batches of all processes, with gradients to all of them."""
+    """Return the mean over all processes' batches of equal size, with gradients to all of them."""
     mean = values.mean()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         from torch.distributed.nn.functional import all_reduce

@@ -1,4 +1,4 @@
-"""Training what lies between two sets of weights, so that their mixtures are good too."""
+"""Training of mixtures of two sets of weights, so that every strength of the slider works."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def mixed_weights(net: nn.Module, fidelity: Sequence[Tensor], strength: float) -> Iterator[None]:
-    """Within, the weights are mixed as `HSRNet.interpolate` does; what changed them then stays.
+def mixed_weights(
+    net: nn.Module, fidelity: Sequence[Tensor] | None, strength: float
+) -> Iterator[None]:
+    """Mix the weights as `HSRNet.interpolate` does, and keep what changed them within.
 
-    An optimizer's step is added to the mixture and so, afterwards, to the weights themselves. With
-    weight decay, which is not the mixture's but the weights', that is only nearly so.
+    An optimizer's step moves the mixture, and afterwards the weights themselves, by the same
+    amount. Weight decay acts on the mixture, which is only approximately the same.
 
     Args:
-        net: The network that is trained, for detail.
-        fidelity: The parameters of strength 0, in the order of `net.parameters()`.
-        strength: In (0, 1]; at 1 nothing is mixed.
+        net: The trained network: strength 1.
+        fidelity: The parameters of strength 0, in the order of `net.parameters()`. They may be None
+            if the strength is always 1.
+        strength: In (0, 1]. At 1 nothing is copied or changed.
     """
+    if strength == 1 or fidelity is None:
+        yield
+        return
     with torch.no_grad():
         offsets = [
             (other - own) * (1 - strength)

@@ -1,4 +1,4 @@
-"""The optimizers and their learning rate, a pure function of the step."""
+"""The optimizers and their learning rates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from torch import nn
 
 
 def get_lr(step: int, peak: float, args: argparse.Namespace) -> float:
-    """Linear warm-up to the peak, then a cosine to a thousandth of it; `step` counts from 0."""
+    """Return the learning rate of a step: linear warm-up, then a cosine to a thousandth.
+
+    Args:
+        step: Counted from 0.
+        peak: Highest rate.
+        args: The flags of the run.
+    """
     if step < args.lr_warmup_steps:
         return peak * (step + 1) / args.lr_warmup_steps
     span = max(1, args.max_train_steps - args.lr_warmup_steps)
@@ -18,15 +24,15 @@ def get_lr(step: int, peak: float, args: argparse.Namespace) -> float:
     return peak * (0.001 + 0.999 * cosine)
 
 
+def set_lr(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
 def build_optimizer(net: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
-    """AdamW, or the source's SGD; the loop sets the learning rate."""
+    """Return AdamW, or SGD as in the source; the training loop sets the learning rate."""
     if args.optimizer == "sgd":
         return torch.optim.SGD(net.parameters(), 1.0, momentum=0.9, weight_decay=args.weight_decay)
     betas = (args.adam_beta1, args.adam_beta2)
     return torch.optim.AdamW(net.parameters(), betas=betas, weight_decay=args.weight_decay)
-
-
-def set_lr(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

@@ -1,36 +1,59 @@
-"""What the card of a trained set says of its training."""
+"""The text about its training in a model's card."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
-UNPUBLISHED = {"metric_weights", "resume_from_checkpoint", "report_to", "pretrained_model"}
-UNPUBLISHED |= {"push_to_hub", "hub_private_repo", "hub_dataset_ids", "data_credits"}
-"""Flags that say nothing about the weights, or name folders of this machine."""
+from hsr_hub.training.resume import Launch, changed_settings, settings
+
+UNPUBLISHED = {"metric_weights", "pretrained_model"}
+"""Settings that may name folders of this machine, besides those with "dir" in their name."""
 
 NO_CREDITS = "Their sources and licences were not recorded (`--data_credits` puts them here)."
 
 
-def training_text(args: argparse.Namespace, *, steps: int, photos: int, machine: str) -> str:
-    """Markdown: steps, machine, data with its credits, settings.
+def training_text(
+    launches: Sequence[Launch], *, steps: int, saved_step: int, photos: int, credits: Path | None
+) -> str:
+    """Return Markdown about steps, machine, data and settings.
 
     Args:
-        args: The flags of the run.
-        steps: Made so far.
-        photos: How many photographs it was trained on.
-        machine: Processes, device and precision.
+        launches: Every launch of the run, in order.
+        steps: Steps done.
+        saved_step: The step whose averaged weights were saved.
+        photos: Number of training photographs.
+        credits: Markdown file with their sources and licences.
     """
-    recipe = "\n".join(
-        f"{key}: {Path(value).name if isinstance(value, Path) else value}"
-        for key, value in vars(args).items()
-        if value is not None and "dir" not in key and key not in UNPUBLISHED
+    last = launches[-1]
+    machine = (
+        f"{last['processes']} process(es) on {last['device']}, mixed precision "
+        f"{last['mixed_precision']}"
     )
-    credit = args.data_credits.read_text(encoding="utf-8").strip() if args.data_credits else ""
+    saved = ""
+    if saved_step != steps:
+        saved = f" The weights are those of step {saved_step}, which validated best."
+    credit = credits.read_text(encoding="utf-8").strip() if credits else NO_CREDITS
+    blocks = [f"**Settings.**\n\n{_block(settings(launches[0]))}"]
+    for before, launch in pairwise(launches):
+        changes = {key: new for key, (_, new) in changed_settings(before, launch).items()}
+        if block := _block(changes):
+            blocks.append(f"**Changed at step {launch['from_step']}.**\n\n{block}")
     return (
-        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, {machine}.\n\n"
-        f"**Data.** {photos} photographs. {credit or NO_CREDITS}\n\n"
-        f"**Settings.**\n\n```\n{recipe}\n```"
+        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, {machine}.{saved}\n\n"
+        f"**Data.** {photos} photographs. {credit}\n\n" + "\n\n".join(blocks)
     )
+
+
+def _block(values: Mapping[str, Any]) -> str:
+    """Return settings as a code block; empty if there are none to publish."""
+    lines = [
+        f"{key}: {Path(value).name if key.endswith('_path') else value}"
+        for key, value in values.items()
+        if value is not None and "dir" not in key and key not in UNPUBLISHED
+    ]
+    return "```\n" + "\n".join(lines) + "\n```" if lines else ""

@@ -1,0 +1,106 @@
+"""The networks of a run with their optimizers and losses."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from hsr_hub.model import HSRNet
+from hsr_hub.training.discriminator import Discriminator
+from hsr_hub.training.ema import make_ema
+from hsr_hub.training.losses import LpipsLoss, PerceptualLoss
+from hsr_hub.training.optimizers import build_optimizer
+from hsr_hub.training.session import exit_on_error
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass
+class TrainingNetworks:
+    """Networks, optimizers and losses of a run.
+
+    `net_g` and `net_d` are as Accelerate prepared them, `raw_g` and `raw_d` as they were built.
+    """
+
+    net_g: nn.Module
+    raw_g: HSRNet
+    optimizer_g: torch.optim.Optimizer
+    ema: AveragedModel
+    net_d: nn.Module | None = None
+    raw_d: nn.Module | None = None
+    optimizer_d: torch.optim.Optimizer | None = None
+    perceptual: PerceptualLoss | None = None
+    lpips: LpipsLoss | None = None
+    in_bf16: bool = False
+    """Whether VGG and LPIPS compute in bfloat16."""
+    fidelity: list[Tensor] | None = None
+    """The parameters to start from, if `--strengths` mixes with them."""
+    best: HSRNet | None = None
+    """The averaged weights that validated best, on the main process."""
+
+    @property
+    def averaged(self) -> HSRNet:
+        """The network with the averaged weights."""
+        return cast(HSRNet, self.ema.module)
+
+
+def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:
+    """Build what the flags ask for, and nothing for a loss whose weight is zero."""
+    raw_g = build_generator(args)
+    raw_d = Discriminator(args.discriminator_width) if args.adversarial_weight > 0 else None
+    # channels_last is faster. On a CPU, though, the bfloat16 weight gradients of a dilated
+    # convolution with 24, 40, 56, ... channels are NaN in it (torch 2.15).
+    affected = any(width > 8 and width % 16 for width in raw_g.config["widths"])
+    on_cpu, in_bf16 = accelerator.device.type == "cpu", accelerator.mixed_precision == "bf16"
+    layout = torch.contiguous_format if affected and on_cpu and in_bf16 else torch.channels_last
+    raw_g.to(accelerator.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    mixes = any(strength < 1 for strength in args.strengths)
+    fidelity = [p.detach().clone() for p in raw_g.parameters()] if mixes else None
+    ema = make_ema(raw_g, args.ema_decay)
+    net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
+    nets = TrainingNetworks(net_g, raw_g, optimizer_g, ema, in_bf16=in_bf16, fidelity=fidelity)
+    if raw_d is not None:
+        raw_d.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        nets.raw_d = raw_d
+        nets.net_d, nets.optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
+    if args.perceptual_weight > 0:
+        with exit_on_error("--perceptual_weights_path"):
+            nets.perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
+        nets.perceptual.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if args.lpips_weight > 0:
+        with exit_on_error("--metric_weights"):
+            nets.lpips = LpipsLoss(args.metric_weights).to(accelerator.device)
+    return nets
+
+
+def build_generator(args: argparse.Namespace) -> HSRNet:
+    """Return a new network or that of `--pretrained_model`, and complete the flags from it."""
+    names = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
+    names += ("reconstruction_widths",)
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.pretrained_model:
+        with exit_on_error("--pretrained_model"):
+            net = HSRNet.from_pretrained(args.pretrained_model).train()
+        for name, value in given.items():
+            if net.config[name] != value:
+                raise SystemExit(
+                    f"--pretrained_model {args.pretrained_model} has {name} {net.config[name]}, "
+                    f"but --{name} is {value}: leave out --{name} or choose other weights"
+                )
+        for name, weight in net.named_parameters():
+            if not weight.isfinite().all():
+                raise SystemExit(
+                    f"--pretrained_model {args.pretrained_model}: {name} has values that are not "
+                    "finite: choose other weights"
+                )
+    else:
+        with exit_on_error("network"):  # the message itself names the argument
+            net = HSRNet(**given)
+    vars(args).update(net.config)  # the card's recipe names what was built
+    return net

@@ -1,0 +1,55 @@
+"""Signals that end a run at a step from which it can go on."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import time
+from types import FrameType
+
+
+class StopRequest:
+    """SIGTERM and Ctrl-C, kept until the training loop has finished its step.
+
+    Launchers and schedulers may both pass a signal on, so a repeated signal changes nothing. Only a
+    second Ctrl-C some seconds later raises KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self._signal = ""
+        self._first = 0.0
+        # `accelerate launch` of one process passes no signal on, so its end counts as a request. A
+        # script that was started by hand may outlive its shell.
+        self._launcher = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+        # Registered after multiprocessing's own handler and so called before it. That one would
+        # send SIGTERM to the workers, which ignore it, and wait for them.
+        atexit.register(_kill_workers)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signal and number == signal.SIGINT and time.monotonic() - self._first > 3:
+            raise KeyboardInterrupt
+        if not self._signal:
+            self._signal, self._first = signal.Signals(number).name, time.monotonic()
+
+    def reason(self) -> str:
+        """Return what asked this process to stop; empty if nothing did."""
+        if self._signal:
+            return self._signal
+        if self._launcher is not None and os.getppid() != self._launcher:
+            return "the end of accelerate launch"
+        return ""
+
+
+def ignore_signals(worker: int) -> None:
+    """Make a data loader's worker ignore the signals of its group; the main process ends it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
