@@ -27,7 +27,14 @@ import torch
 from PIL import Image
 
 from hsr_hub import HSRNet
-from tests.space import browser, page, playwright, space, wrong_files  # noqa: F401  (fixtures)
+from tests.space import (  # noqa: F401  (fixtures)
+    browser,
+    page,
+    playwright,
+    rough_space,
+    space,
+    wrong_files,
+)
 from tests.util import ROOT
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that.

@@ -1,4 +1,4 @@
-"""The endpoint: Gradio's client, MCP's client, and requests that are wrong."""
+"""The endpoint: Gradio's client, an MCP client, and wrong requests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from playwright.sync_api import Page, expect
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageData, read_image, write_image
+from hsr_hub.webapp import storage
 from tests.space import Space, noise, pixels
 
 pytestmark = pytest.mark.slow
 
 NAMES = [name for name in bundled_models() if not name.endswith(DETAIL)]
-"""What can be chosen; on a CPU the first of the alphabet is the default too."""
+"""Models that can be chosen. On a CPU the first one is also the default."""
 OPTIONS = {
     "scale": ("float", 4),
     "width": ("float", None),
@@ -44,11 +45,11 @@ def client(space: Space) -> Client:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> HSRNet:
+def bundled() -> HSRNet:
     return HSRNet.from_pretrained("hsr-lite-x4")
 
 
-def test_one_endpoint_typed_and_with_defaults(client: Client):
+def test_there_is_one_endpoint_with_types_and_defaults(client: Client):
     described = client.view_api(return_format="dict", print_info=False)
     assert isinstance(described, dict)
     assert list(described["named_endpoints"]) == ["/upscale"]
@@ -64,7 +65,7 @@ def test_one_endpoint_typed_and_with_defaults(client: Client):
     assert [result["python_type"]["type"] for result in endpoint["returns"]] == ["filepath"]
 
 
-def test_the_page_documents_it(page: Page, space: Space):
+def test_the_api_view_documents_the_endpoint(page: Page, space: Space):
     page.goto(space.address)
     page.get_by_role("button", name="Use via API").click()
     page.get_by_text("Python", exact=True).first.click()
@@ -75,14 +76,14 @@ def test_the_page_documents_it(page: Page, space: Space):
     expect(page.get_by_text("factor from 0.25 to 8")).to_be_visible()
 
 
-def test_the_result_is_one_lossless_png_and_the_network_s_own(
-    client: Client, shipped: HSRNet, cat: Path
+def test_the_result_is_a_lossless_png_with_the_model_s_pixels(
+    client: Client, bundled: HSRNet, cat: Path
 ):
     result = client.predict(handle_file(str(cat)), api_name="/upscale")
     assert Path(result).name == "cat-4x.png"
     with Image.open(result) as image:
         assert image.format == "PNG"
-    assert np.array_equal(pixels(result), np.asarray(shipped.upscale(cat)))
+    assert np.array_equal(pixels(result), np.asarray(bundled.upscale(cat)))
 
 
 @pytest.mark.parametrize(
@@ -96,10 +97,10 @@ def test_the_result_is_one_lossless_png_and_the_network_s_own(
         ("LA", {"height": 30}, {"size": (40, 30)}),
     ],
 )
-def test_options_mean_what_upscale_means(
-    client: Client, shipped: HSRNet, tmp_path: Path, mode, asked, same_as
+def test_options_equal_those_of_upscale(
+    client: Client, bundled: HSRNet, tmp_path: Path, mode, asked, same_as
 ):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     image = noise((64, 48))
     if mode == "I;16":
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
@@ -109,17 +110,17 @@ def test_options_mean_what_upscale_means(
             image.putalpha(noise((64, 48), seed=1).convert("L"))
     image.save(path)
     result = client.predict(handle_file(str(path)), api_name="/upscale", **asked)
-    expected = shipped.upscale(path, **same_as)
+    expected = bundled.upscale(path, **same_as)
     with Image.open(result) as image:
         assert (image.format, image.mode) == ("PNG", expected.mode)
     assert np.array_equal(pixels(result), np.asarray(expected))
 
 
-def test_sixteen_bits_of_colour_stay(client: Client, shipped: HSRNet, tmp_path: Path):
+def test_sixteen_bits_of_colour_stay(client: Client, bundled: HSRNet, tmp_path: Path):
     colours = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.uint16)
     write_image(ImageData(colours), tmp_path / "deep.png")
     result = client.predict(handle_file(str(tmp_path / "deep.png")), api_name="/upscale")
-    assert np.array_equal(read_image(result).array, shipped.upscale(colours))
+    assert np.array_equal(read_image(result).array, bundled.upscale(colours))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_sixteen_bits_of_colour_stay(client: Client, shipped: HSRNet, tmp_path: 
         ({"model": "gpt"}, "there is no model 'gpt' here; choose hsr-lite-x4"),
     ],
 )
-def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, options, message):
+def test_a_wrong_option_gets_one_sentence(client: Client, cat: Path, options, message):
     with pytest.raises(AppError) as caught:
         client.predict(handle_file(str(cat)), api_name="/upscale", **options)
     assert message in str(caught.value)
@@ -147,14 +148,14 @@ def test_a_wrong_option_gets_one_clear_message(client: Client, cat: Path, option
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("text.png", "text.png is not an image that can be read"),
+        ("text.png", "text.png is not an image"),
         ("empty.jpg", "empty.jpg is empty (0 bytes)"),
         ("cut.jpg", "cut.jpg is damaged or cut off"),
         ("bomb.png", "bomb.png has more than 24 megapixels"),
         ("large.png", "large.png has more than 24 megapixels and was not opened"),
     ],
 )
-def test_a_wrong_file_gets_one_clear_message(client: Client, wrong_files, name, message):
+def test_a_wrong_file_gets_one_sentence(client: Client, wrong_files, name, message):
     with pytest.raises(AppError) as caught:
         client.predict(handle_file(str(wrong_files[name])), api_name="/upscale")
     assert message in str(caught.value)
@@ -168,10 +169,10 @@ def test_an_address_that_is_not_public_is_not_fetched(client: Client, space: Spa
 
 
 def ask(space: Space, *data: Any) -> str:
-    """What the endpoint answers to a request that no client would send."""
+    """Return the endpoint's answer to values that no client would send."""
     request = urllib.request.Request(
         f"{space.address}/gradio_api/call/upscale",
-        json.dumps({"data": list(data)}).encode(),  # NaN goes out as it is
+        json.dumps({"data": list(data)}).encode(),  # NaN is sent as it is
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -182,7 +183,7 @@ def ask(space: Space, *data: Any) -> str:
 
 
 def uploaded(space: Space, path: Path) -> dict[str, Any]:
-    """A file as Gradio's own client would send it."""
+    """Upload a file and return it as Gradio's own client sends it."""
     body = b"--edge\r\nContent-Disposition: form-data; name=files; "
     body += f"filename={path.name}\r\n\r\n".encode() + path.read_bytes() + b"\r\n--edge--\r\n"
     request = urllib.request.Request(
@@ -194,18 +195,26 @@ def uploaded(space: Space, path: Path) -> dict[str, Any]:
         return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
 
 
-def test_nan_is_no_scale(space: Space, cat: Path):
+def test_nan_is_refused_as_a_scale(space: Space, cat: Path):
     answer = ask(space, uploaded(space, cat), float("nan"), None, None, 0, "hsr-lite-x4")
     assert "event: error" in answer
     assert "scale must be between 0.25 and 8, not nan" in answer
 
 
-def test_no_picture_is_said_to_be_missing(space: Space):
+def test_a_missing_image_is_named(space: Space):
     answer = ask(space, None, 4, None, None, 0, "hsr-lite-x4")
-    assert "there is no picture" in answer
+    assert "there is no image" in answer
 
 
-def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Path):
+def test_wrong_requests_leave_no_folder(space: Space, cat: Path):
+    jobs = next(space.temporary.glob("hsr-hub-*")) / storage.JOBS
+    before = set(jobs.glob("*"))
+    for values in ((None, 4), (uploaded(space, cat), "four"), (uploaded(space, cat), [])):
+        assert "event: error" in ask(space, *values, None, None, 0, "hsr-lite-x4")
+    assert set(jobs.glob("*")) == before
+
+
+def test_the_endpoint_is_an_mcp_tool(space: Space, bundled: HSRNet, cat: Path):
     async def use() -> tuple[list, Any, Any]:
         url = f"{space.address}/gradio_api/mcp/"
         async with (
@@ -214,13 +223,13 @@ def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Pa
         ):
             await session.initialize()
             tools = (await session.list_tools()).tools
-            picture = "data:image/png;base64," + base64.b64encode(cat.read_bytes()).decode()
-            good = await session.call_tool("upscale", {"image": picture, "scale": 2})
-            text = "data:image/png;base64," + base64.b64encode(b"not a picture").decode()
+            image_url = "data:image/png;base64," + base64.b64encode(cat.read_bytes()).decode()
+            good = await session.call_tool("upscale", {"image": image_url, "scale": 2})
+            text = "data:image/png;base64," + base64.b64encode(b"not an image").decode()
             bad = await session.call_tool("upscale", {"image": text})
             return tools, good, bad
 
-    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
         tools, good, bad = thread.submit(anyio.run, use).result()
     [tool] = tools
     assert tool.name == "upscale"
@@ -233,7 +242,7 @@ def test_an_assistant_uses_it_through_mcp(space: Space, shipped: HSRNet, cat: Pa
     [image] = [part for part in good.content if part.type == "image"]
     assert not good.isError and image.mimeType == "image/png"
     with Image.open(io.BytesIO(base64.b64decode(image.data))) as result:
-        assert np.array_equal(np.asarray(result), np.asarray(shipped.upscale(cat, scale=2)))
+        assert np.array_equal(np.asarray(result), np.asarray(bundled.upscale(cat, scale=2)))
     assert bad.isError
-    assert "not an image that can be read" in bad.content[0].text
+    assert "is not an image" in bad.content[0].text
     assert "Traceback" not in bad.content[0].text

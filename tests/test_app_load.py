@@ -1,4 +1,4 @@
-"""Many visitors at once, memory, a waiting room that is full, files that are left behind."""
+"""Many visitors at once, memory, a full queue, removed uploads, files that are left behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,53 +19,46 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.load import Memory
 from hsr_hub import HSRNet
-from tests.space import Space, drop, let_an_hour_pass, noise, pixels, running
+from tests.space import Space, drop, expire_uploads, noise, pixels, running
 
 pytestmark = pytest.mark.slow
 
 VISITORS = 10
 
 
-@pytest.fixture(scope="module")
-def busy() -> Iterator[Space]:
-    """A Space of this module's own, whose memory nobody else uses."""
-    with running() as space:
-        yield space
-
-
-def test_ten_visitors_at_once_get_their_own_and_memory_stays_bounded(
-    busy: Space, tmp_path: Path, capsys: pytest.CaptureFixture
+def test_ten_visitors_at_once_get_their_own_results_in_bounded_memory(
+    rough_space: Space, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     def visit(number: int) -> tuple[Path, str]:
         path = tmp_path / f"visitor{number}.png"
         noise((220 + 4 * number, 160), seed=number).save(path)
-        client = Client(busy.address, verbose=False)
+        client = Client(rough_space.address, verbose=False)
         all_here.wait()
         return path, client.predict(handle_file(str(path)), api_name="/upscale")
 
-    memory = Memory(busy.process.pid)
-    alone = _one(busy, tmp_path, memory)
+    memory = Memory(rough_space.process.pid)
+    alone = _one(rough_space, tmp_path, memory)
     all_here = threading.Barrier(VISITORS)
     started = time.perf_counter()
     with memory.watched(), ThreadPoolExecutor(VISITORS) as visitors:
         results = list(visitors.map(visit, range(VISITORS)))
     seconds = time.perf_counter() - started
 
-    shipped = HSRNet.from_pretrained("hsr-lite-x4")
+    bundled = HSRNet.from_pretrained("hsr-lite-x4")
     for path, result in results:
         assert Path(result).name == f"{path.stem}-4x.png"
-        assert np.array_equal(pixels(result), np.asarray(shipped.upscale(path)))
+        assert np.array_equal(pixels(result), np.asarray(bundled.upscale(path)))
     with capsys.disabled():
         print(
             f"\n{VISITORS} visitors at once: all served in {seconds:.1f} s; memory {memory.start} "
             f"MiB idle, {alone} MiB with one, at most {memory.peak} MiB with {VISITORS}"
         )
-    # One picture is worked on at a time, so ten cost about what one does.
+    # One image is computed at a time, so ten need about as much as one.
     assert memory.peak - alone < 400
 
 
 def _one(space: Space, folder: Path, memory: Memory) -> int:
-    """The most that a single picture of that size takes."""
+    """Return the peak memory of a single image of that size."""
     noise((260, 160)).save(folder / "alone.png")
     with memory.watched():
         Client(space.address, verbose=False).predict(
@@ -75,11 +67,11 @@ def _one(space: Space, folder: Path, memory: Memory) -> int:
     return memory.peak
 
 
-def test_a_full_waiting_room_says_so(busy: Space, tmp_path: Path):
+def test_a_full_queue_refuses_and_then_empties(rough_space: Space, tmp_path: Path):
     def knock(_: int) -> int:
         request = urllib.request.Request(
-            f"{busy.address}/gradio_api/call/upscale",
-            json.dumps({"data": [picture, 4, None, None, 0, "hsr-lite-x4"]}).encode(),
+            f"{rough_space.address}/gradio_api/call/upscale",
+            json.dumps({"data": [image, 4, None, None, 0, "hsr-lite-x4"]}).encode(),
             {"Content-Type": "application/json"},
         )
         try:
@@ -89,18 +81,18 @@ def test_a_full_waiting_room_says_so(busy: Space, tmp_path: Path):
             assert "Queue is full" in error.read().decode()
             return error.code
 
-    picture = _uploaded(busy, tmp_path)
+    image = _uploaded(rough_space, tmp_path)
     with ThreadPoolExecutor(8) as visitors:
         answers = list(visitors.map(knock, range(100)))
     assert set(answers) == {200, 503}
     assert answers.count(200) >= 32
-    # And it empties again: whoever comes later is served.
+    # It empties again, and later requests are served.
     for _ in range(120):
-        with urllib.request.urlopen(f"{busy.address}/gradio_api/queue/status") as answer:
+        with urllib.request.urlopen(f"{rough_space.address}/gradio_api/queue/status") as answer:
             if json.load(answer)["queue_size"] == 0:
                 break
         time.sleep(0.5)
-    assert Client(busy.address, verbose=False).predict(
+    assert Client(rough_space.address, verbose=False).predict(
         handle_file(str(tmp_path / "waiting.png")), api_name="/upscale"
     )
 
@@ -115,34 +107,38 @@ def _uploaded(space: Space, folder: Path) -> dict[str, Any]:
         return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
 
 
-def test_a_photo_that_is_no_longer_here_is_asked_for_again(
-    page: Page, space: Space, tmp_path: Path
-):
+def test_a_photo_that_was_removed_is_asked_for_again(page: Page, space: Space, tmp_path: Path):
     noise((120, 90)).save(tmp_path / "old.png")
     drop(page, space, tmp_path / "old.png")
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
-    let_an_hour_pass(space, "old.png")
-    page.locator("#go").click()
+    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
+    expire_uploads(space, "old.png")
+    page.locator("#run-button").click()
     expect(page.get_by_role("alert")).to_contain_text("This photo is no longer here")
     expect(page.locator("#photo img")).to_have_count(0)
-    expect(page.locator("#go")).to_be_disabled()
+    expect(page.locator("#run-button")).to_be_disabled()
     expect(page.get_by_test_id("toast-body")).to_have_count(0)
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "old.png")
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
     expect(page.get_by_role("alert").locator("visible=true")).to_have_count(0)
-    page.locator("#go").click()
-    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    page.locator("#run-button").click()
+    expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_behind(tmp_path: Path, by: signal.Signals):
+def test_no_file_is_left_behind(tmp_path: Path):
+    with ThreadPoolExecutor(2) as pool:  # starting is most of the time
+        list(pool.map(_serve_and_stop, [signal.SIGTERM, signal.SIGINT], [tmp_path] * 2))
+
+
+def _serve_and_stop(by: signal.Signals, parent: Path) -> None:
+    tmp_path = parent / by.name
+    tmp_path.mkdir()
     with running() as space:
         noise((80, 60)).save(tmp_path / "photo.png")
         client = Client(space.address, verbose=False)
         client.predict(handle_file(str(tmp_path / "photo.png")), api_name="/upscale")
         [folder] = space.temporary.glob("hsr-hub-*")
         files = {path.name for path in folder.rglob("*") if path.is_file()}
-        # The upload and the result, and the examples that the page shows.
+        # The upload, the result and the examples.
         examples = {"cat.png", "astronaut.png", "coffee.png"}
         assert files - examples == {"photo-4x.png", "photo.png"}
         space.process.send_signal(by)

@@ -1,4 +1,4 @@
-"""Requests that name files of the server: none but uploads are read, and none is told of."""
+"""Requests that name files of the server: only uploads are read, and nothing else is revealed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,19 @@ from hypothesis import strategies as st
 from hsr_hub import HSRNet
 from hsr_hub.images import ImageError
 from hsr_hub.webapp import storage
-from hsr_hub.webapp.batch_tab import SeveralPhotos
-from hsr_hub.webapp.example_cache import Examples
-from hsr_hub.webapp.single_tab import OnePhoto
-from tests.space import Space, noise, running
+from hsr_hub.webapp.batch_tab import BatchTab
+from hsr_hub.webapp.single_tab import SingleTab
+from tests.space import Space, noise
 from tests.test_app_api import ask, uploaded
-from tests.test_app_parts import shop
+from tests.test_app_units import FORM, REQUEST, make_context, make_tab
 
 META = {"_type": "gradio.FileData"}
-REFUSED = "there is no picture: send a file or its address"
-FORM = (4, None, None, 0, "it")
+REFUSED = "there is no image: send a file or its address"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder of a process, with one upload in it and one picture beside it."""
+    """The folder of a process, with one upload in it, and another image outside."""
     (tmp_path / "root" / "a1b2").mkdir(parents=True)
     noise((40, 30)).save(tmp_path / "root" / "a1b2" / "photo.png")
     noise((40, 30)).save(tmp_path / "secret.png")
@@ -39,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def refused(root: Path, file: Any) -> bool:
-    """Whether a file is refused, in the one sentence that says nothing of it."""
+    """Return whether a file is refused, in the one sentence that reveals nothing."""
     try:
         storage.uploaded(root, file)
     except ImageError as error:
@@ -56,7 +53,7 @@ def test_an_upload_is_taken_under_its_owner_s_name(root: Path):
     assert storage.uploaded(root, {**file, "orig_name": "cat.png"}) == (photo, "cat.png")
     assert storage.uploaded(root, {**file, "orig_name": "x" * 9999}) == (photo, "x" * 255)
     assert storage.uploaded(root, {**file, "orig_name": ["cat"]}) == (photo, "photo.png")
-    photo.unlink()  # an hour later; whoever reads it says so
+    photo.unlink()  # `load_upload` reports it
     assert storage.uploaded(root, file) == (photo, "photo.png")
 
 
@@ -69,7 +66,7 @@ def test_data_that_gradio_did_not_mark_is_refused(root: Path, meta: Any):
     assert refused(root, {"path": photo})
 
 
-def test_what_is_no_upload_is_refused(root: Path):
+def test_other_files_and_links_are_refused(root: Path):
     (root / "out.png").symlink_to(root.parent / "secret.png")
     (root / "gone.png").symlink_to(root.parent / "missing.png")
     (root / "in.png").symlink_to(root / "a1b2" / "photo.png")
@@ -101,9 +98,9 @@ def test_what_is_no_upload_is_refused(root: Path):
         assert refused(root, file), file
 
 
-def test_nothing_outside_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_outside_is_accessed(root: Path, monkeypatch: pytest.MonkeyPatch):
     def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("a path of a stranger was looked at")
+        raise AssertionError("a path outside the folder was accessed")
 
     for name in ("stat", "lstat", "readlink"):
         monkeypatch.setattr(os, name, never)
@@ -116,7 +113,9 @@ def test_nothing_outside_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatc
 @given(
     st.lists(st.sampled_from(["..", ".", "a1b2", "photo.png", "secret.png", "", "/"]) | st.text())
 )
-def test_no_spelling_leads_out(tmp_path_factory: pytest.TempPathFactory, parts: list[str]):
+def test_no_spelling_of_a_path_leads_outside(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str]
+):
     root = tmp_path_factory.getbasetemp()
     for path in ("/".join([str(root), *parts]), "/".join(parts)):
         if not refused(root, {"path": path, "meta": META}):
@@ -124,35 +123,31 @@ def test_no_spelling_leads_out(tmp_path_factory: pytest.TempPathFactory, parts: 
             assert found.resolve().is_relative_to(root)
 
 
-def test_both_tabs_refuse_in_the_same_words(root: Path, model: HSRNet):
-    one = OnePhoto(shop(root, model), Examples([]))
-    several = SeveralPhotos(shop(root, model))
+def test_both_tabs_refuse_with_the_same_message(root: Path, model: HSRNet):
+    context = make_context(root, model)
+    single, batch = make_tab(SingleTab, context, []), make_tab(BatchTab, context)
     good = {"path": str(root / "a1b2" / "photo.png"), "meta": META}
     for name in ("secret.png", "missing.png"):
         file = {"path": str(root.parent / name), "meta": META}
-        changes = one.receive("me", file, *FORM)
-        assert set(changes) == {"photo", "problem"}
-        assert REFUSED in changes["problem"]["value"] and name not in changes["problem"]["value"]
-        changes = several.prepare("me", [good, file], *FORM)
-        assert changes["ticket"] == {"value": None}
-        assert REFUSED in changes["problem"]["value"] and name not in changes["problem"]["value"]
-    assert "picture" in one.receive("me", good, *FORM)
-    assert several.prepare("me", [good], *FORM)["ticket"]["value"] is not None
+        updates = single.receive(REQUEST, file, *FORM)
+        assert set(updates) == {single.photo, single.error_box}
+        message = updates[single.error_box]["value"]
+        assert REFUSED in message and name not in message
+        [updates] = batch.run(REQUEST, [good, file], *FORM)
+        assert set(updates) == {batch.error_box}
+        message = updates[batch.error_box]["value"]
+        assert REFUSED in message and name not in message
+    assert single.upload in single.receive(REQUEST, good, *FORM)
+    *_, last = batch.run(REQUEST, [good], *FORM)
+    assert "All 1 photos" in last[batch.progress_bar]["value"]
 
 
-@pytest.fixture(scope="module")
-def besieged() -> Iterator[Space]:
-    """A Space of its own: Gradio prints a stack trace for what it refuses itself."""
-    with running() as space:
-        yield space
-
-
-def press(space: Space, place: str, event: str, value: Any) -> dict[str, Any]:
-    """What the page's own handler of an event answers to a value that no page would send."""
+def trigger(space: Space, elem_id: str, event: str, value: Any) -> list[dict[str, Any]]:
+    """Send a value to the page's handler of an event, and return its answers."""
     with urllib.request.urlopen(f"{space.address}/config", timeout=20) as answer:
         config = json.load(answer)
     parts = {part["id"]: part["props"] for part in config["components"]}
-    [target] = [key for key, props in parts.items() if props.get("elem_id") == place]
+    [target] = [key for key, props in parts.items() if props.get("elem_id") == elem_id]
     [handler] = [entry for entry in config["dependencies"] if [target, event] in entry["targets"]]
     data = [value, *(parts[key].get("value") for key in handler["inputs"][1:])]
     session = uuid.uuid4().hex
@@ -163,18 +158,24 @@ def press(space: Space, place: str, event: str, value: Any) -> dict[str, Any]:
     )
     urllib.request.urlopen(request, timeout=20).close()
     address = f"{space.address}/gradio_api/queue/data?session_hash={session}"
+    outputs = []
     with urllib.request.urlopen(address, timeout=60) as lines:
         for line in lines:
             message = json.loads(line.removeprefix(b"data: ")) if line.strip() else {}
+            if message.get("msg") in {"process_generating", "process_completed"}:
+                outputs.append(message["output"])
             if message.get("msg") == "process_completed":
-                return message["output"]
+                return outputs
     raise AssertionError("no answer")
 
 
 def answers(space: Space, file: dict[str, Any]) -> list[Any]:
-    """What the endpoint and the handlers of both tabs say to a file, without the times it took."""
-    pressed = [press(space, "photo", "change", file), press(space, "several-go", "click", [file])]
-    said = [output.get("data") or output["error"] for output in pressed]
+    """Return what the endpoint and the handlers of both tabs answer."""
+    triggered = [
+        trigger(space, "photo", "change", file),
+        trigger(space, "batch-run-button", "click", [file]),
+    ]
+    said = [[output.get("data") or output["error"] for output in outputs] for outputs in triggered]
     return [ask(space, file, 1, None, None, 0, "hsr-lite-x4"), *said]
 
 
@@ -185,37 +186,37 @@ def answers(space: Space, file: dict[str, Any]) -> list[Any]:
         ({}, True),
         ({"meta": {}}, True),
         ({"meta": {"_type": "other"}}, True),
-        ({"meta": META}, False),  # refused by Gradio, without a word
+        ({"meta": META}, False),  # refused by Gradio
         ({"meta": "gradio.FileData"}, False),
     ],
 )
-def test_files_of_the_server_are_refused_and_not_told_of(
-    besieged: Space, tmp_path: Path, extra: dict[str, Any], ours: bool
+def test_files_of_the_server_are_refused_and_not_revealed(
+    rough_space: Space, tmp_path: Path, extra: dict[str, Any], ours: bool
 ):
     noise((40, 30)).save(tmp_path / "there.png")
-    upload = Path(uploaded(besieged, tmp_path / "there.png")["path"])
+    upload = Path(uploaded(rough_space, tmp_path / "there.png")["path"])
     for folder in (tmp_path, upload.parent / os.path.relpath(tmp_path, upload.parent)):
-        there = answers(besieged, {"path": str(folder / "there.png"), **extra})
-        assert there == answers(besieged, {"path": str(folder / "missing.png"), **extra})
-        endpoint, one, several = there
+        there = answers(rough_space, {"path": str(folder / "there.png"), **extra})
+        assert there == answers(rough_space, {"path": str(folder / "missing.png"), **extra})
+        endpoint, single, batch = there
         assert endpoint.startswith("event: error") and (REFUSED in endpoint) == ours
-        assert REFUSED in str(one) if ours else one is None
-        assert several is None  # Gradio's own check of a list of files
+        assert REFUSED in str(single) if ours else single == [None]
+        assert batch == [None]  # Gradio's own check of a list of files
 
 
 @pytest.mark.slow
-def test_an_upload_is_taken_everywhere(besieged: Space, tmp_path: Path):
+def test_an_upload_is_taken_everywhere(rough_space: Space, tmp_path: Path):
     noise((40, 30)).save(tmp_path / "photo.png")
-    endpoint, one, several = answers(besieged, uploaded(besieged, tmp_path / "photo.png"))
+    endpoint, single, batch = answers(rough_space, uploaded(rough_space, tmp_path / "photo.png"))
     assert endpoint.startswith("event: complete") and "photo-1x.png" in endpoint
-    assert "40 × 30" in str(one) and "Starting" in str(several)
+    assert "40 × 30" in str(single) and "Starting" in str(batch)
 
 
 @pytest.mark.slow
-def test_examples_come_as_uploads_of_gradio_s(besieged: Space):
-    with urllib.request.urlopen(f"{besieged.address}/config", timeout=20) as answer:
+def test_examples_are_uploads_for_gradio(rough_space: Space):
+    with urllib.request.urlopen(f"{rough_space.address}/config", timeout=20) as answer:
         parts = json.load(answer)["components"]
     [shown] = [part["props"] for part in parts if part["type"] == "dataset"]
     assert len(shown["samples"]) == 3
     for [example] in shown["samples"]:
-        assert "event: complete" in answers(besieged, example)[0]
+        assert "event: complete" in answers(rough_space, example)[0]

@@ -1,1 +1,1 @@
-"""What stands behind the page of `app.py`: pictures, turns, time, weights, files. No Gradio."""
+"""The code behind the page of `app.py`."""

@@ -1,215 +1,193 @@
-"""One picture on its way: it waits for its turn, is computed in a thread, and can be stopped."""
+"""Run one request: wait for the device, compute and save in a worker thread, report progress."""
 
 from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from hsr_hub.images import ImageData, to_image, write_image
-from hsr_hub.inference import UpscaleOptions, choose_level, default_tile_size, upscale_image
-from hsr_hub.webapp import storage, uploads
-from hsr_hub.webapp.eta import Speed
-from hsr_hub.webapp.jobs import EVERY, Job, Jobs, Stopped, Turns
-from hsr_hub.webapp.models import Networks
-from hsr_hub.webapp.requests import Order
-from hsr_hub.webapp.uploads import Preview
+from hsr_hub.images import to_image, write_image
+from hsr_hub.inference import choose_level
+from hsr_hub.webapp.context import AppContext
+from hsr_hub.webapp.eta import Estimate
+from hsr_hub.webapp.jobs import Job, JobCancelledError
+from hsr_hub.webapp.requests import UpscaleRequest
+from hsr_hub.webapp.storage import file_stem
+from hsr_hub.webapp.uploads import (
+    Preview,
+    forward_passes,
+    load_upload,
+    save_comparison,
+    save_thumbnail,
+)
 
-SMALLEST_TILE = 192
-"""Side of the smallest tile that is cut for the preview's sake; margins make smaller ones dear."""
+POLL_SECONDS = 0.4
+"""Time between two progress events. A waiting request is cancelled within this time."""
 
-
-@dataclass
-class Workshop:
-    """What all visitors share."""
-
-    folder: Path
-    networks: Networks
-    speed: Speed
-    turns: Turns
-    jobs: Jobs
-    compute: Callable[..., ImageData]
-    """Takes an order, the source, the stop file and, where `reports_tiles`, who to tell."""
-    reports_tiles: bool = True
-    """Whether `compute` runs in this process; on ZeroGPU it does not."""
-
-    def keep(self, job: Job, name: str, order: Order, made: ImageData) -> Path:
-        """Write a result under its owner's name."""
-        path = job.folder / f"{storage.file_stem(name)}-{order.label}.png"
-        write_image(made, path)
-        return path
-
-    def seconds(
-        self, size: tuple[int, int], passes: int, order: Order
-    ) -> tuple[float, float] | None:
-        """About how long a picture will take to be computed and to be saved."""
-        model = self.networks.get(order.model)
-        expected = self.speed.seconds(model, size, order.target(size))
-        return expected and (expected[0] * passes, expected[1])
+MAX_CLOCK_TILES = 0.9
+"""How many tiles the clock may be ahead of the tiles that are done."""
 
 
-def compute(
-    networks: Networks, order: Order, picture: ImageData, stop_file: Path, **reports: Any
-) -> ImageData:
-    """The picture, enlarged; ends early once the stop file is there.
+@dataclass(frozen=True)
+class Progress:
+    """State of a request."""
 
-    Args:
-        networks: Where the order's network is.
-        order: What to do.
-        picture: The source.
-        stop_file: Looked for after every tile.
-        reports: `on_tile` and `progress`, as for `upscale_image`.
-
-    Raises:
-        Stopped: The stop file appeared.
-    """
-    model = networks.get(order.model, order.strength)
-    device = next(model.parameters()).device
-    progress = reports.pop("progress", None)
-
-    def after_tile(done: int, total: int) -> None:
-        if stop_file.exists():
-            raise Stopped
-        if progress is not None:
-            progress(done, total)
-
-    tile_size = None
-    if "on_tile" in reports and device.type == "cpu":
-        # Somebody watches: at least two tiles along the longer side. On a GPU all is quick.
-        level = choose_level(model.levels, picture.size, order.target(picture.size))
-        half = max(SMALLEST_TILE, -(-max(picture.size) // 2))
-        tile_size = min(half, default_tile_size(model, level, device))
-    return upscale_image(
-        model,
-        picture,
-        UpscaleOptions(scale=order.scale, size=order.size, tile_size=tile_size),
-        progress=after_tile,
-        **reports,
-    )
+    ahead: int = 0
+    """Images that must end before this one starts."""
+    fraction: float = 0.0
+    seconds_left: float | None = None
+    saving: bool = False
+    preview: Preview | None = None
+    """Set if it has changed since the last event."""
 
 
-class Task:
-    """One picture, read, computed and finished in a thread of its own."""
+@dataclass(frozen=True)
+class Result:
+    """Files of a finished request."""
+
+    path: Path
+    """A lossless PNG, named after the upload."""
+    size: tuple[int, int]
+    comparison: tuple[Path, Path] | None = None
+    """Before and after, if the view asked for them."""
+    thumbnail: Path | None = None
+    """If the view asked for it."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All files."""
+        return [file for file in (self.path, *(self.comparison or ()), self.thumbnail) if file]
+
+
+View = Literal["file", "comparison", "thumbnail"]
+"""What is made besides the result: nothing, the slider's images and a preview, or a thumbnail."""
+
+
+class UpscaleTask:
+    """One request. Iterate over it for its progress; then `result` is set."""
 
     def __init__(
         self,
-        workshop: Workshop,
-        path: str | Path,
-        name: str,
-        wish: Callable[[tuple[int, int]], Order],
+        context: AppContext,
         job: Job,
-        finish: Callable[[Order, ImageData, ImageData], Any],
-        watched: bool = False,
+        upload: tuple[Path, str],
+        request: UpscaleRequest,
+        view: View = "file",
     ) -> None:
-        """Nothing starts before `watch` is called.
+        """Nothing starts before the iteration.
 
         Args:
-            workshop: What all share.
-            path: The upload.
-            name: What its owner calls it.
-            wish: What to make of it, by its size.
-            job: Whose stop is obeyed.
-            finish: Called with order, source and result, still in this picture's turn: saves them.
-                What it returns is the outcome.
-            watched: Whether a preview is wanted.
+            context: What all visitors share.
+            job: Its folder gets the files, and its cancel flag ends the work.
+            upload: Path, and the name that the owner gave it.
+            request: How to upscale it.
+            view: What is made besides the result.
         """
-        self.workshop, self.path, self.name = workshop, path, name
-        self.wish, self.job, self.finish = wish, job, finish
-        self.watched = watched
-        self.ahead = 0
-        self.done, self.total = 0, 0
+        self.context, self.job, self.request, self.view = context, job, request, view
+        self.path, self.name = upload
+        self.result: Result | None = None
+        self.tiles_done, self.tiles_total = 0, 0
         self.preview: Preview | None = None
-        self.expected: tuple[float, float] | None = None
-        self.started: float | None = None
-        self.outcome: Any = None
-        self._error: BaseException | None = None
+        self._shown_tiles = 0
+        self._expected: Estimate | None = None
+        self._started: float | None = None
 
-    def watch(self) -> Iterator[Task]:
-        """Start, yield oneself every now and then, and end with the picture.
+    def __iter__(self) -> Iterator[Progress]:
+        """Start the work, yield the progress when it changes, and end when the result is saved.
 
         Raises:
-            Stopped: The job was stopped.
-            ImageError, ValueError: The picture or the order is no good.
+            JobCancelledError: The job was cancelled.
+            ImageError, ValueError: The upload cannot be read, or the result would be too large.
         """
-        # Gradio's and ZeroGPU's idea of who asks lives in context variables.
-        context = contextvars.copy_context()
-        turns = self.workshop.turns
-        turn = turns.ask(partial(context.run, self._run))
-        pause = 0.0  # the first look is at once
+        # Gradio and ZeroGPU keep the current request in context variables.
+        work = partial(contextvars.copy_context().run, self._work)
+        queue = self.context.queue
+        entry = queue.submit(work)
+        last, timeout = None, 0.0  # report at once
         try:
-            while not turn.over.wait(pause):
-                pause = EVERY
-                self.ahead = turns.ahead(turn)
-                if self.ahead and self.job.stopped:
-                    turns.leave(turn)
-                yield self
+            while not entry.wait(timeout):
+                timeout = POLL_SECONDS
+                ahead = queue.ahead(entry)
+                if ahead and self.job.cancelled:
+                    queue.remove(entry)
+                progress = self._progress(ahead)
+                if progress != last:  # a message for each who waits would take much time
+                    yield progress
+                last = progress
         finally:
-            if not turn.over.is_set():  # whoever watched went away
-                self.job.stop()
-                turns.leave(turn)
-        if self.job.stopped:
-            raise Stopped
-        if self._error is not None:
-            raise self._error
+            if not entry.done:  # the caller stopped iterating
+                self.job.cancel()
+                queue.remove(entry)
+        if self.job.cancelled:
+            raise JobCancelledError
+        self.result = entry.future.result()
 
-    @property
-    def fraction(self) -> float:
-        """How much is done, from 0 to 1: by tiles, and by the clock within a tile."""
-        if self.started is None or self.total == 0:
-            by_tiles, step = 0.0, 1.0
-        else:
-            by_tiles, step = self.done / self.total, 1 / self.total
-        if self.expected is None or self.started is None:
-            return by_tiles
-        whole = sum(self.expected)
-        share = self.expected[0] / whole
-        by_clock = (time.perf_counter() - self.started) / whole
-        if by_tiles == 1:
-            return min(0.99, max(share, by_clock))
-        # The clock may run ahead of the tiles by less than one tile.
-        return min(max(by_tiles * share, by_clock), (by_tiles + 0.9 * step) * share)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """About how long it will take still, or nothing where that is not known."""
-        if self.started is None:
-            return None
-        passed, fraction = time.perf_counter() - self.started, self.fraction
-        if self.done and fraction:
-            return passed / fraction - passed
-        return max(0.0, sum(self.expected) - passed) if self.expected else None
-
-    def _run(self) -> None:
-        try:
-            self.job.check()
-            self._work()
-        except BaseException as error:  # handed to whoever watches
-            self._error = error
-
-    def _work(self) -> None:
-        shop = self.workshop
-        upload, picture = uploads.look(self.path, self.name)
-        order = self.wish(picture.size)
-        target = order.target(picture.size)
-        model = shop.networks.get(order.model)
-        self.expected = shop.seconds(picture.size, upload.passes, order)
-        self.started = time.perf_counter()
-        reports: dict[str, Any] = {}
-        if shop.reports_tiles:
-            reports["progress"] = self._progress
-            if self.watched:
-                self.preview = preview = Preview(to_image(picture), target)
-                level = choose_level(model.levels, picture.size, target)
-                reports["on_tile"] = partial(preview.fill, level)
-        result = shop.compute(order, picture, self.job.stop_file, **reports)
+    def _work(self) -> Result:
+        """Read, compute and save, in a worker thread."""
+        self.job.raise_if_cancelled()
+        context, request = self.context, self.request
+        image = load_upload(self.path, self.name)
+        target = request.target(image.size)
+        passes = forward_passes(image)
+        self._expected = context.estimate(request, image.size, passes)
+        self._started = time.perf_counter()
+        callbacks: dict[str, Any] = {}
+        model = context.models.get(request.model)
+        if context.reports_tiles:
+            callbacks["progress"] = self._set_tiles
+            if self.view == "comparison":
+                self.preview = Preview(to_image(image), target)
+                level = choose_level(model.levels, image.size, target)
+                callbacks["on_tile"] = partial(self.preview.add_tile, level)
+        made = context.compute(request, image, self.job.cancel_file, **callbacks)
         computed = time.perf_counter()
-        shop.speed.computed(model, picture.size, target, (computed - self.started) / upload.passes)
-        self.outcome = self.finish(order, picture, result)
-        shop.speed.saved(target, time.perf_counter() - computed)
+        seconds = (computed - self._started) / passes
+        context.estimator.add_compute(model, image.size, target, seconds)
 
-    def _progress(self, done: int, total: int) -> None:
-        self.done, self.total = done, total
+        path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
+        write_image(made, path)
+        comparison = thumbnail = None
+        if self.view == "comparison":
+            comparison = save_comparison(image, made, path)
+        elif self.view == "thumbnail":
+            thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
+        context.estimator.add_save(target, time.perf_counter() - computed)
+        return Result(path, made.size, comparison, thumbnail)
+
+    def _set_tiles(self, done: int, total: int) -> None:
+        self.tiles_done, self.tiles_total = done, total
+
+    def _progress(self, ahead: int) -> Progress:
+        changed = None
+        if self.preview is not None and self.preview.tiles > self._shown_tiles:
+            changed, self._shown_tiles = self.preview, self.preview.tiles
+        saving = self.tiles_total > 0 and self.tiles_done == self.tiles_total
+        return Progress(ahead, self._fraction(), self._seconds_left(), saving, changed)
+
+    def _fraction(self) -> float:
+        """Return how much is done, from 0 to 1: by tiles, and by the clock within a tile."""
+        tiles, tile = 0.0, 1.0
+        if self._started is not None and self.tiles_total:
+            tiles, tile = self.tiles_done / self.tiles_total, 1 / self.tiles_total
+        if self._expected is None or self._started is None:
+            return tiles
+        compute_share = self._expected.compute / self._expected.total
+        clock = (time.perf_counter() - self._started) / self._expected.total
+        if tiles == 1:
+            return min(0.99, max(compute_share, clock))
+        return min(
+            max(tiles * compute_share, clock), (tiles + MAX_CLOCK_TILES * tile) * compute_share
+        )
+
+    def _seconds_left(self) -> float | None:
+        """Return about how long it will still take, if that is known."""
+        if self._started is None:
+            return None
+        passed, fraction = time.perf_counter() - self._started, self._fraction()
+        if self.tiles_done and fraction:
+            return passed / fraction - passed
+        return max(0.0, self._expected.total - passed) if self._expected else None

@@ -1,10 +1,11 @@
-"""How long a picture will take on this machine: measured at start, and again with every picture."""
+"""Estimate how long an image will take. Measured at start and with every image."""
 
 from __future__ import annotations
 
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,19 +14,31 @@ from hsr_hub.images import save_pil
 from hsr_hub.inference import choose_level
 from hsr_hub.model import HSRNet
 
-NEWEST = 0.4
-"""Weight of the newest picture in the running averages."""
-SIDE = 192
-"""Of the picture that is made at start."""
+SMOOTHING = 0.4
+"""Weight of the newest measurement in the running averages."""
+CALIBRATION_SIDE = 192
+"""Side in pixels of the image that is upscaled at start."""
 
 Size = tuple[int, int]
 
 
-class Speed:
-    """Running averages: seconds per multiplication, by level, and per pixel that is saved.
+class Estimate(NamedTuple):
+    """Expected seconds for one image."""
 
-    Multiplications tell one network from another. Levels are told apart as well, since the last
-    ones move more data for each.
+    compute: float
+    save: float
+
+    @property
+    def total(self) -> float:
+        """All seconds together."""
+        return self.compute + self.save
+
+
+class TimeEstimator:
+    """Running averages of seconds per multiplication, by level, and per saved pixel.
+
+    Counting multiplications makes different networks comparable. Levels are kept apart because the
+    last ones move more data per multiplication.
     """
 
     def __init__(self) -> None:
@@ -34,49 +47,53 @@ class Speed:
         self._lock = threading.Lock()
 
     def calibrate(self, model: HSRNet, folder: Path) -> None:
-        """Measure with a small picture of noise, the worst case of a PNG."""
-        noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        """Measure with a small image of noise, the worst case for PNG."""
+        side = CALIBRATION_SIDE
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
         image = Image.fromarray(noise)
         for level in model.levels:
-            model.upscale(image.crop((0, 0, 32, 32)), scale=level)  # what is set up once
+            model.upscale(image.crop((0, 0, 32, 32)), scale=level)  # one-time initialization
             started = time.perf_counter()
             result = model.upscale(image, scale=level)
-            self.computed(model, image.size, result.size, time.perf_counter() - started)
+            self.add_compute(model, image.size, result.size, time.perf_counter() - started)
             path, started = folder / "calibration.png", time.perf_counter()
             save_pil(result, path)
-            self.saved(result.size, 2 * (time.perf_counter() - started))  # the page saves a pair
+            self.add_save(result.size, 2 * (time.perf_counter() - started))  # the page saves a pair
             path.unlink()
 
-    def computed(self, model: HSRNet, source: Size, target: Size, seconds: float) -> None:
-        """Take note of a picture's time in the network."""
+    def add_compute(self, model: HSRNet, source: Size, target: Size, seconds: float) -> None:
+        """Add a measurement of the network's time for one forward pass over an image."""
         level = choose_level(model.levels, source, target)
         newest = seconds / (source[0] * source[1] * multiplications(model, level))
         with self._lock:
             self._compute[level] = _average(self._compute.get(level), newest)
 
-    def saved(self, target: Size, seconds: float) -> None:
-        """Take note of the time to write a result."""
+    def add_save(self, target: Size, seconds: float) -> None:
+        """Add a measurement of the time to save a result."""
         with self._lock:
             self._save = _average(self._save, seconds / (target[0] * target[1]))
 
-    def seconds(self, model: HSRNet, source: Size, target: Size) -> tuple[float, float] | None:
-        """What a picture will take in the network and to be saved; nothing before any was made."""
+    def estimate(
+        self, model: HSRNet, source: Size, target: Size, forward_passes: int = 1
+    ) -> Estimate | None:
+        """Return the expected time, or None before the first measurement."""
         level = choose_level(model.levels, source, target)
         if not self._compute or self._save is None:
             return None
         each = self._compute.get(level) or max(self._compute.values())
         pixels = source[0] * source[1]
-        return each * pixels * multiplications(model, level), self._save * target[0] * target[1]
+        compute = each * pixels * multiplications(model, level) * forward_passes
+        return Estimate(compute, self._save * target[0] * target[1])
 
 
 def _average(old: float | None, newest: float) -> float:
-    return newest if old is None else (1 - NEWEST) * old + NEWEST * newest
+    return newest if old is None else (1 - SMOOTHING) * old + SMOOTHING * newest
 
 
 def multiplications(model: HSRNet, level: int) -> int:
-    """Multiplications per pixel of the input for one level."""
+    """Return the multiplications per input pixel for one level."""
     net, index = model.reconstruction, model.levels.index(level)
     parts = [(model.extraction, 1), (model.fusion, 1), (net.heads[index], level)]
-    # An up-sampler's convolution runs at the resolution before it.
+    # The convolution of an up-sampler runs at the resolution of the level before it.
     parts += list(zip(net.upsamplers[:index], model.levels, strict=False))
     return sum(p.numel() * s**2 for part, s in parts for p in part.parameters() if p.dim() > 1)

@@ -1,4 +1,4 @@
-"""Results of the example pictures, kept from the first visitor who wants one."""
+"""Results of the example images, kept for later visitors."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from hsr_hub.webapp.requests import Order
+from hsr_hub.webapp.engine import Result
+from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.uploads import Upload
 
-Outcome = tuple[Path, Path, Path]
-"""The result, and the two pictures of the slider."""
 
+class ExampleCache:
+    """Results by example and request. Empty at first.
 
-class Examples:
-    """What was made of the examples so far; nothing is made before it is asked for."""
+    Gradio's own cache of examples holds one result for each, and ours depends on the form.
+    """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._digests = {path.name: _digest(path) for path in paths}
-        self._kept: dict[tuple[str, Order], Outcome] = {}
+        self._results: dict[tuple[str, UpscaleRequest], Result] = {}
 
-    def find(self, picture: Upload, order: Order) -> Outcome | None:
-        """What was made of an upload, if it is an example and its files are still there."""
-        outcome = self._kept.get((picture.name, order))
-        if outcome is None or not self._has(picture):
+    def find(self, upload: Upload, request: UpscaleRequest) -> Result | None:
+        """Return the result for an upload, if it is an example and the files still exist."""
+        result = self._results.get((upload.name, request))
+        if result is None or not self._is_example(upload):
             return None
         try:
-            for file in (*outcome, outcome[0].parent):
-                os.utime(file)  # they are removed an hour after their last use
+            for file in (*result.files, result.path.parent):
+                os.utime(file)  # files are removed an hour after their last use
         except FileNotFoundError:
             return None
-        return outcome
+        return result
 
-    def keep(self, picture: Upload, order: Order, outcome: Outcome) -> None:
-        """Remember what was made of an upload, if it is an example."""
-        if self._has(picture):
-            self._kept[picture.name, order] = outcome
+    def keep(self, upload: Upload, request: UpscaleRequest, result: Result) -> None:
+        """Keep the result for an upload, if it is an example."""
+        if self._is_example(upload):
+            self._results[upload.name, request] = result
 
-    def _has(self, picture: Upload) -> bool:
-        """Whether it is one, by its name too: results are called after it."""
-        if picture.name not in self._digests or not picture.path.is_file():
+    def _is_example(self, upload: Upload) -> bool:
+        """Compare the name too, because the result is named after it."""
+        if upload.name not in self._digests or not upload.path.is_file():
             return False
-        return _digest(picture.path) == self._digests[picture.name]
+        return _digest(upload.path) == self._digests[upload.name]
 
 
 def _digest(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Which networks the page offers: shipped ones, or those that the environment names."""
+"""Models that the page offers: the bundled ones, or those that the environment or a file names."""
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections import OrderedDict
@@ -9,50 +10,69 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet
-from hsr_hub.hub import DETAIL, checkpoint, default_model
+from hsr_hub.hub import DETAIL, bundled_models, default_model
+from hsr_hub.webapp.limits import MAX_MIXED_MODELS
 
-MIXED_KEPT = 4
-"""Networks between a set and its twin that stay in memory."""
 HUB_SECONDS = 5
-"""How long the Hub may take to answer at all before the page starts without it."""
+"""How long to wait for the Hub at start."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Networks:
-    """Networks by name, with the detail twins of those that have one."""
+class ModelStore:
+    """Models by name, with the detail models of those that have one."""
 
     plain: dict[str, HSRNet]
     detail: dict[str, HSRNet]
     notices: list[str]
-    """What the page must say: weights that were asked for and are not here."""
+    """Messages for visitors about models that could not be loaded."""
     _mixed: OrderedDict[tuple[str, float], HSRNet] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def names(self) -> list[str]:
-        """What can be chosen, the default first."""
+        """Names that can be chosen, the default first."""
         return list(self.plain)
 
-    def get(self, name: str, strength: float = 0) -> HSRNet:
-        """A network: the set itself at strength 0, its twin at 1, a mixture between.
+    @property
+    def default(self) -> str:
+        """Name of the default model."""
+        return self.names[0]
+
+    def has_detail(self, name: Any) -> bool:
+        """Return whether there is a model of that name with a detail model."""
+        return isinstance(name, str) and name in self.detail
+
+    def check(self, name: Any, strength: float = 0) -> None:
+        """Raise if a choice cannot be served.
 
         Raises:
-            ValueError: There is no such set, or it has no twin and a strength was asked for.
+            ValueError: There is no such model, the strength is out of range, or it is above 0 and
+                the model has no detail model.
         """
-        if name not in self.plain:
-            raise ValueError(f"there is no model {name!r} here; choose {' or '.join(self.plain)}")
+        if not isinstance(name, str) or name not in self.plain:
+            choices = " or ".join(self.plain)
+            raise ValueError(f"there is no model {str(name)[:80]!r} here; choose {choices}")
         if not 0 <= strength <= 1:  # true for NaN too
             raise ValueError(f"strength must be between 0 and 1, not {strength!r}")
+        if strength and name not in self.detail:
+            raise ValueError(f"{name} has no detail model here: strength must be 0")
+
+    def get(self, name: str, strength: float = 0) -> HSRNet:
+        """Return the model at strength 0, its detail model at 1, an interpolation between.
+
+        Raises:
+            ValueError: As for `check`.
+        """
+        self.check(name, strength)
         if strength == 0:
             return self.plain[name]
-        if name not in self.detail:
-            raise ValueError(f"{name} has no detail twin here: strength must be 0")
         if strength == 1:
             return self.detail[name]
         key = (name, strength)
@@ -60,96 +80,144 @@ class Networks:
             if key not in self._mixed:
                 self._mixed[key] = HSRNet.interpolate(self.plain[name], self.detail[name], strength)
             self._mixed.move_to_end(key)
-            if len(self._mixed) > MIXED_KEPT:
+            if len(self._mixed) > MAX_MIXED_MODELS:
                 self._mixed.popitem(last=False)
             return self._mixed[key]
 
 
-def load(environment: Mapping[str, str], device: str) -> Networks:
-    """The networks that the environment asks for, else the shipped ones, on a device.
+@dataclass(frozen=True)
+class ModelChoice:
+    """Names of the models to load: Hub ids, folders or bundled names."""
 
-    HSR_MODEL_ID holds Hub ids, folders or shipped names (several with commas between), HSR_REVISION
-    a branch, tag or commit of theirs, HSR_DETAIL_MODEL_ID the twin of the first. What cannot be had
-    is left out, and the shipped set stands in where nothing is left: a page that works and says
-    what is missing is better than none.
+    models: list[str] = field(default_factory=list)
+    """Empty: the bundled models."""
+    revision: str | None = None
+    detail_model: str | None = None
+    """Detail model of the first model."""
+
+
+def read_choice(environment: Mapping[str, str], space_file: Path | None = None) -> ModelChoice:
+    """Return what the environment names, else what the file names.
+
+    Args:
+        environment: HSR_MODEL_ID holds Hub ids, folders or bundled names, separated by commas;
+            HSR_REVISION a branch, tag or commit of theirs; HSR_DETAIL_MODEL_ID the detail model of
+            the first.
+        space_file: JSON file that `hsr-hub push-space` writes: {"models": [...], "detail_model":
+            ...}. Read only if HSR_MODEL_ID is not set.
+
+    Raises:
+        ValueError: The file is not such a file.
     """
-    wanted = [part.strip() for part in environment.get("HSR_MODEL_ID", "").split(",")]
-    wanted = [name for name in wanted if name]
+    models = [part.strip() for part in environment.get("HSR_MODEL_ID", "").split(",")]
+    detail = environment.get("HSR_DETAIL_MODEL_ID", "").strip() or None
+    if "HSR_MODEL_ID" not in environment and space_file is not None and space_file.is_file():
+        content = json.loads(space_file.read_text(encoding="utf-8"))
+        models = content.get("models") if isinstance(content, dict) else None
+        if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+            raise ValueError(f'{space_file.name} must hold {{"models": ["org/name", ...]}}')
+        detail = detail or content.get("detail_model")
+        if detail is not None and not isinstance(detail, str):
+            raise ValueError(f"detail_model in {space_file.name} must be a name or null")
     revision = environment.get("HSR_REVISION", "").strip() or None
-    shipped = checkpoint.bundled_models()
-    networks = Networks({}, {}, [])
-    hub = _Hub()
+    return ModelChoice([name for name in models if name], revision, detail)
 
-    for source in wanted:
-        if network := _load(networks.notices, hub, source, revision, device):
-            networks.plain[_label(source)] = network
-    if not networks.plain:
-        for name in _choices(shipped, device):
-            networks.plain[name] = HSRNet.from_pretrained(name, map_location=device)
-        if wanted:
-            networks.notices.append(f"Shipped weights ({networks.names[0]}) are used instead.")
 
-    twins = {name: name + DETAIL for name in networks.plain if name + DETAIL in shipped}
-    if twin := environment.get("HSR_DETAIL_MODEL_ID", "").strip():
-        twins[_label(wanted[0]) if wanted else networks.names[0]] = twin
-    for name, twin in twins.items():
-        if name not in networks.plain:
-            continue  # the twin of a set that could not be had is of no use
-        network = _load(networks.notices, hub, twin, None, device)
-        if network and network.config != networks.plain[name].config:
-            text = f"{_label(twin)} has another shape than {name}: they cannot be mixed."
-            networks.notices.append(text)
+def load_models(
+    environment: Mapping[str, str], device: str, space_file: Path | None = None
+) -> ModelStore:
+    """Load the models that are asked for, else the bundled ones.
+
+    Models that cannot be loaded are left out. If none is left, the bundled models are used, so that
+    the page starts and says what is missing.
+
+    Args:
+        environment: As for `read_choice`.
+        device: Where to put the models.
+        space_file: As for `read_choice`.
+    """
+    store, hub = ModelStore({}, {}, []), _Hub()
+    choice = ModelChoice()
+    try:
+        choice = read_choice(environment, space_file)
+    except ValueError as error:  # json.JSONDecodeError among them
+        log.warning("the choice of models could not be read: %s", error)
+        store.notices.append("The choice of models could not be read: see the log.")
+
+    for source in choice.models:
+        if network := _load(store.notices, hub, source, choice.revision, device):
+            store.plain[_label(source)] = network
+    if not store.plain:
+        for name in _choices(device):
+            store.plain[name] = HSRNet.from_pretrained(name, map_location=device)
+        if store.notices:
+            store.notices.append(f"Bundled weights ({store.default}) are used instead.")
+
+    bundled = bundled_models()
+    details = {name: name + DETAIL for name in store.plain if name + DETAIL in bundled}
+    if choice.detail_model:
+        first = _label(choice.models[0]) if choice.models else store.default
+        details[first] = choice.detail_model
+    for name, source in details.items():
+        if name not in store.plain:
+            continue  # the model itself could not be loaded
+        network = _load(store.notices, hub, source, None, device)
+        if network and network.config != store.plain[name].config:
+            store.notices.append(
+                f"{_label(source)} has another shape than {name}: they cannot be mixed."
+            )
         elif network:
-            networks.detail[name] = network
-    return networks
+            store.detail[name] = network
+    return store
 
 
-def _choices(shipped: list[str], device: str) -> list[str]:
-    """Shipped sets that are nobody's twin, the device's default first."""
-    names = [name for name in shipped if not name.endswith(DETAIL)]
+def _choices(device: str) -> list[str]:
+    """Return the bundled models that are not detail models, the device's default first."""
+    names = [name for name in bundled_models() if not name.endswith(DETAIL)]
     return sorted(names, key=lambda name: name != default_model(device))
 
 
 def _load(
     notices: list[str], hub: _Hub, name: str, revision: str | None, device: str
 ) -> HSRNet | None:
-    """A network, or a notice that it is not to be had."""
-    local = Path(name).is_dir() or name in checkpoint.bundled_models() or name.count("/") != 1
+    """Return a model, or None after adding a notice."""
+    local = Path(name).is_dir() or name in bundled_models() or name.count("/") != 1
     try:
         return HSRNet.from_pretrained(
             name,
             revision=revision,
             map_location=device,
-            local_files_only=not local and not hub.answers,  # what was downloaded before will do
+            local_files_only=not local and not hub.answers,  # use what was downloaded before
         )
-    except Exception as error:  # whatever it is, a page that says so is better than none
+    except Exception as error:  # the page must start, whatever is wrong with one model
         log.warning("%s could not be loaded: %s", name, error)
         notices.append(f"{_label(name)} could not be loaded: {_reason(error)}.")
         return None
 
 
 def _label(source: str) -> str:
-    """What visitors read: a folder's name without the way there, else the id itself."""
+    """Return the name for visitors: a folder's own name without its path, else the id."""
     return Path(source).name if Path(source).is_absolute() or Path(source).is_dir() else source
 
 
 class _Hub:
-    """Whether the Hub answers; asked once, and only if something is wanted from it.
+    """Whether the Hub answers. Asked at most once, and only if something is needed from it.
 
-    Its library tries six times with growing pauses, for every file: too long for a page to start.
+    huggingface_hub retries six times with growing pauses for every file, which would delay the
+    start by minutes.
     """
 
     @cached_property
     def answers(self) -> bool:
         try:
             get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
-        except Exception:  # of whatever HTTP library it uses; offline mode raises here too
+        except Exception:  # errors of its HTTP library, or offline mode
             return False
         return True
 
 
 def _reason(error: Exception) -> str:
-    """A few words for visitors, who must see no address, path or trace."""
+    """Return a few words for visitors, without addresses, paths or a stack trace."""
     reasons = [
         (errors.LocalEntryNotFoundError, "the Hub cannot be reached"),
         (errors.RevisionNotFoundError, "it has no such revision"),

@@ -1,5 +1,5 @@
 () => {
-  // Pasting works anywhere on the page, not only after a click on the clipboard's icon.
+  // Let visitors paste anywhere. Gradio needs a click on the clipboard's icon first.
   document.addEventListener("paste", (event) => {
     const image = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
     const input = document.querySelector("#photo input[type=file]");
@@ -10,14 +10,13 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
 
-  // A file that is no picture shows a broken one until the server has said so.
+  // Hide the broken image that a browser shows for a bad file until the server refuses it.
   const hideBroken = (event) => {
     if (event.target.matches?.("#photo img")) event.target.style.visibility = "hidden";
   };
   document.addEventListener("error", hideBroken, true);
 
-  // Gradio's slider answers to a mouse or a finger only. Here are keys for its handle, by the moves
-  // that a mouse would make, and words for what a screen reader meets without any.
+  // Gradio's slider has no keyboard control. These keys move its handle by simulated mouse events.
   const move = (handle, pixels) => {
     const box = handle.getBoundingClientRect();
     const at = (x) => ({ clientX: x, clientY: box.top + 5, bubbles: true, view: window });
@@ -34,14 +33,15 @@
     const steps = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 };
     if (!(event.key in steps)) return;
     event.preventDefault();
-    // Until both pictures are there Gradio's slider has no size, and a move would end at its edge.
+    // The slider has no size until both images are loaded. A move would end at its edge.
     const loaded = (image) => image.complete && image.naturalWidth;
     if (![...document.querySelectorAll("#slider img")].every(loaded)) return;
     const handle = event.currentTarget;
     move(handle, steps[event.key] * handle.parentElement.getBoundingClientRect().width);
     requestAnimationFrame(() => handle.setAttribute("aria-valuenow", position(handle)));
   };
-  const words = () => {
+  // Add names for screen readers where Gradio has none.
+  const addNames = () => {
     document.querySelectorAll("#slider img").forEach((image, i) => {
       image.alt = i ? "After: the sharpened photo" : "Before: your photo, enlarged the plain way";
     });
@@ -60,7 +60,7 @@
     for (const toast of document.querySelectorAll('[data-testid="toast-body"]')) {
       const title = toast.querySelector(".toast-title");
       const large = /maximum allowed size/.test(toast.textContent);
-      // Only once: the change itself brings us here again.
+      // Only once, because the change triggers this observer again.
       if (large && title && title.textContent !== "Too large") title.textContent = "Too large";
     }
     const names = ["Chelsea the cat", "Eileen Collins", "a cup of coffee"];
@@ -68,6 +68,6 @@
       button.setAttribute("aria-label", `Example: ${names[i]}`);
     });
   };
-  new MutationObserver(words).observe(document.body, { childList: true, subtree: true });
-  words();
+  new MutationObserver(addNames).observe(document.body, { childList: true, subtree: true });
+  addNames();
 };

@@ -1,117 +1,110 @@
-"""What visitors ask for, checked before anything is done."""
+"""Parse and check what visitors ask for, before any work is done."""
 
 from __future__ import annotations
 
-import math
+import reprlib
 from dataclasses import dataclass
+from typing import Any
 
 from hsr_hub.inference import target_size
-from hsr_hub.webapp import uploads
+from hsr_hub.webapp.limits import MAX_SCALE, MAX_SIDE, MIN_SCALE
+from hsr_hub.webapp.models import ModelStore
+from hsr_hub.webapp.uploads import check_result_size
 
-SMALLEST_SCALE, LARGEST_SCALE = 0.25, 8
 EXACT = "exact"
-"""What the form holds instead of a scale where a width or a height is filled in."""
+"""The form's value for a scale when a width or a height is given instead."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be made of a picture."""
+class UpscaleRequest:
+    """How to upscale an image: by a scale, or to a width, a height or both."""
 
     model: str
     strength: float = 0
     scale: float | None = None
-    size: tuple[int, int] | None = None
+    width: float | None = None
+    height: float | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            ValueError: The scale or the size is out of range, or both or neither are given.
-        """
-        if (self.scale is None) == (self.size is None):
-            raise ValueError("give either a scale or a size")
-        if self.scale is not None and not SMALLEST_SCALE <= self.scale <= LARGEST_SCALE:
-            raise ValueError(  # NaN comes here too
-                f"scale must be between {SMALLEST_SCALE} and {LARGEST_SCALE}, not {self.scale!r}"
-            )
-
-    @property
-    def label(self) -> str:
-        """What a result's name ends with: 4x, or 1920x1080."""
-        return f"{self.size[0]}x{self.size[1]}" if self.size else f"{self.scale:g}x"
+    def size(self, source: tuple[int, int]) -> tuple[int, int] | None:
+        """Return the exact (width, height), proportional if only one is given; None for a scale."""
+        width, height = self.width, self.height
+        if width is None and height is None:
+            return None
+        if width is None:
+            assert height is not None
+            width = source[0] * height / source[1]
+        if height is None:
+            height = source[1] * width / source[0]
+        return max(1, round(width)), max(1, round(height))
 
     def target(self, source: tuple[int, int]) -> tuple[int, int]:
-        """Size of the result.
+        """Return (width, height) of the result for a source of that size.
 
         Raises:
-            ValueError: It is none, or larger than this page makes.
+            ImageError: The result would be larger than the page allows.
         """
-        target = target_size(source, scale=self.scale, size=self.size)
-        uploads.refuse_large_result(target)
+        target = target_size(source, scale=self.scale, size=self.size(source))
+        check_result_size(target)
         return target
 
+    def label(self, source: tuple[int, int]) -> str:
+        """Return the end of a result's name: "4x" or "1920x1080"."""
+        size = self.size(source)
+        return f"{size[0]}x{size[1]}" if size else f"{self.scale:g}x"
 
-def order(
-    source: tuple[int, int],
-    model: str,
-    strength: float | None = 0,
-    scale: float | None = None,
-    width: float | None = None,
-    height: float | None = None,
-) -> Order:
-    """An order out of what a form or a caller filled in.
+
+def parse_request(
+    models: ModelStore, scale: Any, width: Any, height: Any, strength: Any, model: Any
+) -> UpscaleRequest:
+    """Return the request for values that a caller sent, which can be of any type.
 
     Args:
-        source: The picture's size.
-        model: Name of the network.
-        strength: 0 faithful ... 1 most detail.
-        scale: Factor; not looked at where a width or a height is given.
-        width: Of the result; where only one of the two is given the other keeps the proportions.
-        height: Of the result.
+        models: What can be chosen.
+        scale: Factor. Ignored if a width or a height is given.
+        width: Width of the result in pixels. None or 0: not given.
+        height: Height of the result in pixels. None or 0: not given.
+        strength: From 0, faithful, to 1, the most detail. None is 0.
+        model: Name of a model.
 
     Raises:
-        ValueError: A value is out of range; the message names it.
+        ValueError: A value has the wrong type or is out of range. The message names it.
     """
-    size = _exact(source, width, height)
-    if size is None and (isinstance(scale, bool) or not isinstance(scale, (int, float))):
-        raise ValueError(f"scale must be a number, not {scale!r}")
-    made = Order(model, strength or 0, None if size else scale, size)
-    made.target(source)
-    return made
+    exact_width, exact_height = _side("width", width), _side("height", height)
+    factor = None
+    if exact_width is None and exact_height is None:
+        factor = _number("scale", scale, MIN_SCALE, MAX_SCALE)
+    elif exact_width is not None and exact_height is not None:
+        check_result_size((round(exact_width), round(exact_height)))
+    amount = _number("strength", 0 if strength is None else strength, 0, 1)
+    models.check(model, amount)
+    return UpscaleRequest(model, amount, factor, exact_width, exact_height)
 
 
-def fill_in(
-    scale: float | str,
-    width: float | None,
-    height: float | None,
-    strength: float,
-    model: str,
-    source: tuple[int, int],
-) -> Order:
-    """The order that the page's form stands for, for a picture of some size.
+def request_from_form(
+    models: ModelStore, scale: Any, width: Any, height: Any, strength: Any, model: Any
+) -> UpscaleRequest:
+    """Return the request for the values of the page's form.
 
     Raises:
-        ValueError: A value is out of range or missing.
+        ValueError: A value is missing, has the wrong type or is out of range.
     """
     if scale != EXACT:
-        return order(source, model, strength, float(scale))
+        return parse_request(models, scale, None, None, strength, model)
     if not width and not height:
         raise ValueError("fill in a width, a height, or both")
-    return order(source, model, strength, None, width, height)
+    return parse_request(models, None, width, height, strength, model)
 
 
-def _exact(
-    source: tuple[int, int], width: float | None, height: float | None
-) -> tuple[int, int] | None:
-    """The size that was asked for, or nothing where neither side was given."""
-    for name, side in (("width", width), ("height", height)):
-        if side and not (math.isfinite(side) and 1 <= side <= uploads.MAX_SIDE):
-            raise ValueError(f"{name} must be between 1 and {uploads.MAX_SIDE}, not {side:g}")
-    if not width and not height:
-        return None
-    if not width:
-        assert height
-        width = source[0] * height / source[1]
-    if not height:
-        height = source[1] * width / source[0]
-    return max(1, round(width)), max(1, round(height))
+def _side(name: str, value: Any) -> float | None:
+    # An empty number field of the form can be 0.
+    return None if value is None or value == 0 else _number(name, value, 1, MAX_SIDE)
+
+
+def _number(name: str, value: Any, lowest: float, highest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, not {reprlib.repr(value)}")
+    if not lowest <= value <= highest:  # false for NaN too
+        raise ValueError(
+            f"{name} must be between {lowest} and {highest}, not {reprlib.repr(value)}"
+        )
+    return value

@@ -1,210 +1,344 @@
-"""The tab for one photo: what happens on the page, and what the page then shows.
-
-Every function gives the changes by component: {"facts": {"value": ..., "visible": True}}. `app.py`
-has the components, and hands the changes to Gradio. The first argument is who the visitor is.
-"""
+"""The tab for one photo: its layout, its events, and their handlers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hsr_hub.images import ImageData, ImageError, read_image, read_pil, write_image
-from hsr_hub.webapp import storage, templates, uploads
-from hsr_hub.webapp.engine import Task, Workshop
-from hsr_hub.webapp.example_cache import Examples, Outcome
-from hsr_hub.webapp.jobs import Job, Stopped
-from hsr_hub.webapp.requests import EXACT, Order, fill_in
-from hsr_hub.webapp.uploads import Upload
+import gradio as gr
 
-Changes = dict[str, dict[str, Any]]
-Ticket = tuple[Job, Upload, Order]
+from hsr_hub.images import ImageError, read_image, read_pil, write_image
+from hsr_hub.webapp import storage, templates, uploads
+from hsr_hub.webapp.context import AppContext
+from hsr_hub.webapp.engine import Result, UpscaleTask
+from hsr_hub.webapp.events import (
+    GPU_EVENT,
+    PRIVATE_EVENT,
+    Updates,
+    UpdateStream,
+    html,
+    visitor,
+)
+from hsr_hub.webapp.example_cache import ExampleCache
+from hsr_hub.webapp.form import build_form
+from hsr_hub.webapp.jobs import JobCancelledError
+from hsr_hub.webapp.requests import request_from_form
+from hsr_hub.webapp.uploads import Preview, Upload
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 QUALITY = {"JPEG": 92, "WebP": 90}
-NOT_FOR_BROWSERS = {".tif", ".tiff"}
+NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff"}
 
 
-class OnePhoto:
-    """What the tab does."""
+class SingleTab:
+    """Build it inside a `gr.Tab`. The handlers are in the order in which a visitor meets them."""
 
-    def __init__(self, shop: Workshop, examples: Examples) -> None:
-        self.shop, self.examples = shop, examples
+    def __init__(self, context: AppContext, examples: Iterable[Path]) -> None:
+        self.context, self.models = context, context.models
+        examples = list(examples)
+        self.example_cache = ExampleCache(examples)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                self._build_input()
+            with gr.Column(scale=7, min_width=320):
+                self._build_output()
+                gr.Examples(
+                    [[str(path)] for path in examples],
+                    self.photo,
+                    label="No photo at hand? Try one of these",
+                    elem_id="examples",
+                    api_visibility="private",
+                )
+        self.upload = gr.State()
+        """The `Upload` that was accepted."""
+        self.result_path = gr.State()
+        """The result as PNG."""
+        self._connect()
 
-    def receive(self, visitor: str, file: dict | None, *form: Any) -> Changes:
-        """A photo was dropped, pasted, taken or removed: say what will be made of it."""
-        if file is None:
-            self.shop.jobs.stop(visitor)
-            return {"picture": {"value": None}, **self.describe(visitor, None, *form)}
-        if storage.is_ours(self.shop.folder, Path(file["path"] or "")):  # shown below
-            return {}
-        self.shop.jobs.stop(visitor)
-        try:
-            path, name = storage.uploaded(self.shop.folder, file)
-            picture, decoded = uploads.look(path, name)
-        except ImageError as error:
-            # Browsers would show a broken picture: away with it.
-            text = templates.problem("This file cannot be used.", error)
-            return {"photo": {"value": None}, "problem": _text(text)}
-        small = storage.new_folder(self.shop.folder) / "small.jpg"
-        uploads.save_small(decoded, small)
-        picture = replace(picture, small=small)
-        scale = form[0]
-        if scale != EXACT:  # one click must be enough for a large photo too
-            scale = next((s for s in (4, 3, 2) if s <= scale and uploads.fits(picture.size, s)), 1)
-        changes = {"picture": {"value": picture}, **_show("empty")}
-        if scale != form[0]:
-            changes["scale"] = {"value": scale}
-        if path.suffix.lower() in NOT_FOR_BROWSERS:
-            changes["photo"] = {"value": str(small)}
-        return {**changes, **self.describe(visitor, picture, scale, *form[1:])}
-
-    def describe(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
-        """Sizes and time of what the form asks for, or what is wrong with it."""
-        if picture is None:
-            return {"facts": {"visible": False}, "go": {"interactive": False}}
-        try:
-            order = fill_in(*form, source=picture.size)
-        except ValueError as error:
-            problem = templates.problem("Not like this.", error)
-            return {
-                "problem": _text(problem),
-                "facts": {"visible": False},
-                "go": {"interactive": False},
-            }
-        seconds = self.shop.seconds(picture.size, picture.passes, order)
-        line = templates.facts(picture.size, order.target(picture.size), seconds and sum(seconds))
-        return {"problem": _text(""), "facts": _text(line), "go": {"interactive": True}}
-
-    def prepare(self, visitor: str, picture: Upload | None, *form: Any) -> Changes:
-        """The button was pressed: answer at once, before it is this visitor's turn."""
-        if picture is None or picture.small is None or not picture.is_there:
-            return _gone()
-        order = fill_in(*form, source=picture.size)
-        small = read_pil(picture.small)
-        preview = uploads.Preview(small, order.target(picture.size))
-        ticket: Ticket = (self.shop.jobs.start(visitor), picture, order)
-        return {
-            "ticket": {"value": ticket},
-            **_show("working"),
-            "problem": _text(""),
-            "stage": _text(templates.stage(preview.data_url(), preview.size)),
-            "meter": _text(templates.meter(0, "Starting", None)),
-        }
-
-    def sharpen(self, visitor: str, ticket: Ticket | None) -> Iterator[Changes]:
-        """Do the work, and tell the page about it."""
-        if ticket is None:
-            return
-        job, picture, order = ticket
-        kept = self.examples.find(picture, order)
-        if kept:
-            yield self._done(picture, order, kept, None)
-            return
-        task = Task(
-            self.shop, picture.path, picture.name, lambda _: order, job, self._finish(ticket), True
+    def _build_input(self) -> None:
+        self.photo = gr.Image(
+            label="Your photo",
+            image_mode=None,
+            format="png",
+            sources=["upload", "clipboard", "webcam"],
+            height=300,
+            elem_id="photo",
+            alt_text="Your photo",
+            placeholder="Drop a photo here, paste one,\nor click to choose",
+            buttons=[],
         )
-        started, version = time.perf_counter(), 0
-        try:
-            for _ in task.watch():
-                changes = {"meter": _text(templates.working(task))}
-                if task.preview and task.preview.version > version:
-                    version = task.preview.version
-                    text = templates.stage(task.preview.data_url(), task.preview.size)
-                    changes["stage"] = _text(text)
-                yield changes
-        except Stopped:
-            if not self.shop.jobs.was_replaced(visitor, job):
-                yield _show("empty")
-            return
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            if hasattr(error, "print_exception"):
-                raise  # ZeroGPU's own, made for Gradio to show: no GPU time left today, say
-            if not picture.is_there:
-                yield _gone()
-                return
-            problem = templates.problem("This did not work.", error)
-            yield {**_show("empty"), "problem": _text(problem)}
-            return
-        self.examples.keep(picture, order, task.outcome)
-        yield self._done(picture, order, task.outcome, time.perf_counter() - started)
+        self.error_box = gr.HTML(visible=False, elem_id="error-box")
+        self.image_info = gr.HTML(visible=False, elem_id="image-info")
+        self.form = build_form(self.models)
+        self.run_button = gr.Button(
+            "Make it sharp", variant="primary", interactive=False, elem_id="run-button"
+        )
+        self.cancel_button = gr.Button(
+            "Cancel", variant="stop", visible=False, elem_id="cancel-button"
+        )
 
-    def _done(
-        self, picture: Upload, order: Order, outcome: Outcome, seconds: float | None
-    ) -> Changes:
-        """The result is there, made in so many seconds, or before."""
-        path, before, after = outcome
-        target = order.target(picture.size)
+    def _build_output(self) -> None:
+        self.placeholder = gr.HTML(templates.PLACEHOLDER, elem_id="placeholder")
+        self.progress_bar = gr.HTML(visible=False, elem_id="progress-bar")
+        self.preview = gr.HTML(visible=False, elem_id="preview")
+        self.slider = gr.ImageSlider(
+            label="Before and after",
+            show_label=False,
+            type="filepath",
+            format="png",  # the default, WebP, is lossy
+            image_mode=None,
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=540,
+            visible=False,
+            elem_id="slider",
+        )
+        with gr.Column(visible=False, elem_id="result") as self.result:
+            self.result_summary = gr.HTML(elem_id="result-summary")
+            with gr.Row(equal_height=True):
+                self.output_format = gr.Radio(
+                    list(FORMATS),
+                    value="PNG",
+                    label="Format",
+                    show_label=False,
+                    elem_id="output-format",
+                    elem_classes="segments",
+                )
+                self.download = gr.DownloadButton("Download", variant="primary", elem_id="download")
+
+    def _connect(self) -> None:
+        form = list(self.form)
+        description = [self.image_info, self.error_box, self.run_button]
+        stages = [
+            self.placeholder,
+            self.progress_bar,
+            self.preview,
+            self.slider,
+            self.result,
+            self.run_button,
+            self.cancel_button,
+        ]
+        self.photo.change(
+            self.receive,
+            [self.photo, *form],
+            [self.photo, self.upload, self.form.scale, *stages, self.image_info, self.error_box],
+            concurrency_limit=2,
+            **PRIVATE_EVENT,
+        )
+        self.photo.clear(lambda: html(""), None, self.error_box, queue=False, **PRIVATE_EVENT)
+        # One event for all: answers to quick changes must not overtake each other.
+        gr.on(
+            [control.change for control in form],
+            self.describe,
+            [self.upload, *form],
+            description,
+            queue=False,
+            trigger_mode="always_last",
+            **PRIVATE_EVENT,
+        )
+        self.run_button.click(
+            self.run,
+            [self.upload, *form],
+            [
+                *(self.photo, self.upload, *stages, self.image_info, self.error_box),
+                *(self.result_summary, self.result_path, self.output_format, self.download),
+            ],
+            trigger_mode="multiple",  # a new run can start while a cancelled one ends
+            **GPU_EVENT,
+            **PRIVATE_EVENT,
+        )
+        self.cancel_button.click(self.cancel, None, stages, queue=False, **PRIVATE_EVENT)
+        self.output_format.input(
+            self.convert,
+            [self.result_path, self.output_format],
+            [self.download, self.error_box],
+            concurrency_limit=2,
+            **PRIVATE_EVENT,
+        )
+
+    # Handlers.
+
+    def receive(self, request: gr.Request, file: Any, scale: Any, *form: Any) -> Updates:
+        """Check a photo that was dropped, pasted, taken or removed."""
+        if file is None:
+            self.context.jobs.cancel(visitor(request))
+            return {self.upload: None, **self.describe(None, scale, *form)}
+        if storage.is_result(self.context.folder, file):  # set by the last lines of this handler
+            return gr.skip()
+        self.context.jobs.cancel(visitor(request))
+        try:
+            path, name = storage.uploaded(self.context.folder, file)
+            image = uploads.load_upload(path, name)
+        except ImageError as error:
+            # Browsers show a broken image for such a file, so it is removed.
+            box = html(templates.error_box("This file cannot be used.", error))
+            return {self.photo: None, self.error_box: box}
+        thumbnail = storage.new_folder(self.context.folder) / "thumbnail.jpg"
+        uploads.save_thumbnail(image, thumbnail)
+        passes = uploads.forward_passes(image)
+        upload = Upload(path, name, image.size, passes, thumbnail)
+        updates: Updates = {self.upload: upload, **self._show("placeholder")}
+        if path.suffix.lower() in NOT_SHOWN_BY_BROWSERS:
+            updates[self.photo] = str(thumbnail)
+        fitting = _fitting_scale(upload.size, scale)
+        if fitting != scale:
+            updates[self.form.scale] = fitting
+        return {**updates, **self.describe(upload, fitting, *form)}
+
+    def describe(self, upload: Upload | None, *form: Any) -> Updates:
+        """Show the size and the time of the result, or what is wrong with the form."""
+        if upload is None:
+            return {
+                self.image_info: gr.update(visible=False),
+                self.run_button: gr.update(interactive=False),
+            }
+        try:
+            wanted = request_from_form(self.models, *form)
+            target = wanted.target(upload.size)
+        except ValueError as error:
+            return {
+                self.error_box: html(templates.error_box("Not like this.", error)),
+                self.image_info: gr.update(visible=False),
+                self.run_button: gr.update(interactive=False),
+            }
+        expected = self.context.estimate(wanted, upload.size, upload.forward_passes)
+        info = templates.image_info(upload.size, target, expected and expected.total)
         return {
-            **_show("done"),
-            "slider": {"value": (str(before), str(after)), "visible": True},
-            "note": _text(templates.done(picture.size, target, seconds, reduced=after != path)),
-            "result": {"value": path},
-            "kind": {"value": "PNG"},
-            "download": _offer(path, "PNG"),
+            self.error_box: html(""),
+            self.image_info: html(info),
+            self.run_button: gr.update(interactive=True),
         }
 
-    def _finish(self, ticket: Ticket):
-        job, picture, _ = ticket
+    def run(self, request: gr.Request, upload: Upload | None, *form: Any) -> UpdateStream:
+        """Upscale the photo, show the progress, and then the result."""
+        if upload is None or not upload.exists:
+            yield self._ask_again()
+            return
+        try:
+            wanted = request_from_form(self.models, *form)
+            target = wanted.target(upload.size)
+        except ValueError as error:
+            yield {self.error_box: html(templates.error_box("Not like this.", error))}
+            return
 
-        def finish(order: Order, source: ImageData, made: ImageData) -> Outcome:
-            path = self.shop.keep(job, picture.name, order, made)
-            return path, *uploads.save_pair(source, made, path, job.folder)
+        owner = visitor(request)
+        job = self.context.jobs.start(owner)
+        cached = self.example_cache.find(upload, wanted)
+        if cached is not None:
+            yield self._show_result(upload, cached, None)
+            return
+        started = time.perf_counter()
+        first = Preview(read_pil(upload.thumbnail), target)
+        yield {
+            **self._show("working"),
+            self.error_box: html(""),
+            self.progress_bar: html(templates.STARTING),
+            self.preview: self._preview(first),
+        }
+        task = UpscaleTask(self.context, job, (upload.path, upload.name), wanted, view="comparison")
+        try:
+            for progress in task:
+                updates: Updates = {self.progress_bar: html(templates.progress(progress))}
+                if progress.preview is not None:
+                    updates[self.preview] = self._preview(progress.preview)
+                yield updates
+        except JobCancelledError:
+            # Gradio sends the last message twice. It must not change the page of a newer run.
+            replaced = self.context.jobs.was_replaced(owner, job)
+            yield gr.skip() if replaced else self._show("placeholder")
+            return
+        except gr.Error:  # from ZeroGPU: no GPU time left today, for example
+            yield self._show("placeholder")
+            raise
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            if not upload.exists:
+                yield self._ask_again()
+                return
+            box = templates.error_box("This did not work.", error)
+            yield {**self._show("placeholder"), self.error_box: html(box)}
+            return
+        assert task.result is not None
+        self.example_cache.keep(upload, wanted, task.result)
+        yield self._show_result(upload, task.result, time.perf_counter() - started)
 
-        return finish
+    def cancel(self, request: gr.Request) -> Updates:
+        """Stop the work of this tab."""
+        self.context.jobs.cancel(visitor(request))
+        return self._show("placeholder")
 
-    def cancel(self, visitor: str) -> Changes:
-        """Stop, and be ready for the next."""
-        self.shop.jobs.stop(visitor)
-        return _show("empty")
-
-    def convert(self, visitor: str, path: Path | None, kind: str) -> Changes:
-        """The result in another format, made when it is asked for."""
+    def convert(self, path: Path | None, output_format: Any) -> Updates:
+        """Offer the result in another format."""
         if path is None:
-            return {}
-        if not path.is_file():
-            text = templates.problem("This result is no longer here.", "Make it again.")
-            return {"problem": _text(text)}
-        target = path.with_suffix(FORMATS[kind])
-        if not target.exists():
-            try:
-                made = read_image(path)
-                write_image(made, target, quality=QUALITY.get(kind))
-            except ImageError as error:
-                return {"problem": _text(templates.problem("Not in this format.", error))}
-        return {"download": _offer(target, kind)}
+            return gr.skip()
+        try:
+            if not isinstance(output_format, str) or output_format not in FORMATS:
+                raise ImageError(f"choose {', '.join(FORMATS)}")
+            if not path.is_file():
+                box = templates.error_box("This result is no longer here.", "Make it again.")
+                return {self.error_box: html(box)}
+            converted = path.with_suffix(FORMATS[output_format])
+            if not converted.exists():
+                write_image(read_image(path), converted, quality=QUALITY.get(output_format))
+        except ImageError as error:
+            return {self.error_box: html(templates.error_box("Not in this format.", error))}
+        return {self.download: _offer(converted, output_format)}
+
+    # Parts of what the handlers return.
+
+    def _show(self, stage: str) -> Updates:
+        """Return what is visible at a stage: "placeholder", "working" or "result"."""
+        working = stage == "working"
+        return {
+            self.placeholder: gr.update(visible=stage == "placeholder"),
+            self.progress_bar: gr.update(visible=working),
+            self.preview: gr.update(visible=working),
+            self.slider: gr.update(visible=stage == "result"),
+            self.result: gr.update(visible=stage == "result"),
+            self.run_button: gr.update(visible=not working),
+            self.cancel_button: gr.update(visible=working),
+        }
+
+    def _preview(self, preview: Preview) -> dict[str, Any]:
+        return html(templates.preview(preview.data_url(), preview.size))
+
+    def _show_result(self, upload: Upload, result: Result, seconds: float | None) -> Updates:
+        assert result.comparison is not None
+        before, after = result.comparison
+        summary = templates.result_summary(
+            upload.size, result.size, seconds, reduced=after != result.path
+        )
+        return {
+            **self._show("result"),
+            self.error_box: html(""),
+            self.slider: gr.update(value=(str(before), str(after)), visible=True),
+            self.result_summary: html(summary),
+            self.result_path: result.path,
+            self.output_format: "PNG",
+            self.download: _offer(result.path, "PNG"),
+        }
+
+    def _ask_again(self) -> Updates:
+        """Return an empty page, because the upload is an hour old and was removed."""
+        box = templates.error_box("This photo is no longer here.", "Give it again.")
+        return {
+            **self._show("placeholder"),
+            self.run_button: gr.update(visible=True, interactive=False),
+            self.photo: None,
+            self.upload: None,
+            self.image_info: gr.update(visible=False),
+            self.error_box: html(box),
+        }
 
 
-def _gone() -> Changes:
-    """The photo was removed, an hour after it came."""
-    return {
-        **_show("empty"),
-        "go": {"visible": True, "interactive": False},
-        "photo": {"value": None},
-        "picture": {"value": None},
-        "ticket": {"value": None},
-        "facts": {"visible": False},
-        "problem": _text(templates.problem("This photo is no longer here.", "Give it again.")),
-    }
+def _fitting_scale(size: tuple[int, int], scale: Any) -> Any:
+    """Return the scale, or a smaller one that this page can make, so that one click is enough."""
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        return scale
+    return next((s for s in (4, 3, 2) if s <= scale and uploads.fits(size, s)), 1)
 
 
-def _offer(path: Path, kind: str) -> dict[str, Any]:
+def _offer(path: Path, output_format: str) -> dict[str, Any]:
     size = templates.file_size(path.stat().st_size)
-    return {"value": str(path), "label": f"Download {kind} · {size}"}
-
-
-def _text(text: str) -> dict[str, Any]:
-    """A piece of text, whose place is hidden where there is none."""
-    return {"value": text, "visible": bool(text)}
-
-
-def _show(state: str) -> Changes:
-    """What is visible when there is nothing to see ("empty"), when "working" and when "done"."""
-    places = {"empty": ["waiting"], "working": ["stage", "meter"], "done": ["slider", "after"]}
-    changes = {p: {"visible": state == s} for s, names in places.items() for p in names}
-    changes["go"] = {"visible": state != "working"}
-    changes["stop"] = {"visible": state == "working"}
-    return changes
+    return gr.update(value=str(path), label=f"Download {output_format} · {size}")

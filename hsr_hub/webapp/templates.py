@@ -1,47 +1,48 @@
-"""What the page says, as small pieces of HTML. Everything that strangers wrote is escaped."""
+"""Texts of the page, as small pieces of HTML. Everything from outside is escaped."""
 
 from __future__ import annotations
 
 from html import escape
 
-from hsr_hub.webapp.batch_job import Batch
-from hsr_hub.webapp.engine import Task
+from hsr_hub.webapp.engine import Progress
 
 TITLE = """
 <h1>Sharper photos, honest to the original</h1>
 <p>Drop a small photo. It comes back larger and sharper, with the colours it had.</p>
 """
 
-WAITING = """
-<div class="waiting"><p>Your photo will appear here, before and after, with a line to drag.</p>
+PLACEHOLDER = """
+<div class="hsr-placeholder">
+<p>Your photo will appear here, before and after, with a line to drag.</p>
 </div>
 """
 
-SEVERAL_WAITING = """
-<div class="waiting"><p>The results will appear here one by one, with a ZIP of all.</p></div>
+BATCH_PLACEHOLDER = """
+<div class="hsr-placeholder">
+<p>The results will appear here one by one, with a ZIP of all.</p>
+</div>
 """
 
-
-ABOUT = {
+MODELS = {
     "hsr-lite-x4": "hsr-lite-x4: fast, faithful.",
     "hsr-x4": "hsr-x4: slower, a little more faithful.",
     "hsr-lite-x4-real": "hsr-lite-x4-real: for photos with blur, noise or JPEG blocks.",
 }
-"""The shipped sets between which visitors choose."""
+"""What the bundled models are for."""
 
 
-def models(names: list[str]) -> str | None:
-    """What is known of the sets that can be chosen."""
-    return " ".join(ABOUT[name] for name in names if name in ABOUT) or None
+def describe_models(names: list[str]) -> str | None:
+    """Return what is known of the models that can be chosen."""
+    return " ".join(MODELS[name] for name in names if name in MODELS) or None
 
 
 def size(pixels: tuple[int, int]) -> str:
-    """Width and height, for people."""
+    """Return "640 × 480"."""
     return f"{pixels[0]} × {pixels[1]}"
 
 
 def duration(seconds: float) -> str:
-    """A time that is told before it is over: in steps that promise no more than is known."""
+    """Return an expected time, rounded to what can be known in advance."""
     if seconds < 10:
         return f"about {max(1, round(seconds))} s"
     if seconds < 90:
@@ -50,76 +51,87 @@ def duration(seconds: float) -> str:
 
 
 def file_size(count: int) -> str:
-    """Bytes, for people."""
+    """Return a number of bytes as kB or MB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
-def facts(source: tuple[int, int], target: tuple[int, int], seconds: float | None) -> str:
-    """What will be made of the picture, told before it is started."""
+def image_info(source: tuple[int, int], target: tuple[int, int], seconds: float | None) -> str:
+    """Return the sizes of upload and result, and the expected time."""
     time = "known after the first photo" if seconds is None else duration(seconds)
     rows = [("Your photo", size(source)), ("Result", size(target)), ("Time", time)]
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
-    return f'<dl class="facts">{cells}</dl>'
+    return f'<dl class="hsr-image-info">{cells}</dl>'
 
 
-def problem(title: str, error: Exception | str) -> str:
-    """Something went wrong; read out at once by screen readers."""
+def error_box(title: str, error: Exception | str) -> str:
+    """Return an error, which screen readers read out at once."""
     text = str(error) or type(error).__name__
-    return f'<div class="problem" role="alert"><strong>{title}</strong> {escape(text)}</div>'
+    return f'<div class="hsr-error-box" role="alert"><strong>{title}</strong> {escape(text)}</div>'
 
 
-def problems(texts: list[str]) -> str:
-    """Those pictures of a batch that could not be done."""
-    if not texts:
+def file_errors(errors: list[str]) -> str:
+    """Return the errors of a batch, if there are any."""
+    if not errors:
         return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    head = "One file was left out" if len(texts) == 1 else f"{len(texts)} files were left out"
-    return f'<div class="problem" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'
+    items = "".join(f"<li>{escape(text)}</li>" for text in errors)
+    head = "One file was left out" if len(errors) == 1 else f"{len(errors)} files were left out"
+    return f'<div class="hsr-error-box" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'
 
 
 def notice(texts: list[str]) -> str:
-    """What visitors must know about the weights."""
-    return f'<div class="notice" role="status">{escape(" ".join(texts))}</div>'
+    """Return messages about models that could not be loaded."""
+    return f'<div class="hsr-notice" role="status">{escape(" ".join(texts))}</div>'
 
 
-def stage(data_url: str, pixels: tuple[int, int]) -> str:
-    """The preview while it fills."""
+def preview(data_url: str, pixels: tuple[int, int]) -> str:
+    """Return the preview of the result."""
     return (
-        f'<div class="stage"><img src="{data_url}" width="{pixels[0]}" height="{pixels[1]}" '
+        f'<div class="hsr-preview"><img src="{data_url}" width="{pixels[0]}" height="{pixels[1]}" '
         'decoding="sync" alt="Your photo, filling with sharpened parts"></div>'
     )
 
 
-def meter(fraction: float, what: str, seconds_left: float | None) -> str:
-    """A bar with a percentage and the time that is left."""
+def progress_bar(fraction: float, what: str, seconds_left: float | None) -> str:
+    """Return a bar with a percentage and the time that is left."""
     percent = round(100 * fraction)
     left = "" if seconds_left is None else f"{duration(seconds_left)} left"
     return (
-        f'<div class="meter"><div role="progressbar" aria-label="{escape(what)}" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{percent}"><span style="width:{percent}%"></span>'
-        f"</div><p><span>{escape(what)} · {percent} %</span><span>{left}</span></p></div>"
+        f'<div class="hsr-progress-bar"><div role="progressbar" aria-label="{escape(what)}" '
+        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}">'
+        f'<span style="width:{percent}%"></span></div>'
+        f"<p><span>{escape(what)} · {percent} %</span><span>{left}</span></p></div>"
     )
 
 
-def working(task: Task) -> str:
-    """Where a picture has got to."""
-    if task.ahead:
-        return queue(task.ahead)
-    what = "Saving" if task.total and task.done == task.total else "Sharpening"
-    return meter(task.fraction, what, task.seconds_left)
+STARTING = progress_bar(0, "Starting", None)
 
 
-def queue(ahead: int) -> str:
-    """Others are before this visitor."""
+def progress(state: Progress) -> str:
+    """Return the progress of one image."""
+    if state.ahead:
+        return waiting(state.ahead)
+    what = "Saving" if state.saving else "Sharpening"
+    return progress_bar(state.fraction, what, state.seconds_left)
+
+
+def waiting(ahead: int) -> str:
+    """Return the place in the device queue."""
     who = "One photo is" if ahead == 1 else f"{ahead} photos are"
     text = f"{who} before yours. It will start by itself."
-    return f'<div class="meter"><p role="status">{text}</p></div>'
+    return f'<div class="hsr-progress-bar"><p role="status">{text}</p></div>'
 
 
-def done(
+def result_summary(
     source: tuple[int, int], target: tuple[int, int], seconds: float | None, reduced: bool
 ) -> str:
-    """What was done, under the slider; in no seconds where it was there already."""
+    """Return what was done.
+
+    Args:
+        source: Size of the upload.
+        target: Size of the result.
+        seconds: How long it took; None if the result was there already.
+        reduced: Whether the slider shows a reduced result.
+    """
     took = "was made before" if seconds is None else f"took {seconds:.1f} s"
     if target == source:
         text = f"<strong>{size(source)}</strong> cleaned up; it {took}. "
@@ -129,18 +141,21 @@ def done(
     text += "Drag the line; scroll or pinch to zoom."
     if reduced:
         text += " This view is reduced, to spare your browser; the download is not."
-    return f'<p class="done" role="status">{text}</p>'
+    return f'<p class="hsr-summary" role="status">{text}</p>'
 
 
-def batch_working(batch: Batch) -> str:
-    """Where a batch has got to."""
-    if batch.task and batch.task.ahead:
-        return queue(batch.task.ahead)
-    what = f"Photo {min(batch.finished + 1, len(batch.files))} of {len(batch.files)}"
-    return meter(batch.fraction, what, batch.seconds_left)
+def batch_progress(state: Progress, finished: int, total: int, seconds_passed: float) -> str:
+    """Return the progress of a batch, in which all images count alike."""
+    if state.ahead:
+        return waiting(state.ahead)
+    fraction = min(1.0, (finished + state.fraction) / total)
+    # Early estimates are far off.
+    left = None if fraction < 0.02 else seconds_passed / fraction - seconds_passed
+    return progress_bar(fraction, f"Photo {min(finished + 1, total)} of {total}", left)
 
 
-def batch_done(count: int, total: int, seconds: float) -> str:
-    """What a batch came to."""
+def batch_summary(count: int, total: int, seconds: float) -> str:
+    """Return how many images of a batch were done."""
     head = f"{count} of {total} photos" if count < total else f"All {total} photos"
-    return f'<p class="done" role="status"><strong>{head}</strong> done in {seconds:.1f} s.</p>'
+    text = f"<strong>{head}</strong> done in {seconds:.1f} s."
+    return f'<p class="hsr-summary" role="status">{text}</p>'

@@ -1,6 +1,6 @@
-"""ZeroGPU: a Space whose GPU is lent for the time of one call, which runs in a process of its own.
+"""ZeroGPU: a Space that gets a GPU for the time of one call, which runs in a separate process.
 
-Imported before torch touches CUDA; everywhere else it does nothing.
+Import this module before torch initializes CUDA. On other machines it does nothing.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 ACTIVE = os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
-LONGEST = 120
-"""Seconds that a call may ask for."""
+MAX_SECONDS = 120
+"""Longest time that a call may ask for."""
 
 if ACTIVE:
-    import spaces  # pyright: ignore[reportMissingImports]  (it is there on such a Space alone)
+    import spaces  # pyright: ignore[reportMissingImports]  # installed only on such a Space
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def lent(seconds: Callable[..., float | None]) -> Callable[[Function], Function]:
+def gpu_task(estimate: Callable[..., float | None]) -> Callable[[Function], Function]:
     """Decorate a function that needs the GPU.
 
     Args:
-        seconds: Gets the function's arguments and says how long it will take, if that is known.
-            Visitors have so many seconds a day, and a short call is served before a long one.
+        estimate: Called with the function's arguments. Returns the expected seconds, or None if
+            unknown. Visitors have a daily quota, and short calls are scheduled before long ones.
     """
 
     def decorate(function: Function) -> Function:
@@ -32,9 +32,9 @@ def lent(seconds: Callable[..., float | None]) -> Callable[[Function], Function]
             return function
 
         def duration(*args: Any, **kwargs: Any) -> int:
-            expected = seconds(*args, **kwargs)
-            # Twice what it took on average, and what it takes to get hold of the GPU.
-            return min(LONGEST, round(10 + 2 * (20 if expected is None else expected)))
+            seconds = estimate(*args, **kwargs)
+            # Twice the average, and a margin for acquiring the GPU.
+            return min(MAX_SECONDS, round(10 + 2 * (20 if seconds is None else seconds)))
 
         return spaces.GPU(duration=duration)(function)  # pyright: ignore
 

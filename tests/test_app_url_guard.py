@@ -1,4 +1,4 @@
-"""Pictures by their address: Gradio's own download, from servers that mean no good."""
+"""Images that are given by their address: Gradio's download from hostile servers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LIMIT = url_guard.MAX_UPLOAD_MEGABYTES * 2**20
 
 
 class Server(ThreadingHTTPServer):
-    """Answers by the path that is asked for."""
+    """Answers according to the path."""
 
-    def __init__(self, picture: bytes) -> None:
+    def __init__(self, image: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.picture, self.sent = picture, 0
+        self.image, self.sent = image, 0
         self.now, self.most, self.lock = 0, 0, threading.Lock()
 
 
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             self.counts.most = max(self.counts.most, self.counts.now)
         try:
             getattr(self, self.path.strip("/").partition(".")[0])()
-        except OSError:  # they hung up
+        except OSError:  # the client hung up
             pass
         finally:
             self.counts.now -= 1
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     def good(self) -> None:
         time.sleep(0.2)
         self._answer()
-        self.wfile.write(self.counts.picture)
+        self.wfile.write(self.counts.image)
 
     def moved(self) -> None:
         self._answer(302, Location="/good.png")
@@ -93,30 +93,32 @@ def server(cat: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in app.py, and this machine counts as a public host."""
+    """Install the guard as app.py does, and let this machine count as a public host."""
 
     async def here(host: str) -> str:
-        assert host == "pictures.example"
+        assert host == "images.example"
         return "127.0.0.1"
 
     monkeypatch.setattr(processing_utils, "async_transport", None)
     monkeypatch.setattr("safehttpx.async_validate_url", here)
-    monkeypatch.setattr(url_guard, "SECONDS", 3)
+    monkeypatch.setattr(url_guard, "DOWNLOAD_SECONDS", 3)
     url_guard.guard()
 
 
 def fetch(server: Server, name: str, folder: Path) -> Path:
-    """What Gradio does with an address."""
-    address = f"http://pictures.example:{server.server_port}/{name}"
+    """Download an address as Gradio does."""
+    address = f"http://images.example:{server.server_port}/{name}"
     download = processing_utils.async_ssrf_protected_download
-    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
         made = thread.submit(asyncio.run, download(address, str(folder)))
         return Path(made.result())
 
 
 @pytest.mark.parametrize("name", ["good.png", "moved.png"])
-def test_a_picture_is_fetched(server: Server, guarded, name: str, tmp_path: Path):
-    assert fetch(server, name, tmp_path).read_bytes() == server.picture
+def test_an_image_is_downloaded_and_redirects_are_followed(
+    server: Server, guarded, name: str, tmp_path: Path
+):
+    assert fetch(server, name, tmp_path).read_bytes() == server.image
 
 
 @pytest.mark.parametrize(
@@ -128,19 +130,19 @@ def test_a_picture_is_fetched(server: Server, guarded, name: str, tmp_path: Path
         ("slow.png", "it took more than 3 seconds"),
     ],
 )
-def test_what_is_no_good_is_given_up(server: Server, guarded, name, reason, tmp_path: Path):
+def test_bad_responses_are_refused(server: Server, guarded, name, reason, tmp_path: Path):
     with pytest.raises(gr.Error, match=rf"{name} could not be fetched: {reason}"):
         fetch(server, name, tmp_path)
-    assert server.sent < LIMIT + 2**24  # what lies in buffers
+    assert server.sent < LIMIT + 2**24  # what is in buffers
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_few_are_fetched_at_a_time(server: Server, guarded, tmp_path: Path):
+def test_the_number_of_downloads_at_a_time_is_limited(server: Server, guarded, tmp_path: Path):
     async def all_at_once() -> None:
         download = processing_utils.async_ssrf_protected_download
-        address = f"http://pictures.example:{server.server_port}/good.png"
+        address = f"http://images.example:{server.server_port}/good.png"
         await asyncio.gather(*(download(f"{address}?{n}", str(tmp_path)) for n in range(6)))
 
-    with ThreadPoolExecutor(1) as thread:  # Playwright keeps this thread's loop for itself
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
         thread.submit(asyncio.run, all_at_once()).result()
-    assert server.most == url_guard.AT_ONCE
+    assert server.most == url_guard.MAX_DOWNLOADS

@@ -1,4 +1,4 @@
-"""The page: keyboard, screen readers, a phone's width, light and dark."""
+"""Keyboard, screen readers, a phone's width, light and dark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def focused(page: Page) -> str:
-    """What a screen reader would say of the element that has the focus."""
+    """Return what a screen reader says for the focused element."""
     return page.evaluate(
         """() => {
             const e = document.activeElement;
@@ -26,7 +26,7 @@ def focused(page: Page) -> str:
 
 def test_tab_goes_down_the_page_in_order(page: Page, space: Space, cat: Path):
     drop(page, space, cat)
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
+    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
     page.locator("body").press("Home")
     names = []
     for _ in range(25):
@@ -37,12 +37,12 @@ def test_tab_goes_down_the_page_in_order(page: Page, space: Space, cat: Path):
     assert places == sorted(places), names
 
 
-def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: Path):
+def test_the_page_works_with_the_keyboard_only(page: Page, space: Space, cat: Path):
     drop(page, space, cat)
-    expect(page.locator("#go")).to_be_enabled(timeout=20_000)
-    page.locator("#go").focus()
+    expect(page.locator("#run-button")).to_be_enabled(timeout=20_000)
+    page.locator("#run-button").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#note")).to_be_visible(timeout=60_000)
+    expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
     handle = page.get_by_role("slider", name="Line between before and after")
     expect(handle).to_have_attribute("aria-valuenow", "50")
     for image in page.locator("#slider img").all():
@@ -58,7 +58,7 @@ def test_it_can_be_worked_by_the_keyboard_alone(page: Page, space: Space, cat: P
     expect(page.locator("#slider")).to_have_class(re.compile("fullscreen"))
 
 
-def test_the_wheel_zooms_into_both(page: Page, space: Space, cat: Path):
+def test_the_wheel_zooms_both_images(page: Page, space: Space, cat: Path):
     sharpen(page, space, cat)
     images = page.locator("#slider img")
     expect(images.first).to_have_js_property("complete", True)
@@ -72,7 +72,7 @@ def test_the_wheel_zooms_into_both(page: Page, space: Space, cat: Path):
         expect(images.nth(index)).to_have_attribute("style", re.compile(r"scale\(1\.[3-5]"))
 
 
-def test_what_is_seen_has_a_name(page: Page, space: Space, cat: Path):
+def test_everything_visible_has_a_name(page: Page, space: Space, cat: Path):
     sharpen(page, space, cat)
     named: list[tuple[Literal["img", "group", "button"], str]] = [
         ("img", "Your photo"),
@@ -91,19 +91,17 @@ def test_what_is_seen_has_a_name(page: Page, space: Space, cat: Path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_it_without_scrolling_sideways(
-    browser: Browser, space: Space, cat: Path, scheme
-):
+def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, space: Space, cat: Path, scheme):
     context = browser.new_context(
         viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme=scheme
     )
     page = context.new_page()
     sharpen(page, space, cat)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    card = page.locator(".facts").bounding_box()
-    last = page.locator(".facts dd").last.bounding_box()
+    card = page.locator(".hsr-image-info").bounding_box()
+    last = page.locator(".hsr-image-info dd").last.bounding_box()
     assert card and last and last["x"] + last["width"] <= card["x"] + card["width"]
-    for place in ("#go", "#download", "#slider"):
+    for place in ("#run-button", "#download", "#slider"):
         box = page.locator(place).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390, place
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -113,20 +111,18 @@ def test_a_phone_shows_it_without_scrolling_sideways(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(
-    browser: Browser, space: Space, cat: Path, wrong_files, scheme
-):
-    """Contrast of 4.5 to 1, what WCAG AA asks of small print, everywhere on our own texts."""
+def test_texts_have_enough_contrast(browser: Browser, space: Space, cat: Path, wrong_files, scheme):
+    """WCAG AA asks for 4.5 to 1 for small text."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     sharpen(page, space, cat)
-    places = "#title p, .facts dt, .facts dd, .segments span, .done, #go, #download"
-    places += ", #examples .label, [data-testid=block-info]"
+    places = "#title p, .hsr-image-info dt, .hsr-image-info dd, .segments span, .hsr-summary"
+    places += ", #run-button, #download, #examples .label, [data-testid=block-info]"
     looked_at, poor = page.evaluate(CONTRASTS, places)
     assert looked_at > 15 and poor == []
     page.locator("#photo input[type=file]").set_input_files(wrong_files["text.png"])
-    expect(page.locator("#problem")).to_be_visible(timeout=20_000)
-    assert page.evaluate(CONTRASTS, ".problem, .problem strong") == [2, []]
+    expect(page.locator("#error-box")).to_be_visible(timeout=20_000)
+    assert page.evaluate(CONTRASTS, ".hsr-error-box, .hsr-error-box strong") == [2, []]
     context.close()
 
 

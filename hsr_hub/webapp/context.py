@@ -1,0 +1,76 @@
+"""What all visitors share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hsr_hub.images import ImageData
+from hsr_hub.inference import best_device
+from hsr_hub.webapp import zerogpu
+from hsr_hub.webapp.compute import compute
+from hsr_hub.webapp.device_queue import DeviceQueue
+from hsr_hub.webapp.eta import Estimate, TimeEstimator
+from hsr_hub.webapp.jobs import Jobs
+from hsr_hub.webapp.models import ModelStore, load_models
+from hsr_hub.webapp.requests import UpscaleRequest
+from hsr_hub.webapp.uploads import forward_passes
+
+
+@dataclass
+class AppContext:
+    """Folder, models, device queue, jobs and measured times of this process."""
+
+    folder: Path
+    models: ModelStore
+    queue: DeviceQueue
+    estimator: TimeEstimator = field(default_factory=TimeEstimator)
+    reports_tiles: bool = True
+    """Whether the computation runs in this process, so that it can call back after each tile."""
+    jobs: Jobs = field(init=False)
+    compute: Callable[..., ImageData] = field(init=False)
+    """`compute.compute` with this context's models, on the GPU that ZeroGPU assigns."""
+
+    def __post_init__(self) -> None:
+        self.jobs = Jobs(self.folder)
+        self.compute = self._gpu_task()
+
+    @classmethod
+    def create(
+        cls, folder: Path, environment: Mapping[str, str], space_file: Path | None = None
+    ) -> AppContext:
+        """Load the models and measure this machine.
+
+        Args:
+            folder: The folder of this process.
+            environment: Names the models, as for `load_models`.
+            space_file: As for `load_models`.
+        """
+        device = best_device()
+        models = load_models(environment, device, space_file)
+        # All CPU cores work on one image. A GPU can start a second while the first is saved.
+        queue = DeviceQueue(workers=1 if device == "cpu" else 2)
+        context = cls(folder, models, queue, reports_tiles=not zerogpu.ACTIVE)
+        if not zerogpu.ACTIVE:  # there is no GPU before the first request
+            context.estimator.calibrate(models.get(models.default), folder)
+        return context
+
+    def estimate(
+        self, request: UpscaleRequest, size: tuple[int, int], forward_passes: int
+    ) -> Estimate | None:
+        """Return the expected time for an image of that size, if it is known."""
+        model = self.models.get(request.model)
+        return self.estimator.estimate(model, size, request.target(size), forward_passes)
+
+    def _gpu_task(self) -> Callable[..., ImageData]:
+        def seconds(request: UpscaleRequest, image: ImageData, cancel_file: Path) -> float | None:
+            expected = self.estimate(request, image.size, forward_passes(image))
+            return expected and expected.compute
+
+        @zerogpu.gpu_task(seconds)
+        def run(*args: Any, **kwargs: Any) -> ImageData:
+            return compute(self.models, *args, **kwargs)
+
+        return run

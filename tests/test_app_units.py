@@ -1,0 +1,396 @@
+"""The parts of the page, without a server."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from hsr_hub import HSRNet
+from hsr_hub.hub import DETAIL, bundled_models
+from hsr_hub.images import ImageError, read_image, to_image
+from hsr_hub.webapp import storage, templates, uploads
+from hsr_hub.webapp.batch_tab import BatchTab
+from hsr_hub.webapp.context import AppContext
+from hsr_hub.webapp.device_queue import DeviceQueue
+from hsr_hub.webapp.engine import Result, UpscaleTask
+from hsr_hub.webapp.eta import TimeEstimator
+from hsr_hub.webapp.example_cache import ExampleCache
+from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
+from hsr_hub.webapp.models import ModelStore
+from hsr_hub.webapp.requests import EXACT, UpscaleRequest, parse_request, request_from_form
+from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.uploads import Upload
+from tests.space import noise
+from tests.util import ROOT
+
+REQUEST = gr.Request(session_hash="me")
+FORM = (4, None, None, 0, "it")
+
+
+def make_context(folder: Path, model: HSRNet) -> AppContext:
+    """A context with one worker and one model, "it"."""
+    return AppContext(folder, ModelStore({"it": model}, {}, []), DeviceQueue(1))
+
+
+def make_tab(tab: Callable[..., Any], *args: Any) -> Any:
+    """A tab, as `build_app` builds it."""
+    with gr.Blocks():
+        return tab(*args)
+
+
+def make_task(context: AppContext, path: Path, job: Job | None = None, **options) -> UpscaleTask:
+    """A task to upscale a file by 4."""
+    job = job or Job(storage.new_folder(context.folder))
+    return UpscaleTask(context, job, (path, path.name), UpscaleRequest("it", scale=4), **options)
+
+
+# The device queue and the engine.
+
+
+def test_the_queue_runs_entries_in_order_and_tells_how_many_are_ahead():
+    queue, go = DeviceQueue(1), threading.Event()
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        go.wait(10)
+        done.append(number)
+        return number
+
+    first = queue.submit(partial(work, 0))
+    assert queue.ahead(first) == 0, "nothing runs"
+    others = [queue.submit(partial(work, number)) for number in range(1, 6)]
+    assert [queue.ahead(entry) for entry in others] == [1, 2, 3, 4, 5]
+    queue.remove(others[1])
+    assert others[1].done and queue.ahead(others[2]) == 2
+    go.set()
+    assert all(entry.wait(10) for entry in others)
+    assert done == [0, 1, 3, 4, 5] and others[-1].future.result() == 5
+
+
+def test_an_error_in_the_queue_reaches_its_owner_only():
+    queue = DeviceQueue(1)
+    broken, good = queue.submit(lambda: 1 / 0), queue.submit(lambda: "fine")
+    with pytest.raises(ZeroDivisionError):
+        broken.future.result(10)
+    assert good.future.result(10) == "fine"
+
+
+def test_cancel_ends_before_another_tile_is_computed(tmp_path: Path, model: HSRNet):
+    noise((900, 700)).save(tmp_path / "photo.png")  # two tiles a side, because it has a preview
+    context = make_context(tmp_path, model)
+    job = Job(storage.new_folder(tmp_path))
+    task = make_task(context, tmp_path / "photo.png", job, view="comparison")
+    cancelled_after = None
+    with pytest.raises(JobCancelledError):
+        for _ in task:
+            if task.tiles_done and cancelled_after is None:
+                cancelled_after = task.tiles_done
+                job.cancel()
+    assert cancelled_after is not None
+    assert task.tiles_total == 4 and task.tiles_done <= cancelled_after + 1 < 4
+    assert task.result is None
+
+
+def test_cancel_ends_a_request_that_waits(tmp_path: Path, model: HSRNet):
+    noise((40, 30)).save(tmp_path / "photo.png")
+    context, release = make_context(tmp_path, model), threading.Event()
+    context.queue.submit(lambda: release.wait(30))
+    job = Job(storage.new_folder(tmp_path))
+    with pytest.raises(JobCancelledError):
+        for progress in make_task(context, tmp_path / "photo.png", job):
+            if progress.ahead == 1:
+                job.cancel()
+    release.set()
+
+
+def test_a_task_that_is_not_watched_any_more_is_cancelled(tmp_path: Path, model: HSRNet):
+    noise((900, 700)).save(tmp_path / "photo.png")
+    context, job = make_context(tmp_path, model), Job(storage.new_folder(tmp_path))
+    for _ in make_task(context, tmp_path / "photo.png", job, view="comparison"):
+        break
+    assert job.cancelled
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+def test_the_full_preview_equals_the_reduced_result(tmp_path: Path, model: HSRNet, mode):
+    image = noise((500, 300))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    else:
+        image = image.convert(mode)
+    if mode == "RGBA":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(tmp_path / "photo.png")
+    context = make_context(tmp_path, model)
+    task = make_task(context, tmp_path / "photo.png", view="comparison")
+    for _ in task:
+        pass
+    assert task.result is not None
+    assert task.preview is not None and task.preview.tiles == 4
+    assert max(task.preview.size) == uploads.PREVIEW_SIDE
+    result = to_image(read_image(task.result.path))
+    small = uploads.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
+    difference = np.asarray(task.preview.image).astype(int) - np.asarray(small)
+    assert np.abs(difference).mean() < 2
+
+
+def test_estimates_follow_the_measurements(tmp_path: Path, model: HSRNet):
+    estimator = TimeEstimator()
+    assert estimator.estimate(model, (100, 100), (400, 400)) is None
+    estimator.calibrate(model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    small = estimator.estimate(model, (100, 100), (400, 400))
+    large = estimator.estimate(model, (200, 200), (800, 800))
+    twice = estimator.estimate(model, (100, 100), (400, 400), forward_passes=2)
+    assert small and large and twice
+    assert large == pytest.approx([4 * part for part in small])
+    assert twice == pytest.approx([2 * small.compute, small.save])
+    for _ in range(20):
+        estimator.add_compute(model, (100, 100), (400, 400), 5.0)
+        estimator.add_save((400, 400), 2.0)
+    assert estimator.estimate(model, (100, 100), (400, 400)) == pytest.approx((5, 2), rel=0.01)
+
+
+# Requests.
+
+
+def test_a_request_knows_size_and_name_of_its_result(model: HSRNet):
+    models = ModelStore({"it": model}, {}, [])
+    parse = partial(parse_request, models, strength=0, model="it")
+    cases: list[tuple[UpscaleRequest, tuple[int, int], str]] = [
+        (parse(2, None, None), (80, 60), "2x"),
+        (parse(1.7, 0, None), (68, 51), "1.7x"),
+        (parse(4, 100, None), (100, 75), "100x75"),
+        (parse(None, None, 90), (120, 90), "120x90"),
+        (parse(None, 50, 90.2), (50, 90), "50x90"),
+        (request_from_form(models, EXACT, 50, None, 0, "it"), (50, 38), "50x38"),
+        (request_from_form(models, 3, 50, None, 0, "it"), (120, 90), "3x"),
+    ]
+    for request, target, label in cases:
+        assert (request.target((40, 30)), request.label((40, 30))) == (target, label)
+    # A panorama can be that wide. Alone, a width is no reason to refuse.
+    assert parse(None, 16000, None).target((8000, 100)) == (16000, 200)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("four", None, None, 0, "it"), "scale must be a number, not 'four'"),
+        (([4], None, None, 0, "it"), r"scale must be a number, not \[4\]"),
+        (({}, None, None, 0, "it"), "scale must be a number"),
+        ((True, None, None, 0, "it"), "scale must be a number, not True"),
+        ((float("nan"), None, None, 0, "it"), "scale must be between 0.25 and 8, not nan"),
+        ((10**400, None, None, 0, "it"), "scale must be between"),
+        (("exact", None, 0, 0, "it"), "fill in a width, a height, or both"),
+        (("exact", "9", None, 0, "it"), "width must be a number, not '9'"),
+        (("exact", None, [1], 0, "it"), r"height must be a number, not \[1\]"),
+        (("exact", 1e9, None, 0, "it"), "width must be between 1 and 16000"),
+        ((4, None, None, "1", "it"), "strength must be a number, not '1'"),
+        ((4, None, None, 2, "it"), "strength must be between 0 and 1, not 2"),
+        ((4, None, None, 0.5, "it"), "it has no detail model here: strength must be 0"),
+        ((4, None, None, 0, "gpt"), "there is no model 'gpt' here; choose it"),
+        ((4, None, None, 0, ["it"]), "there is no model"),
+        ((4, None, None, 0, None), "there is no model"),
+    ],
+)
+def test_wrong_values_of_any_type_get_one_sentence(model: HSRNet, values, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        request_from_form(ModelStore({"it": model}, {}, []), *values)
+    assert len(str(caught.value)) < 200
+
+
+# Handlers.
+
+
+def received(context: AppContext, path: Path, name: str | None = None) -> dict[str, Any]:
+    """An upload as Gradio hands it over."""
+    return {"path": str(path), "orig_name": name or path.name, "meta": storage.UPLOAD_META}
+
+
+def test_a_batch_that_is_cancelled_keeps_what_is_done(tmp_path: Path, model: HSRNet):
+    context = make_context(tmp_path, model)
+    tab = make_tab(BatchTab, context)
+    files = []
+    for number in range(3):
+        noise((30, 20), seed=number).save(tmp_path / f"{number}.png")
+        files.append(received(context, tmp_path / f"{number}.png", "same.png"))
+    updates: list[dict] = []
+    for update in tab.run(REQUEST, files, 2, None, None, 0, "it"):
+        updates.append(update)
+        if len(update.get(tab.gallery, {}).get("value", [])) == 2:
+            tab.cancel(REQUEST)
+    last = updates[-1]
+    assert [name for _, name in last[tab.gallery]["value"]] == ["same-2x.png", "same-2x-2.png"]
+    assert "2 of 3 photos" in last[tab.progress_bar]["value"]
+    archive = Path(last[tab.archive]["value"])
+    # Results are in the archive only.
+    assert {p.suffix for p in archive.parent.iterdir() if p.name != "cancelled"} == {".zip", ".jpg"}
+
+
+def test_a_photo_that_is_removed_while_it_waits_is_asked_for_again(tmp_path: Path, model: HSRNet):
+    context = make_context(tmp_path, model)
+    photo, thumbnail = tmp_path / "cat.png", tmp_path / "thumbnail.jpg"
+    for path in (photo, thumbnail):
+        noise((40, 30)).save(path)
+    tab = make_tab(SingleTab, context, [photo])
+    stream = tab.run(REQUEST, Upload(photo, "cat.png", (40, 30), 1, thumbnail), *FORM)
+    next(stream)
+    photo.unlink()
+    *_, last = stream
+    assert last[tab.upload] is None
+    assert "no longer here" in last[tab.error_box]["value"]
+    gone = tab.convert(tmp_path / "cat-2x.png", "JPEG")[tab.error_box]["value"]
+    assert "no longer here" in gone and str(tmp_path) not in gone
+
+
+def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
+    context = make_context(tmp_path, model)
+    photo, thumbnail = tmp_path / "cat.png", tmp_path / "thumbnail.jpg"
+    for path in (photo, thumbnail):
+        noise((40, 30)).save(path)
+    upload = Upload(photo, "cat.png", (40, 30), 1, thumbnail)
+    single, batch = make_tab(SingleTab, context, []), make_tab(BatchTab, context)
+    for file in (7, "cat.png", [], {}, {"path": 7}, {"path": None}):
+        assert single.error_box in single.receive(REQUEST, file, *FORM), file
+    for scale in ("four", [], {}, None, True):
+        form = (scale, *FORM[1:])
+        for answer in (
+            single.receive(REQUEST, received(context, photo), *form),
+            single.describe(upload, *form),
+            *single.run(REQUEST, upload, *form),
+            *batch.run(REQUEST, [received(context, photo)], *form),
+        ):
+            box = answer.get(single.error_box) or answer[batch.error_box]
+            assert "scale must be a number" in box["value"], scale
+    for output_format in ("GIF", "", None, 7, [], {}):
+        box = single.convert(photo, output_format)[single.error_box]["value"]
+        assert "choose PNG, JPEG, WebP" in box
+    for files in (None, [], {}, "cat.png", 7):
+        [answer] = batch.run(REQUEST, files, *FORM)
+        assert "there are no files" in answer[batch.error_box]["value"]
+    [answer] = batch.run(REQUEST, [7], *FORM)
+    assert "there is no image" in answer[batch.error_box]["value"]
+    [answer] = batch.run(REQUEST, [received(context, photo)] * 101, *FORM)
+    assert "101 files are too many" in answer[batch.error_box]["value"]
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("holiday.jpg", "holiday"),
+        ("Ürlaub am See (2).JPEG", "Ürlaub am See (2)"),
+        ("archive.tar.gz", "archive.tar"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\photo.png", "photo"),
+        (".hidden.png", "hidden"),
+        ("....png", "png"),
+        ("", "image"),
+        ('<img src="x">.png', "img src=x"),
+        ("a\nb\x00c.png", "abc"),
+        ("x" * 300 + ".png", "x" * 200),
+        ("\N{CAT FACE}" * 99 + ".png", "\N{CAT FACE}" * 50),
+    ],
+)
+def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, stem: str):
+    assert storage.file_stem(name) == stem
+
+
+def test_names_of_uploads_are_escaped():
+    error = ImageError("<script>alert(1)</script>.png is not an image")
+    for text in (templates.error_box("No.", error), templates.file_errors([str(error)])):
+        assert "<script" not in text and "&lt;script" in text
+
+
+def test_cached_results_are_only_for_the_example_itself(tmp_path: Path):
+    path, request = tmp_path / "cat.png", UpscaleRequest("it", scale=2)
+    noise((40, 30)).save(path)
+    cache = ExampleCache([path])
+    folder = tmp_path / "made"
+    folder.mkdir()
+    comparison = (folder / "before.png", folder / "after.png")
+    result = Result(folder / "cat-2x.png", (80, 60), comparison)
+    for file in result.files:
+        file.touch()
+    other_name = Upload(path, "other.png", (40, 30), 1, path)
+    cache.keep(other_name, request, result)
+    cat = Upload(path, "cat.png", (40, 30), 1, path)
+    assert cache.find(cat, request) is None
+    cache.keep(cat, request, result)
+    assert cache.find(other_name, request) is None
+    # Each use resets the age of the files.
+    for file in (*result.files, folder):
+        os.utime(file, (0, 0))
+    assert cache.find(cat, request) == result
+    assert all(file.stat().st_mtime > 0 for file in (*result.files, folder))
+    comparison[1].unlink()
+    assert cache.find(cat, request) is None
+    comparison[1].touch()
+    noise((40, 30), seed=1).save(path)  # another image of that name
+    assert cache.find(cat, request) is None
+
+
+def test_old_jobs_are_removed_without_any_request(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(storage, "SWEEP_SECONDS", 0.05)
+    root = storage.open_folder()
+    old, young = storage.new_folder(root), storage.new_folder(root)
+    (old / "photo-4x.png").touch()
+    long_ago = time.time() - storage.KEEP_SECONDS - 60
+    os.utime(old, (long_ago, long_ago))
+    for _ in range(200):
+        if not old.exists():
+            break
+        time.sleep(0.05)
+    assert not old.exists() and young.exists()
+
+
+def test_a_new_job_cancels_the_one_before(tmp_path: Path):
+    jobs = Jobs(tmp_path)
+    first, other = jobs.start("me"), jobs.start("you")
+    second = jobs.start("me")
+    assert first.cancelled and not second.cancelled and not other.cancelled
+    assert jobs.was_replaced("me", first) and not jobs.was_replaced("me", second)
+
+
+# Texts.
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.3, "about 1 s"), (4.4, "about 4 s"), (42, "about 40 s"), (200, "about 3 min")],
+)
+def test_expected_times_are_rounded(seconds, text):
+    assert templates.duration(seconds) == text
+
+
+def test_the_front_matter_is_what_a_space_needs():
+    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
+    assert re.fullmatch(r"6\.\d+\.\d+", front["sdk_version"]), "pinned"
+    assert front["python_version"] == "3.12"
+    assert 0 < len(front["short_description"]) <= 60
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert {"title", "emoji", "license"} <= set(front)
+    assert {"super-resolution", "mcp-server"} <= set(front["tags"])
+
+
+def test_every_bundled_model_is_described():
+    choices = {name for name in bundled_models() if not name.endswith(DETAIL)}
+    assert choices == set(templates.MODELS)
+    assert templates.describe_models(["org/hsr"]) is None
