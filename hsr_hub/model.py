@@ -18,7 +18,7 @@ from hsr_hub.network import HSRNetwork
 class HSRNet(
     HSRNetwork,
     PretrainedMixin,
-    library_name="hsr_hub",
+    library_name="hsr-hub",
     pipeline_tag="image-to-image",
     license="apache-2.0",
     tags=["super-resolution", "image-restoration"],

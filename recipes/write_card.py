@@ -2,59 +2,97 @@
 
     python -m recipes.write_card hsr-lite-x4 ... [--text]
 
-Reads `recipes/NAME/metrics.json` (by measure.py), `training.md`, `train.sh`, `log.jsonl` and
-ATTRIBUTION.md. Writes `README.md`, `sample.png` and `training-curve.png` into
-`hsr_hub/weights/NAME/`; with `--text` only the first. The card is self-contained, because a
-repository on the Hub has no recipes/.
+Reads `metrics.json` (by measure.py), `training.md`, `log.jsonl` and, if there is one, `card.json`
+in `recipes/NAME/`, and the speed in `benchmarks/results/speed.json`. `card.json` has the keys
+`purpose`, `base_model` and `base_model_relation` (see `hsr_hub.hub.model_card`). Writes
+`README.md`, `ATTRIBUTION.md`, `sample.png` and `training-curve.png` into `hsr_hub/weights/NAME/`;
+with `--text` only the first two. A new model needs these files and no change here.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
+import shutil
 from functools import partial
+from typing import Any
 
 from PIL import Image
 
 from benchmarks import common
-from benchmarks.common import ROOT
+from benchmarks.common import RESULTS, ROOT
 from benchmarks.comparison_grid import CREDIT, Method, comparison_grid
 from benchmarks.quality import by_filter, by_network
+from benchmarks.speed import UPSCALE
 from hsr_hub import HSRNet
-from hsr_hub.hub import BUNDLED, DETAIL, model_card, read_metrics
+from hsr_hub.hub import (
+    ATTRIBUTION_NAME,
+    BUNDLED,
+    CARD_NAME,
+    DETAIL,
+    ORGANIZATION,
+    REPOSITORY,
+    bundled_models,
+    model_card,
+    read_metrics,
+)
 from recipes import plot_log
 
 CURVE = "training-curve.png"
+HUB = f"https://huggingface.co/{ORGANIZATION}"
 REAL = "-real"
 """Suffix of the name of a model for degraded images."""
 
 
-def credits(attribution: str) -> str:
-    """Return ATTRIBUTION.md as Markdown for a card: a table, and the full list folded away."""
-    found = re.findall(
-        r"^## (.+)\n\n(.+); (\d+) photographs:\n\n(.+)$", attribution, flags=re.MULTILINE
-    )
-    rows = sorted(found, key=lambda row: (-int(row[2]), row[0]))
-    lines = ["| collection | photographs | licence, as the collection states it |", "|---|---|---|"]
-    lines += [f"| {name} | {count} | {licence} |" for name, licence, count, _ in rows]
-    names = "\n\n".join(f"**{name}**: {names}" for name, _, _, names in rows)
-    title = "Every photograph, by the name that its collection gives it"
-    table = "\n".join(lines)
-    return f"{table}\n\n<details><summary>{title}</summary>\n\n{names}\n\n</details>"
+def card_facts(name: str) -> dict[str, Any]:
+    """Return what `card.json` says: purpose, base models and their relation.
+
+    Names of other bundled models become Hub ids, and in the purpose links.
+    """
+    path = ROOT / "recipes" / name / "card.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    others = set(bundled_models()) - {name}
+    if "purpose" in facts:
+        facts["purpose"] = re.sub(
+            r"`([^`]+)`",
+            lambda match: f"[{match[0]}]({HUB}/{match[1]})" if match[1] in others else match[0],
+            facts["purpose"],
+        )
+    facts["base_model"] = [
+        f"{ORGANIZATION}/{base}" if base in others else base for base in facts.get("base_model", [])
+    ]
+    return facts
 
 
 def training_text(name: str) -> str:
-    """Return the text on the training, with curves, credits and the command."""
+    """Return the text on the training, with its curves and a link to the recipe."""
     recipe = ROOT / "recipes" / name
-    command = (recipe / "train.sh").read_text().partition("set -euo pipefail\n")[2]
-    attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    curve = f"![training curves]({CURVE})\n\n" if (recipe / "log.jsonl").is_file() else ""
     return (
-        f"{(recipe / 'training.md').read_text().strip()}\n\n"
-        f"![the training's curves]({CURVE})\n\n"
-        f"{credits(attribution)}\n\n"
-        f"**Recipe**, in a checkout of hsr-hub (`recipes/{name}/train.sh`):\n\n"
-        f"```bash\n{command.strip()}\n```"
+        f"{(recipe / 'training.md').read_text(encoding='utf-8').strip()}\n\n{curve}"
+        f"The commands and the log: "
+        f"[recipes/{name}]({REPOSITORY}/tree/main/recipes/{name})."
     )
+
+
+def speed_text(name: str) -> str:
+    """Return the seconds per megapixel on each measured machine, or nothing."""
+    results = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+    environment = results["environment"]
+    fastest: dict[str, dict[str, Any]] = {}
+    for row in results["rows"]:  # a detail model has the shape of its faithful model
+        if row["name"] == name.removesuffix(DETAIL) and row["way"].startswith(UPSCALE):
+            best = fastest.setdefault(row["device"], row)
+            if row["seconds"] < best["seconds"]:
+                fastest[row["device"]] = row
+    sentences = []
+    for device, row in fastest.items():
+        on = f"{environment['cpu']}, {environment['cores']} cores"
+        machine = on if device == "cpu" else environment["gpu"]
+        seconds = f"{row['seconds_per_megapixel']:.2g}"
+        sentences.append(f"{seconds} s per megapixel of the result on {machine} ({row['dtype']}).")
+    return "Speed: " + " ".join(sentences) if sentences else ""
 
 
 def columns_of(name: str) -> dict[str, Method]:
@@ -80,7 +118,9 @@ def card_text(name: str) -> str:
         training=training_text(name),
         degradation="real" if real else "bicubic",
         sample=True,
-        columns=f"{', '.join(columns_of(name))}, the original. Pictures {made}; {CREDIT}",
+        columns=f"{', '.join(columns_of(name))}, the original. Images {made}; {CREDIT}",
+        metrics_note=speed_text(name),
+        **card_facts(name),
     )
     return f"{card}\n"
 
@@ -88,7 +128,10 @@ def card_text(name: str) -> str:
 def write(name: str, images: bool = True) -> None:
     """Write the card of a bundled model, with its images or without."""
     folder = BUNDLED / name
-    (folder / "README.md").write_text(card_text(name), encoding="utf-8")
+    text = card_text(name)
+    (folder / CARD_NAME).write_text(text, encoding="utf-8")
+    if f"({ATTRIBUTION_NAME})" in text:
+        shutil.copyfile(ROOT / "recipes" / ATTRIBUTION_NAME, folder / ATTRIBUTION_NAME)
     if not images:
         return
     plot_log.plot(ROOT / "recipes" / name / "log.jsonl", folder / CURVE)
@@ -102,7 +145,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="+", metavar="NAME", help="bundled model")
-    parser.add_argument("--text", action="store_true", help="write README.md only")
+    parser.add_argument(
+        "--text", action="store_true", help="write README.md and ATTRIBUTION.md only"
+    )
     args = parser.parse_args()
     for name in args.names:
         write(name, images=not args.text)

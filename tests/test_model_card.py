@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from hsr_hub import HSRNet
 from hsr_hub.evaluation import Metrics
 from hsr_hub.hub import (
     BUNDLED,
+    DEMO,
     LIMITS,
+    ORGANIZATION,
+    PURPOSES,
+    REPOSITORY,
     bundled_models,
     merged,
     metadata,
@@ -24,10 +29,18 @@ from hsr_hub.hub import (
     with_metrics,
     with_repo_id,
 )
+from tests.hub_client import client
+from tests.hub_double import Hub
 from tests.util import ROOT
 
 METRICS = read_metrics(ROOT / "recipes" / "hsr-lite-x4" / "metrics.json")
 PSNR = f"{METRICS[0].psnr_y:.2f}"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub().serve() as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +54,8 @@ def card(model: HSRNet) -> str:
             degradation="bicubic",
             datasets=["org/photos"],
             sample=True,
+            base_model=["org/start"],
+            base_model_relation="finetune",
         )
     )
 
@@ -52,11 +67,12 @@ def test_metadata_survives_a_round_trip_through_the_library(card: str):
     again = str(ModelCard(str(ModelCard(card))))
     assert again == card
     known = data.to_dict()
-    assert known["library_name"] == "hsr_hub"
+    assert known["library_name"] == "hsr-hub"
     assert known["pipeline_tag"] == "image-to-image"
     assert known["license"] == "apache-2.0"
     assert known["datasets"] == ["org/photos"]
-    assert known["metrics"] == ["psnr", "ssim"]
+    assert (known["base_model"], known["base_model_relation"]) == (["org/start"], "finetune")
+    assert known["metrics"] == ["psnr", "ssim", "lpips"]
     assert {"super-resolution", "image-restoration"} <= set(known["tags"])
 
 
@@ -64,18 +80,22 @@ def test_model_index_and_table_hold_every_metric_with_bicubic(card: str):
     data = ModelCard(card).data
     assert isinstance(data, ModelCardData)
     results = data.eval_results
-    assert results is not None and len(results) == 2 * len(METRICS)
+    assert results is not None and len(results) == 3 * len(METRICS)
+    assert not any(result.metric_args for result in results)
     for measured in METRICS:
-        scale = f"x{measured.scale}"
-        psnr, ssim = (
-            r for r in results if r.dataset_name == measured.dataset and r.dataset_config == scale
-        )
-        assert psnr.dataset_type == f"eugenesiow/{measured.dataset}"
-        assert psnr.task_name == f"{scale} super-resolution"
-        assert psnr.metric_value == round(measured.psnr_y, 2)
-        assert psnr.metric_args == {"bicubic": round(measured.bicubic_psnr_y, 2)}
-        assert ssim.metric_value == round(measured.ssim_y, 4)
-        assert ssim.metric_args == {"bicubic": round(measured.bicubic_ssim_y, 4)}
+        scale, config = f"x{measured.scale}", f"bicubic_x{measured.scale}"
+        own = [
+            r for r in results if r.dataset_name == measured.dataset and r.dataset_config == config
+        ]
+        assert {(r.dataset_type, r.dataset_split, r.task_name) for r in own} == {
+            (f"eugenesiow/{measured.dataset}", "validation", f"{scale} super-resolution")
+        }
+        assert measured.lpips is not None
+        assert {r.metric_type: r.metric_value for r in own} == {
+            "psnr": round(measured.psnr_y, 2),
+            "ssim": round(measured.ssim_y, 4),
+            "lpips": round(measured.lpips, 3),
+        }
         row = next(
             line
             for line in card.splitlines()
@@ -92,11 +112,25 @@ def test_card_has_warning_training_limits_and_snippet(card: str):
     assert 'from_pretrained("org/hsr")' in card
 
 
+def test_card_begins_with_purpose_and_sample_and_shows_how_to_install(card: str):
+    order = [PURPOSES["bicubic"], "(sample.png)", DEMO, REPOSITORY, "pip install", "## Metrics"]
+    assert [card.index(part) for part in order] == sorted(card.index(part) for part in order)
+    assert f"pip install git+{REPOSITORY}\n" in card
+
+
+def test_card_of_metrics_without_lpips(model: HSRNet):
+    bare = replace(METRICS[0], lpips=None, bicubic_lpips=None)
+    card = str(model_card(model, metrics=[bare]))
+    assert metadata(card)["metrics"] == ["psnr", "ssim"]
+    assert "lpips" not in str(metadata(card)["model-index"])
+    assert "| - (-) |" in card
+
+
 def test_card_without_information_has_placeholders(model: HSRNet):
     card = str(model_card(model))
     assert "Not measured yet" in card and "Not recorded." in card
-    assert not any(text and text in card for text in LIMITS.values())
-    assert not {"model-index", "datasets"} & set(metadata(card))
+    assert not any(text and text in card for text in (*LIMITS.values(), *PURPOSES.values()))
+    assert not {"model-index", "datasets", "base_model"} & set(metadata(card))
     assert "sample.png" not in card
 
 
@@ -126,7 +160,7 @@ def test_merging_accepts_windows_line_ends(card: str):
 def test_merging_with_a_card_of_the_hubs_form_keeps_its_licence(theirs: str, card: str):
     text = merged(theirs, card, same_weights=False)
     assert metadata(text)["license"] == "mit"
-    assert metadata(text)["library_name"] == "hsr_hub"
+    assert metadata(text)["library_name"] == "hsr-hub"
     assert "## Limits" in text and PSNR in text
     ModelCard(text)
 
@@ -155,6 +189,7 @@ def test_with_repo_id_renames_snippet_heading_and_model_index(card: str):
     text = with_repo_id(card, "other/net")
     assert "org/hsr" not in text
     assert 'from_pretrained("other/net")' in text and "\n# net\n" in text
+    assert "--model other/net\n" in text
     assert metadata(text)["model-index"][0]["name"] == "other/net"
     assert with_repo_id(text, "org/hsr") == card
     assert with_repo_id("# hand-made\n", "org/hsr") == "# hand-made\n"
@@ -242,17 +277,40 @@ def test_bundled_cards_are_written_by_the_recipe(name: str):
 
     text = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
     assert text == card_text(name), f"run: python -m recipes.write_card --text {name}"
+    assert len(text.encode()) < 8000
     assert (BUNDLED / name / "sample.png").stat().st_size < 500_000
-    # The card itself has sources, licences and numbers of the photographs.
-    attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text()
-    total = 0
-    for collection in re.findall(
-        r"^## (.+)\n\n(.+); (\d+) photographs:", attribution, re.MULTILINE
-    ):
-        source, licence, count = collection
-        assert f"| {source} | {count} | {licence} |" in text
-        total += int(count)
-    assert f"from {total} photographs" in text
-    shown = re.findall(r"\]\((.*?)\)", text)
-    assert sorted(shown) == ["sample.png", "training-curve.png"], "the only files on the Hub"
-    assert all((BUNDLED / name / image).is_file() for image in shown)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_relative_links_of_bundled_cards_exist(name: str):
+    text = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\((.*?)\)", text) if "://" not in link]
+    assert {"sample.png", "ATTRIBUTION.md"} <= set(links)
+    assert all((BUNDLED / name / link).is_file() for link in links)
+    for base in metadata(text).get("base_model", []):
+        organization, _, base_name = base.partition("/")
+        assert organization == ORGANIZATION and (BUNDLED / base_name).is_dir()
+
+
+def test_attribution_names_sources_licences_and_numbers():
+    attribution = (ROOT / "recipes" / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    copies = {p.read_text(encoding="utf-8") for p in BUNDLED.glob("*/ATTRIBUTION.md")}
+    assert copies == {attribution}
+    groups = re.findall(r"^## (.+)\n\n(.+); (\d+) photographs:\n\n(.+)$", attribution, re.MULTILINE)
+    total = sum(int(count) for _, _, count, _ in groups)
+    assert attribution.count("\n## ") == len(groups)
+    assert f"{total} photographs in " in attribution
+    for _, licence, count, names in groups:
+        assert licence and len(names.split(", ")) == int(count)
+
+
+@pytest.mark.slow
+def test_relative_links_of_a_published_card_exist(hub: Hub, tmp_path: Path):
+    done = client(hub, tmp_path, "-m", "hsr_hub", "push", "hsr-lite-x4-real", "org/real")
+    assert done.returncode == 0, done.stderr
+    files = hub.repo("org/real").files()
+    card = files["README.md"].decode()
+    links = {link for link in re.findall(r"\]\((.*?)\)", card) if "://" not in link}
+    assert {"ATTRIBUTION.md", "sample.png"} <= links <= set(files)
+    assert "--model org/real\n" in card
+    assert metadata(card)["base_model"] == [f"{ORGANIZATION}/hsr-lite-x4"]

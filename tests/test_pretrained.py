@@ -77,7 +77,7 @@ def test_half_precision_weights_load_as_float32(model: HSRNet, tmp_path: Path):
 def test_card_has_the_metadata_of_the_class(saved: Path):
     text = (saved / "README.md").read_text()
     data = yaml.safe_load(text.split("---")[1])
-    assert data["library_name"] == "hsr_hub"
+    assert data["library_name"] == "hsr-hub"
     assert data["pipeline_tag"] == "image-to-image"
     assert data["license"] == "apache-2.0"
     assert {"super-resolution", "pytorch_model_hub_mixin"} <= set(data["tags"])

@@ -1,6 +1,7 @@
 """Weights: bundled, local and on the Hugging Face Hub."""
 
 from hsr_hub.hub.bundled import (
+    ATTRIBUTION_NAME,
     BUNDLED,
     CARD_NAME,
     CONFIG_NAME,
@@ -13,9 +14,11 @@ from hsr_hub.hub.bundled import (
     resolve_folder,
 )
 from hsr_hub.hub.checkpoint import resolve_file
+from hsr_hub.hub.links import DEMO, ORGANIZATION, PATENT, REPOSITORY
 from hsr_hub.hub.mixin import PretrainedMixin
 from hsr_hub.hub.model_card import (
     LIMITS,
+    PURPOSES,
     merged,
     metadata,
     model_card,
@@ -28,13 +31,19 @@ from hsr_hub.hub.publish_model import PublishError, RefusedError, publish
 from hsr_hub.hub.publish_space import push_space, space_files
 
 __all__ = [
+    "ATTRIBUTION_NAME",
     "BUNDLED",
     "CARD_NAME",
     "CONFIG_NAME",
     "DEFAULT_MODEL",
+    "DEMO",
     "DETAIL",
     "GPU_MODEL",
     "LIMITS",
+    "ORGANIZATION",
+    "PATENT",
+    "PURPOSES",
+    "REPOSITORY",
     "WEIGHTS_NAME",
     "PretrainedMixin",
     "PublishError",

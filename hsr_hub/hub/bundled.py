@@ -7,6 +7,8 @@ from pathlib import Path
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
+ATTRIBUTION_NAME = "ATTRIBUTION.md"
+"""Sources and licences of the training photographs; in a folder whose card links it."""
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 """Folder with one folder per bundled model."""

@@ -20,7 +20,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.hub_mixin import MixinInfo
 from torch import nn
 
-from hsr_hub.evaluation import Metrics, table
+from hsr_hub.evaluation import Metrics
+from hsr_hub.hub.links import DEMO, PATENT, REPOSITORY
 
 TEMPLATE = """---
 {{ card_data }}
@@ -28,29 +29,35 @@ TEMPLATE = """---
 
 # {{ title }}
 
-Super-resolution by HSRNet: hierarchical feature extraction, a fusion block, and a reconstruction
-that is supervised at every level. The same weights enlarge by every factor up to the last level.
+{{ purpose }}
+
+{{ sample }}
 
 {{ facts }}
 
+[Try it in the browser]({{ demo }}) · [source code and documentation]({{ repository }}) ·
+[patent]({{ patent }})
+
 ## Use
+
+```bash
+pip install git+{{ repository }}
+hsr-hub upscale photo.jpg -o photo-{{ scale }}x.png --model {{ name }}
+```
 
 ```python
 from hsr_hub import HSRNet
 
 model = HSRNet.from_pretrained("{{ name }}")
-sharp = model.upscale("photo.jpg")
-sharp.save("photo-{{ scale }}x.png")
+result = model.upscale("photo.jpg")
+result.save("photo-{{ scale }}x.png")
 ```
 
-The input may have any size. Choose `scale=1` to `scale={{ scale }}` and beyond, or
-`size=(width, height)`.
+The input may have any size. `scale=` takes any factor, and `size=(width, height)` an exact size.
 
 ## Metrics
 
 {{ metrics }}
-
-{{ sample }}
 
 ## Training
 
@@ -78,14 +85,30 @@ OLD_MARKER = re.compile(r"(?:^## Figures\n\n)?(<!-- /?hsr-hub:)figures\b", re.MU
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MODEL_INDEX = re.compile(r"^model-index:.*\n(?:[ \t-].*\n|[ \t]*\n)*", re.MULTILINE)
-OUR_METRICS = re.compile(r"(PSNR|SSIM) \(Y, border \d+\)")
+LPIPS_NAME = "LPIPS (SqueezeNet)"
+OUR_METRICS = re.compile(rf"(PSNR|SSIM) \(Y, border \d+\)|{re.escape(LPIPS_NAME)}")
 """Names of the metrics in `model-index` that a newer card replaces."""
 
 NO_METRICS = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
 NO_TRAINING = "Not recorded."
 SAMPLE = "![samples](sample.png)\n\n*From the left: {columns}.*"
 COLUMNS = "low resolution, bicubic, the result, the original"
+KEPT_BLOCKS = {"purpose", "training", "limits"}
+"""Blocks that a card about other weights replaces only if it has something to say."""
 PLACEHOLDERS = {NO_METRICS, NO_TRAINING, ""}
+
+PURPOSES = {
+    None: "",
+    "bicubic": (
+        "**For clean photos:** sharp images that are only too small. For compressed, noisy or "
+        "blurred photos, use weights that were trained for them."
+    ),
+    "real": (
+        "**For photos as people have them:** web JPEGs, phone photos, old scans. It removes blur, "
+        "noise and compression artefacts while it enlarges."
+    ),
+}
+"""Which images the weights are for, by the degradation that they were trained for."""
 
 LIMITS = {
     None: "",
@@ -127,6 +150,10 @@ def model_card(
     datasets: Sequence[str] = (),
     sample: bool = False,
     columns: str = COLUMNS,
+    purpose: str | None = None,
+    metrics_note: str = "",
+    base_model: Sequence[str] = (),
+    base_model_relation: str | None = None,
 ) -> ModelCard:
     """Return a card with metadata for the Hub.
 
@@ -139,23 +166,40 @@ def model_card(
         datasets: Hub ids of the training data, if it is on the Hub.
         sample: Whether the card's folder has a `sample.png`.
         columns: What `sample.png` shows, from the left.
+        purpose: Which images the weights are for; by default as the degradation says.
+        metrics_note: Text below the table of metrics, such as the speed and its machine.
+        base_model: Hub ids of the weights that the training started from.
+        base_model_relation: How it used them, in the Hub's terms: "finetune" or "merge".
     """
     data: ModelCardData = copy.deepcopy(model._hub_mixin_info.model_card_data)
     data.metrics = ["psnr", "ssim"]
+    if any(m.lpips is not None for m in metrics):
+        data.metrics.append("lpips")
+    if base_model:
+        data.base_model = list(base_model)
+        data["base_model_relation"] = base_model_relation
     data.datasets = list(datasets) or None
     if metrics:
         data.model_name, data.eval_results = name, _eval_results(metrics)
     kernels = ", ".join(f"{k}x{k}" for k in model.config["kernel_sizes"])
     levels = ", ".join(f"x{level}" for level in model.levels)
     parameters = f"{sum(p.numel() for p in model.parameters()):,}"
+    facts = (
+        f"An image upscaler (super-resolution) by HSRNet, up to {model.scale} times in one step: "
+        f"{parameters} parameters, kernels {kernels}, one output at each of the levels {levels}."
+    )
     return ModelCard.from_template(
         data,
         template_str=TEMPLATE,
         name=name,
         title=name.rpartition("/")[2],
         scale=model.scale,
-        facts=_block("facts", f"{parameters} parameters; kernels {kernels}; levels {levels}."),
-        metrics=_block("metrics", _metrics_text(metrics) if metrics else NO_METRICS),
+        repository=REPOSITORY,
+        demo=DEMO,
+        patent=PATENT,
+        purpose=_block("purpose", PURPOSES[degradation] if purpose is None else purpose),
+        facts=_block("facts", facts),
+        metrics=_block("metrics", _metrics_text(metrics, metrics_note) if metrics else NO_METRICS),
         sample=_block("sample", SAMPLE.format(columns=columns) if sample else ""),
         training=_block("training", training),
         limits=_block("limits", LIMITS[degradation]),
@@ -166,35 +210,57 @@ def _block(name: str, text: str) -> str:
     return BLOCK_FORMAT.format(name=name, text=text)
 
 
-def _metrics_text(metrics: Sequence[Metrics]) -> str:
-    return (
-        "PSNR and SSIM on the Y channel of 8-bit images, a border of `scale` pixels cropped; in "
-        "parentheses bicubic.\n\n"
-        f"{table(list(metrics))}\n\n"
-        f"Made by `hsr-hub evaluate --dtype float32`; times and memory on {metrics[0].device}."
+def _metrics_text(metrics: Sequence[Metrics], note: str = "") -> str:
+    """Return a table without times, which say nothing without the machine, and a note below it."""
+    rows = [
+        f"| {m.dataset} ({m.images}) | x{m.scale} | {m.psnr_y:.2f} ({m.bicubic_psnr_y:.2f}) "
+        f"| {m.ssim_y:.4f} ({m.bicubic_ssim_y:.4f}) "
+        f"| {_lpips(m.lpips)} ({_lpips(m.bicubic_lpips)}) |"
+        for m in metrics
+    ]
+    lines = [
+        "| test set | scale | PSNR-Y | SSIM-Y | LPIPS, lower is better |",
+        "|---|---|---|---|---|",
+    ]
+    table = "\n".join([*lines, *rows])
+    text = (
+        "In parentheses: bicubic. PSNR and SSIM on the Y channel of 8-bit images, with a border of "
+        "`scale` pixels cropped; LPIPS on SqueezeNet. Measured by `hsr-hub evaluate --dtype "
+        f"float32`.\n\n{table}\n\n{note}"
     )
+    return text.strip()
+
+
+def _lpips(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _eval_results(metrics: Sequence[Metrics]) -> list[EvalResult]:
-    """Return one result per test set, scale and metric, with bicubic's value as an argument."""
-    return [
-        EvalResult(
-            task_type="image-to-image",
-            task_name=f"x{m.scale} super-resolution",
-            dataset_type=HUB_DATASETS.get(m.dataset, m.dataset.lower()),
-            dataset_name=m.dataset,
-            dataset_config=f"x{m.scale}",
-            metric_type=metric,
-            metric_name=f"{label} (Y, border {m.scale})",
-            metric_value=round(value, digits),
-            metric_args={"bicubic": round(bicubic, digits)},
-        )
-        for m in metrics
-        for metric, label, value, bicubic, digits in (
-            ("psnr", "PSNR", m.psnr_y, m.bicubic_psnr_y, 2),
-            ("ssim", "SSIM", m.ssim_y, m.bicubic_ssim_y, 4),
-        )
-    ]
+    """Return one result per test set, scale and metric."""
+    results = []
+    for m in metrics:
+        known = m.dataset in HUB_DATASETS
+        values = [
+            ("psnr", f"PSNR (Y, border {m.scale})", round(m.psnr_y, 2)),
+            ("ssim", f"SSIM (Y, border {m.scale})", round(m.ssim_y, 4)),
+        ]
+        if m.lpips is not None:
+            values.append(("lpips", LPIPS_NAME, round(m.lpips, 3)))
+        results += [
+            EvalResult(
+                task_type="image-to-image",
+                task_name=f"x{m.scale} super-resolution",
+                dataset_type=HUB_DATASETS.get(m.dataset, m.dataset.lower()),
+                dataset_name=m.dataset,
+                dataset_config=f"bicubic_x{m.scale}" if known else f"x{m.scale}",
+                dataset_split="validation" if known else None,
+                metric_type=metric,
+                metric_name=name,
+                metric_value=value,
+            )
+            for metric, name, value in values
+        ]
+    return results
 
 
 def read_metrics(path: Path) -> list[Metrics]:
@@ -304,6 +370,8 @@ def with_repo_id(text: str, repo_id: str) -> str:
     found = re.search(r'from_pretrained\("([^"\n]*)"\)', text)
     if found and found[1] != repo_id:
         text = text.replace(found[0], f'from_pretrained("{repo_id}")')
+        option = re.compile(rf"--model {re.escape(found[1])}(?=\s)")
+        text = option.sub(lambda _: f"--model {repo_id}", text)
         heading = re.compile(rf"^# {re.escape(found[1].rpartition('/')[2])}$", re.MULTILINE)
         text = heading.sub(lambda _: f"# {repo_id.rpartition('/')[2]}", text, count=1)
     front = FRONT.match(text)
@@ -343,7 +411,7 @@ def merged(theirs: str, ours: str, *, same_weights: bool) -> str:
 
     def replace(block: Block) -> str:
         text = new.get(block.name, block.text)
-        if text in PLACEHOLDERS and (same_weights or block.name in ("training", "limits")):
+        if text in PLACEHOLDERS and (same_weights or block.name in KEPT_BLOCKS):
             text = block.text
         return _block(block.name, text)
 

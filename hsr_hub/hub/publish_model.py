@@ -14,7 +14,13 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.hf_api import ModelInfo, RepoFile, SpaceInfo
 
 from hsr_hub.evaluation import Metrics
-from hsr_hub.hub.bundled import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, resolve_folder
+from hsr_hub.hub.bundled import (
+    ATTRIBUTION_NAME,
+    CARD_NAME,
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    resolve_folder,
+)
 from hsr_hub.hub.download import error_text, hide_token, hub_api
 from hsr_hub.hub.model_card import merged, same_prose, with_metrics, with_repo_id
 
@@ -45,7 +51,7 @@ def publish(
     commit_message: str = MESSAGE,
     repeat: str | None = None,
 ) -> str:
-    """Upload config, weights, card and sample images in one commit.
+    """Upload config, weights, card, sample images and attributions in one commit.
 
     The weights are not loaded. A card on the Hub keeps what people wrote into it; see `merged`.
 
@@ -115,7 +121,7 @@ def publish(
                 CONFIG_NAME: folder / CONFIG_NAME,
                 WEIGHTS_NAME: folder / WEIGHTS_NAME,
                 CARD_NAME: text.encode(),
-                **{path.name: path for path in _images(folder, text)},
+                **{path.name: path for path in _companions(folder, text)},
             },
             head,
             commit_message=commit_message,
@@ -216,11 +222,11 @@ def _is_same(path: Path, remote: RepoFile | None) -> bool:
     return remote.lfs.sha256 == CommitOperationAdd(path.name, path).upload_info.sha256.hex()
 
 
-def _images(folder: Path, card: str) -> list[Path]:
-    """Return the samples and the other images that the card shows."""
+def _companions(folder: Path, card: str) -> list[Path]:
+    """Return the samples, the other images that the card shows, and the attributions it links."""
     return [
         path
-        for path in sorted(folder.glob("*.png"))
+        for path in [*sorted(folder.glob("*.png")), *folder.glob(ATTRIBUTION_NAME)]
         if not path.name.startswith(".")  # a partial file
         and (path.name.startswith("sample") or f"({path.name})" in card)
     ]

@@ -17,6 +17,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import ModelInfo
 
 from hsr_hub.hub.bundled import (
+    ATTRIBUTION_NAME,
     CARD_NAME,
     CONFIG_NAME,
     DEFAULT_MODEL,
@@ -42,7 +43,14 @@ MADE_BY = "hsr-hub push-space"
 """Value of "made_by" in `space.json`, by which `push_space` recognises its own Spaces."""
 
 CODE_SUFFIXES = {".py", ".css", ".js", ".typed"}
-MODEL_FILES = (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, "sample.png", "training-curve.png")
+MODEL_FILES = (
+    CARD_NAME,
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    ATTRIBUTION_NAME,
+    "sample.png",
+    "training-curve.png",
+)
 
 OWN_FOLDERS = ("hsr_hub/", "examples/")
 """Folders of the Space in which files that are not published any more are deleted."""
