@@ -1,4 +1,4 @@
-"""Plot the results: quality against time, and memory against size."""
+"""Plot the results: LPIPS on degraded photos against time, and memory against size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.results_tables import CITED, PLAIN, UPSCALE, read
+from benchmarks.degrade import DEGRADED
+from benchmarks.peers import REAL_ESRGAN
+from benchmarks.results_tables import DEVICES, MAIN_SET, method_name, read, seconds_by_method
 
 OURS, THEIRS = "#4f46e5", "#64748b"
 
@@ -21,56 +23,52 @@ def draw(folder: Path) -> None:
 
 
 def pareto(path: Path) -> None:
-    """Plot PSNR on Set14 against seconds on the CPU. Up and to the left is better."""
-    quality = {
-        row["method"]: row["psnr_y"]
+    """Plot LPIPS on degraded photos against seconds per megapixel. Lower left is better."""
+    rows = [
+        row
         for row in read("quality")["rows"]
-        if row["set"] == "Set14" and row["level"] == 4 and not row["strength"]
-    }
-    # The models for degraded images have the same shape and speed as those for clean images.
-    quality = {name: psnr for name, psnr in quality.items() if not name.endswith("-real")}
-    quality |= {name: psnr[1] for name, (psnr, _) in CITED.items()}
-    by_name: dict[str, list[dict]] = {}
-    for row in read("speed")["rows"]:
-        if row["device"] == "cpu" and row["name"] in quality:
-            by_name.setdefault(row["name"], []).append(row)
+        if row["set"] == MAIN_SET + DEGRADED and row["level"] == 4 and "lpips" in row
+    ]
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    markers = {f"{UPSCALE}, bf16": "D", f"{UPSCALE}, fp32": "s", PLAIN: "o"}
-    for name, rows in by_name.items():
-        colour = OURS if rows[0]["ours"] else THEIRS
-        rows.sort(key=lambda row: row["seconds"])
-        height = quality[name]
-        axes.plot([row["seconds"] for row in rows], [height] * len(rows), color=colour, lw=1)
-        for row in rows:
-            axes.plot(row["seconds"], height, markers[row["way"]], color=colour)
-        axes.annotate(
-            name if rows[0]["ours"] else f"{name}, PSNR cited",
-            (rows[0]["seconds"], height),
-            xytext=(0, 8),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-            ha="right" if rows[0]["seconds"] > 2 else "left",
-        )
-    for way, marker in markers.items():
-        axes.plot([], [], marker, color=OURS, label=way)
+    for device, marker in (("cpu", "o"), ("cuda", "^")):
+        seconds = seconds_by_method(device)
+        shown = [row for row in rows if row["method"] in seconds and row["strength"] != 0.5]
+        for row in shown:
+            colour = OURS if row["method"].startswith("hsr-") else THEIRS
+            point = (seconds[row["method"]], row["lpips"])
+            axes.plot(*point, marker, color=colour)
+            axes.annotate(
+                method_name(row),
+                point,
+                xytext=(0, 6),
+                textcoords="offset points",
+                fontsize=8,
+                color=colour,
+                ha="right" if row["method"] == REAL_ESRGAN else "left",
+            )
+        if shown:
+            axes.plot([], [], marker, color=THEIRS, label=DEVICES[device])
+    for row in rows:
+        if row["method"] == "bicubic":
+            axes.axhline(row["lpips"], color=THEIRS, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                "bicubic",
+                (0.01, row["lpips"]),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                fontsize=8,
+                color=THEIRS,
+            )
     axes.legend(loc="center right", fontsize=8)
-    axes.axhline(quality["bicubic"], color=THEIRS, linewidth=0.8, linestyle=":")
-    axes.annotate(
-        "bicubic",
-        (0.01, quality["bicubic"]),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=8,
-        color=THEIRS,
-    )
     axes.set(
         xscale="log",
-        xlabel="seconds, 320x180 to 1280x720, on the CPU of the table below",
-        ylabel="PSNR-Y on Set14, x4 (dB)",
+        xlabel="seconds per megapixel of the result (logarithmic)",
+        ylabel=f"LPIPS on degraded {MAIN_SET}, x4 (lower is better)",
     )
-    axes.margins(x=0.15, y=0.12)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(x=0.3, y=0.12)
     axes.grid(alpha=0.25, which="both")
     figure.savefig(path, dpi=130)
     plt.close(figure)

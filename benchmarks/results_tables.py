@@ -1,49 +1,69 @@
-"""Write the results section of the README, and the plots, from benchmarks/results/*.json.
+"""Write the results into README.md and docs/results.md, and the plots, from benchmarks/results/.
 
     python -m benchmarks.results_tables
 
-A test fails if README.md and the JSON differ.
+README.md gets one short table, docs/results.md all others. Methods, test sets and peers that are
+not in the JSON files are left out. A test fails if the texts and the JSON files differ.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS, ROOT
 from benchmarks.comparison_grid import CREDIT
 from benchmarks.degrade import DEGRADED
+from benchmarks.peers import REAL_ESRGAN
+from benchmarks.speed import PLAIN, UPSCALE
 from hsr_hub.images import atomic_write
 
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "results.md"
 BEGIN = "<!-- results: written by benchmarks/results_tables.py -->"
 END = "<!-- /results -->"
 
 CITED = {
-    "SPAN (48 features)": (
-        (32.20, 28.66, 27.62),
-        "[arXiv 2311.12770](https://arxiv.org/abs/2311.12770)",
+    "SPAN, 48 features ([arXiv 2311.12770](https://arxiv.org/abs/2311.12770))": (
+        32.20,
+        28.66,
+        27.62,
     ),
-    "SwinIR-light": ((32.44, 28.77, 27.69), "[arXiv 2108.10257](https://arxiv.org/abs/2108.10257)"),
-    "RRDB (Real-ESRGAN x4plus)": (
-        (32.73, 28.99, 27.85),
-        "[arXiv 1809.00219](https://arxiv.org/abs/1809.00219), trained for PSNR",
+    "SwinIR-light ([arXiv 2108.10257](https://arxiv.org/abs/2108.10257))": (32.44, 28.77, 27.69),
+    "RRDB trained for PSNR ([arXiv 1809.00219](https://arxiv.org/abs/1809.00219))": (
+        32.73,
+        28.99,
+        27.85,
     ),
 }
-"""Published PSNR-Y on Set5, Set14 and BSD100 at x4, by the same protocol."""
+"""PSNR-Y on Set5, Set14 and BSD100 at x4 that papers report for the same protocol."""
+
+SHEET_CREDIT = """*Photos: NASA (astronaut, public domain), SpaceX (rocket, public domain), Lav
+Varshney (cameraman, CC0), Stéfan van der Walt (cat, CC0), Rachel Michetti (coffee, CC0), Brooklyn
+Museum (coins, no known restrictions), danielbuechele (pagoda, CC BY 2.0), vultilion (flower, CC BY
+2.0), CC0Textures (brick, CC0), scikit-image (page). The others are our own drawings.*"""
 
 TEST_SETS = ("Set5", "Set14", "BSD100")
-PLAIN, UPSCALE = "plain forward", "upscale"
+MAIN_SET = "BSD100"
+"""The set of the short table: the largest one."""
+
+SPEED_NAMES = {REAL_ESRGAN: f"RRDB ({REAL_ESRGAN})"}
+"""Name of a method in speed.json, where it differs from that in quality.json."""
+
+DEVICES = {"cpu": "CPU", "cuda": "GPU"}
+
+Row = dict[str, Any]
 
 
 def read(name: str) -> dict[str, Any]:
     """Return the results of a benchmark."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
@@ -52,46 +72,122 @@ def table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
 def footer(results: dict[str, Any]) -> str:
     """Return the line below a table: machine, versions, date."""
     c = results["environment"]
-    gpu = f", {c['gpu']}" if c["gpu"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in c["versions"].items())
-    return (
-        f"*{c['cpu']}, {c['cores']} cores, {c['memory_gib']} GiB{gpu}; Python {c['python']}, "
-        f"{versions}; {c['date']}*"
-    )
+    return f"*{machine(c)}; Python {c['python']}, {versions}; {c['date']}*"
 
 
-def method_name(row: dict[str, Any]) -> str:
+def machine(environment: dict[str, Any]) -> str:
+    """Return processor, cores, memory and GPU."""
+    gpu = f", {environment['gpu']}" if environment["gpu"] else ""
+    cores, memory = environment["cores"], environment["memory_gib"]
+    return f"{environment['cpu']}, {cores} cores, {memory} GiB{gpu}"
+
+
+def method_name(row: Row) -> str:
     """Return the method with its strength, if it has one."""
     return f"{row['method']}, strength {row['strength']:g}" if row["strength"] else row["method"]
 
 
-Row = dict[str, Any]
-CLEAN_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f"), ("consistency", ".1f")]
-DEGRADED_KEYS = [("psnr_y", ".2f"), ("ssim_y", ".4f"), ("lpips", ".3f")]
-FLAT_NOISE = ("flat_noise", ".2f")
+def column(values: Sequence[float | None], spec: str, *, lower: bool = False) -> list[str]:
+    """Return the cells of a column, with the best value in bold and "-" for a missing one.
+
+    Args:
+        values: One per row.
+        spec: Format of a value.
+        lower: Whether the lowest value is the best, not the highest.
+    """
+    cells = ["-" if value is None else f"{value:{spec}}" for value in values]
+    measured = [value for value in values if value is not None]
+    best = f"{(min if lower else max)(measured):{spec}}" if measured else None
+    return [f"**{cell}**" if cell == best else cell for cell in cells]
 
 
-def cell(row: Row | None, keys: list[tuple[str, str]]) -> str:
-    """Return the metrics of one method on one test set."""
-    return (
-        " / ".join(f"{row[key]:{spec}}" if key in row else "-" for key, spec in keys) if row else ""
-    )
+def columns_table(head: Sequence[str], names: Sequence[str], columns: Sequence[list[str]]) -> str:
+    """Return a table of a row per name and the given columns."""
+    return table(head, zip(names, *columns, strict=True))
 
 
-def by_set(rows: list[Row], level: int, keys: list[tuple[str, str]], cited: bool = False) -> str:
-    """Return a table of one level: a line per method, a column per test set."""
-    rows = [row for row in rows if row["level"] == level]
+# ---- the short table
+
+
+def seconds_by_method(device: str) -> dict[str, float]:
+    """Return seconds per megapixel of the result of the fastest `upscale`, by method."""
+    fastest: dict[str, float] = {}
+    methods = {name: method for method, name in SPEED_NAMES.items()}
+    for row in read("speed")["rows"]:
+        if row["device"] == device and row["way"].startswith(UPSCALE):
+            method: str = methods.get(row["name"]) or row["name"]
+            seconds = row["seconds_per_megapixel"]
+            fastest[method] = min(seconds, fastest.get(method, seconds))
+    return fastest
+
+
+def short_table() -> str:
+    """Return the table of the README: clean and degraded photos, and the time."""
+    results, speed_results = read("quality"), read("speed")
+    rows = [r for r in results["rows"] if r["level"] == 4 and r["strength"] != 0.5]
+    rows = [r for r in rows if r["method"] != "Lanczos"]
+    by = {(method_name(row), row["set"]): row for row in rows}
+    methods = {method_name(row): row["method"] for row in rows}
+    head, columns = ["method"], []
+    for kind, name in (("clean", MAIN_SET), ("degraded", MAIN_SET + DEGRADED)):
+        for key, label, spec, lower in (
+            ("psnr_y", "PSNR ↑", ".2f", False),
+            ("lpips", "LPIPS ↓", ".3f", True),
+        ):
+            values = [by.get((method, name), {}).get(key) for method in methods]
+            head.append(f"{kind}: {label}")
+            columns.append(column(values, spec, lower=lower))
+    for device, label in DEVICES.items():
+        seconds = seconds_by_method(device)
+        if seconds:
+            head.append(f"s/MP, {label} ↓")
+            columns.append(column([seconds.get(m) for m in methods.values()], ".2g", lower=True))
+    names = [label_of(name) for name in methods]
+    images = next(row["images"] for row in rows if row["set"] == MAIN_SET)
+    return f"""{columns_table(head, names, columns)}
+
+Four times larger, on the {images} photos of {MAIN_SET}. *Clean* photos were only scaled down;
+*degraded* ones were also blurred, made noisy and saved as JPEG. PSNR in dB says how close the
+result is to the original, LPIPS how similar it looks. s/MP: seconds per megapixel of the result
+on {machine(speed_results["environment"])}. A dash: not measured. Best values in bold."""
+
+
+def label_of(name: str) -> str:
+    """Return the name of a method for a table, ours in code."""
+    method, comma, strength = name.partition(",")
+    return f"`{method}`{comma}{strength}" if method.startswith("hsr-") else name
+
+
+# ---- quality
+
+
+def by_set(rows: list[Row], level: int, key: str, spec: str, **options: Any) -> str:
+    """Return a table of one metric: a row per method, a column per test set.
+
+    Args:
+        rows: Results of `benchmarks.quality` on clean sets.
+        level: The level to show.
+        key: The metric.
+        spec: Format of a value.
+        options: `lower` of `column`; `cited` adds the values of papers.
+    """
+    cited = CITED if options.pop("cited", False) else {}
+    rows = [row for row in rows if row["level"] == level and key in row]
     sizes = {row["set"]: row["images"] for row in rows}
-    names = [name for name in TEST_SETS if name in sizes]
-    names += [name for name in sizes if name not in names]
-    found = {(method_name(row), row["set"]): row for row in rows}
-    methods = dict.fromkeys(method for method, _ in found)
-    lines = [[m, *(cell(found.get((m, name)), keys) for name in names)] for m in methods]
-    for peer, (psnr, source) in CITED.items() if cited else ():
-        values = dict(zip(TEST_SETS, psnr, strict=True))
-        cells = [f"{values[n]:.2f}" if n in values else "-" for n in names]
-        lines.append([f"{peer}, cited: {source}", *cells])
-    return table([f"x{level}", *(f"{name} ({sizes[name]})" for name in names)], lines)
+    sets = [name for name in TEST_SETS if name in sizes]
+    sets += [name for name in sizes if name not in sets]
+    found = {(method_name(row), row["set"]): row[key] for row in rows}
+    methods = list(dict.fromkeys(method for method, _ in found))
+    columns = []
+    for name in sets:
+        values = [found.get((method, name)) for method in methods]
+        for psnr in cited.values():
+            values.append(psnr[TEST_SETS.index(name)] if name in TEST_SETS else None)
+        columns.append(column(values, spec, **options))
+    head = [f"x{level}", *(f"{name} ({sizes[name]})" for name in sets)]
+    names = [*map(label_of, methods), *(f"{name}, cited" for name in cited)]
+    return columns_table(head, names, columns)
 
 
 def degraded_sets(rows: list[Row]) -> str:
@@ -101,23 +197,34 @@ def degraded_sets(rows: list[Row]) -> str:
     by_name: dict[str, list[Row]] = {}
     for row in rows:
         by_name.setdefault(row["set"], []).append(row)
-    has_noise = all("flat_noise" in row for row in rows if row["level"] == 4)
-    keys = [*DEGRADED_KEYS, *([FLAT_NOISE] if has_noise else [])]
+    keys = [
+        (4, "psnr_y", "PSNR-Y ↑", ".2f", False),
+        (4, "ssim_y", "SSIM-Y ↑", ".4f", False),
+        (4, "lpips", "LPIPS ↓", ".3f", True),
+        (4, "flat_noise", "noise ↓", ".2f", True),
+        (1, "psnr_y", "PSNR-Y ↑", ".2f", False),
+        (1, "ssim_y", "SSIM-Y ↑", ".4f", False),
+    ]
     tables = []
     for name, own in by_name.items():
         found = {(method_name(row), row["level"]): row for row in own}
-        methods = dict.fromkeys(method for method, _ in found)
-        lines = [
-            [m, cell(found.get((m, 4)), keys), cell(found.get((m, 1)), DEGRADED_KEYS[:2])]
-            for m in methods
-        ]
-        title = f"{name.removesuffix(DEGRADED)} ({own[0]['images']}) degraded"
-        tables.append(table([title, "x4", "x1"], lines))
-    noise = " / noise in flat areas (of 255, lower is better)" if has_noise else ""
+        methods = list(dict.fromkeys(method for method, _ in found))
+        head = [f"{name.removesuffix(DEGRADED)} degraded ({own[0]['images']})"]
+        columns = []
+        for level, key, label, spec, lower in keys:
+            values = [found.get((method, level), {}).get(key) for method in methods]
+            if any(value is not None for value in values):
+                head.append(f"x{level}: {label}")
+                columns.append(column(values, spec, lower=lower))
+        tables.append(columns_table(head, list(map(label_of, methods)), columns))
+    noise = ""
+    if any("flat_noise" in row for row in rows):
+        noise = " *noise* is that of flat areas, in steps of 255."
     text = "\n\n".join(tables)
-    return f"""Degraded images: blur, noise and JPEG, by `python -m benchmarks.degrade`.
-PSNR-Y / SSIM-Y / LPIPS{noise} at x4; PSNR-Y / SSIM-Y at x1, where bicubic and Lanczos leave the
-image unchanged.
+    return f"""## Degraded photos
+
+Blurred, made noisy and saved as JPEG by the fixed protocol of `benchmarks/degradation_protocol.py`.
+At x1, bicubic leaves the image unchanged.{noise}
 
 {text}
 
@@ -128,16 +235,40 @@ def single_degradations(rows: list[Row]) -> str:
     """Return a table of one degradation at a time, before and after the restoration."""
     if not rows:
         return ""
-    names = list(dict.fromkeys(row["method"] for row in rows))
-    lines: dict[str, list[str]] = {}
-    for row in rows:
-        start = [row["degradation"], f"{row['before']:.2f}"]
-        lines.setdefault(row["degradation"], start).append(f"{row['after']:.2f}")
-    return f"""One degradation at a time, at x1: PSNR-Y against the image before it
+    degradations = list(dict.fromkeys(row["degradation"] for row in rows))
+    models = list(dict.fromkeys(row["method"] for row in rows))
+    before = {row["degradation"]: row["before"] for row in rows}
+    after = {(row["method"], row["degradation"]): row["after"] for row in rows}
+    lines = []
+    for degradation in degradations:
+        values = [before[degradation], *(after.get((model, degradation)) for model in models)]
+        lines.append([degradation, *column(values, ".2f")])
+    head = [f"{rows[0]['set']} ({rows[0]['images']})", "degraded", *map(label_of, models)]
+    return f"""### One degradation at a time
+
+PSNR-Y at x1 against the image before it was degraded
 (`python -m benchmarks.single_degradations`).
 
-{table([f"{rows[0]['set']} ({rows[0]['images']})", "degraded", *names], list(lines.values()))}
+{table(head, lines)}
 
+"""
+
+
+def photo_sheets() -> str:
+    """Return the labelled sheets of crops, if `docs/` has them."""
+    sheets = sorted(PAGE.parent.glob("photos-*.png"))
+    if not sheets:
+        return ""
+    images = [f"![labelled crops, sheet {i}]({path.name})" for i, path in enumerate(sheets, 1)]
+    shown = "\n\n".join(images)
+    return f"""### Crops at 100 %
+
+Drawn by `python -m benchmarks.photo_sheet docs/photos.png --zoom 1 [--peer]`. The label above each
+row says how the photo was degraded. Failures are shown too: look at the text and the old scans.
+
+{shown}
+
+{SHEET_CREDIT}
 """
 
 
@@ -146,38 +277,55 @@ def quality() -> str:
     results = read("quality")
     dirty = [row for row in results["rows"] if row["set"].endswith(DEGRADED)]
     clean = [row for row in results["rows"] if row not in dirty]
-    drift: dict[str, float] = {}
-    for row in clean:
-        name = method_name(row)
-        drift[name] = max(drift.get(name, 0), row["colour_drift"])
-    drifts = ", ".join(f"{name} {value:.2f}" for name, value in drift.items())
     shown = ", ".join(
         name if name == "bicubic" else f"`{name}`" for name in results["comparison_grid"]
     )
-    return f"""### Quality
+    return f"""## Clean photos
 
-From the given LR images, in fp32; PSNR-Y / SSIM-Y / LPIPS (SqueezeNet, lower is better) /
-consistency with the input (PSNR of the result, scaled down again, against the LR).
+From the given low-resolution images of the test sets, in fp32.
 
-{by_set(clean, 4, CLEAN_KEYS, cited=True)}
+### PSNR-Y in dB, higher is better
 
-Colour drift, the largest difference of any image's mean colour from bicubic's, of 255: {drifts}.
+{by_set(clean, 4, "psnr_y", ".2f", cited=True)}
 
-The lower levels, PSNR-Y / SSIM-Y against HR scaled down to them. At x1 the given LR is already
-clean, so the best method leaves it unchanged, as bicubic and Lanczos do. The small differences are
-between MATLAB's and Pillow's bicubic.
+### SSIM-Y, higher is better
 
-{by_set(clean, 2, CLEAN_KEYS[:2])}
+{by_set(clean, 4, "ssim_y", ".4f")}
 
-{by_set(clean, 1, CLEAN_KEYS[:2])}
+### LPIPS on SqueezeNet, lower is better
 
-{degraded_sets(dirty)}{single_degradations(results["single_degradations"])}{footer(results)}
+{by_set(clean, 4, "lpips", ".3f", lower=True)}
 
-![eyes, fur, leaves, brick, text and sky](benchmarks/results/quality.png)
+### Consistency with the input in dB, higher is better
+
+PSNR (RGB) of the result, scaled down again, against the input.
+
+{by_set(clean, 4, "consistency", ".1f")}
+
+### Colour drift, lower is better
+
+The largest difference of any image's mean colour from bicubic's, in steps of 255.
+
+{by_set(clean, 4, "colour_drift", ".2f", lower=True)}
+
+### The lower levels
+
+PSNR-Y of the outputs at x2 and x1 of the same inputs, against the original scaled down to them. At
+x1 the input is already clean, so the best method leaves it unchanged, as bicubic does. This is not
+the x2 protocol of papers, whose inputs are twice as large: those values are in the model cards.
+
+{by_set(clean, 2, "psnr_y", ".2f")}
+
+{by_set(clean, 1, "psnr_y", ".2f")}
+
+### Crops
+
+![eyes, fur, leaves, brick, text and sky](../benchmarks/results/quality.png)
 
 *From images scaled down four times; from the left: {shown}, the original. Images {CREDIT}.*
 
-![quality against time](benchmarks/results/pareto.png)"""
+{degraded_sets(dirty)}{single_degradations(results["single_degradations"])}{photo_sheets()}\
+{footer(results)}"""
 
 
 def speed() -> str:
@@ -185,7 +333,7 @@ def speed() -> str:
     results = read("speed")
     rows = [
         [
-            f"**{row['name']}**" if row["ours"] else row["name"],
+            label_of(row["name"]),
             row["way"],
             row["device"],
             f"{row['seconds']:.3f}",
@@ -201,13 +349,17 @@ def speed() -> str:
     head = ["network", "way", "on", "s", "s/MP", "spread", "x faster", "parameters"]
     head += ["multiply-adds", "of peak"]
     first = next(row["name"] for row in results["rows"])
-    return f"""### Speed
+    ways = {row["way"] for row in results["rows"] if not row["ours"]}
+    treated = "peers too" if ways - {PLAIN} else "not measured for the peers in this run"
+    return f"""## Speed
 
-320x180 to 1280x720, medians of interleaved rounds, {results["threads"]} threads. `upscale` is
-`model.upscale` from array to array, everything included; *plain forward* is the bare network, fp32,
-NCHW, eager. *x faster* is against the plain forward of `{first}`; *of peak* is the share of the
-speed of a large matrix product in the same run. Peers have random weights: their time is measured,
-their quality is cited above.
+320x180 to 1280x720, medians of interleaved rounds, {results["threads"]} threads. `{UPSCALE}` is
+`model.upscale` from array to array with tiles, the fastest safe number type and channels_last
+({treated}); *{PLAIN}* is the bare network, fp32, NCHW, eager. *x faster* is against the plain
+forward of `{first}`; *of peak* is the share of the speed of a large matrix product in the same run.
+Peers have random weights here, which does not change the time.
+
+![LPIPS against seconds](../benchmarks/results/pareto.png)
 
 {table(head, rows)}
 
@@ -227,7 +379,7 @@ def memory() -> str:
         for row in results["rows"]
     ]
     head = ["result", "peak above the loaded model", "computed, s/MP", "file to file, s"]
-    return f"""### Memory
+    return f"""## Memory
 
 PNG file to PNG file, `hsr-lite-x4`, default settings. The image is in main memory; one tile at a
 time is computed.
@@ -236,7 +388,7 @@ time is computed.
 
 {footer(results)}
 
-![memory against size](benchmarks/results/memory.png)"""
+![memory against size](../benchmarks/results/memory.png)"""
 
 
 def training() -> str:
@@ -256,7 +408,7 @@ def training() -> str:
     ]
     one, two = (row["images_per_second"] for row in results["rows"][:2])
     head = ["processes", "on", "photos", "images/s", "s/step", "waiting for data", "GPU busy"]
-    return f"""### Training
+    return f"""## Training
 
 The pixel stage of the default network, {results["batch"]["cpu"]} crops of 128x128 a step and
 process, one thread for each CPU process. Two processes are {two / one:.2f} times as fast as one.
@@ -282,7 +434,7 @@ def load() -> str:
         for row in results["rows"]
     ]
     head = ["clients at once", "answers", "wrong", "median s", "slowest s", "answers/s", "peak"]
-    return f"""### The Space under load
+    return f"""## The Space under load
 
 `python app.py` and several clients, each of which sends three images of 320x240, one after the
 other. An answer is wrong if it differs from `model.upscale` in one bit. The idle Space holds
@@ -298,7 +450,7 @@ def fuzz() -> str:
     results = read("fuzz")
     head = ["format", "files", "refused", "enlarged", "misbehaved"]
     rows = [[row[key] for key in head] for row in results["rows"]]
-    return f"""### Damaged files
+    return f"""## Damaged files
 
 Read and enlarged in one process; the slowest took {results["slowest_seconds"]:.2f} s.
 `python -m benchmarks.edge_cases FOLDER` makes twenty-two valid but unusual files and a sheet of
@@ -312,28 +464,35 @@ their results.
 SECTIONS: list[Callable[[], str]] = [quality, speed, memory, training, load, fuzz]
 
 
-def results_text() -> str:
-    """Return the text between the markers of the README."""
-    return "\n\n".join([BEGIN, *(section() for section in SECTIONS), END])
+def page_text() -> str:
+    """Return all tables."""
+    return "\n\n".join(section() for section in SECTIONS)
 
 
-def rewritten(readme: str) -> str:
-    """Return the README with the results of the JSON files."""
+TARGETS: dict[Path, Callable[[], str]] = {README: short_table, PAGE: page_text}
+"""Text between the markers, by the file that holds them."""
+
+
+def rewritten(path: Path) -> str:
+    """Return the text of a file with the results of the JSON files."""
     pattern = re.escape(BEGIN) + ".*" + re.escape(END)
-    new, count = re.subn(pattern, lambda _: results_text(), readme, flags=re.DOTALL)
+    results = f"{BEGIN}\n\n{TARGETS[path]()}\n\n{END}"
+    text = path.read_text(encoding="utf-8")
+    new, count = re.subn(pattern, lambda _: results, text, flags=re.DOTALL)
     if count != 1:
-        raise SystemExit(f"README.md must have {BEGIN} and {END} once, in this order")
+        raise SystemExit(f"{path} must have {BEGIN} and {END} once, in this order")
     return new
 
 
 def main() -> None:
-    """Rewrite the README and draw the plots."""
+    """Rewrite README and results page, and draw the plots."""
     from benchmarks.plots import draw
 
     draw(RESULTS)
-    text = rewritten(README.read_text(encoding="utf-8"))
-    with atomic_write(README) as partial:
-        partial.write_text(text, encoding="utf-8")
+    for path in TARGETS:
+        text = rewritten(path)
+        with atomic_write(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

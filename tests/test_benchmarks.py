@@ -1,4 +1,4 @@
-"""The results of the README equal the JSON files, and the benchmarks run."""
+"""The results in the documentation equal the JSON files, and the benchmarks run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import filecmp
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks import degradation_protocol, results_tables
+from benchmarks import degradation_protocol, plots, results_tables
 from benchmarks.degrade import degrade_set
+from benchmarks.peers import REAL_ESRGAN
 from benchmarks.single_degradations import DEGRADATIONS
 from hsr_hub.evaluation import consistency
 from hsr_hub.hub import bundled_models
 from tests.util import run
 
 
-def test_readme_equals_the_measured_results():
-    text = results_tables.README.read_text(encoding="utf-8")
-    assert results_tables.rewritten(text) == text, "run `python -m benchmarks.results_tables`"
+@pytest.mark.parametrize("path", results_tables.TARGETS, ids=lambda path: path.name)
+def test_the_documentation_equals_the_measured_results(path: Path):
+    text = path.read_text(encoding="utf-8")
+    assert results_tables.rewritten(path) == text, "run `python -m benchmarks.results_tables`"
 
 
 def test_every_bundled_model_was_measured():
@@ -39,15 +43,67 @@ def test_every_bundled_model_was_measured():
     assert {name.removesuffix("-detail") for name in set(bundled_models()) - alone} <= mixed
 
 
-def test_readme_follows_the_json_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the JSON files that the tables are made from."""
     for path in results_tables.RESULTS.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
-    results = json.loads((tmp_path / "load.json").read_text())
-    results["rows"][0]["peak_mib"] = 123_456
-    (tmp_path / "load.json").write_text(json.dumps(results))
     monkeypatch.setattr(results_tables, "RESULTS", tmp_path)
-    text = results_tables.README.read_text(encoding="utf-8")
-    assert "123456 MiB" in results_tables.rewritten(text)
+    return tmp_path
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    results = json.loads(path.read_text())
+    edit(results)
+    path.write_text(json.dumps(results))
+
+
+def test_the_documentation_follows_the_json_files(results: Path):
+    change(results / "load.json", lambda r: r["rows"][0].update(peak_mib=123_456))
+    assert "123456 MiB" in results_tables.rewritten(results_tables.PAGE)
+
+
+def real_esrgan_row(results: dict[str, Any]) -> dict[str, Any]:
+    row = next(r for r in results["rows"] if r["set"] == "BSD100-degraded" and r["level"] == 4)
+    return {**row, "method": REAL_ESRGAN, "strength": None, "lpips": 0.001, "psnr_y": 1.23}
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_peers_are_in_tables_and_plots_only_if_they_were_measured(
+    results: Path, tmp_path: Path, measured: bool
+):
+    def keep_ours(r: dict[str, Any]) -> None:
+        r["rows"] = [row for row in r["rows"] if row.get("ours", True)]
+        r["rows"] = [row for row in r["rows"] if row.get("method") != REAL_ESRGAN]
+
+    change(results / "quality.json", keep_ours)
+    change(results / "speed.json", keep_ours)
+    if measured:
+        name = results_tables.SPEED_NAMES[REAL_ESRGAN]
+        change(results / "quality.json", lambda r: r["rows"].append(real_esrgan_row(r)))
+        change(
+            results / "speed.json",
+            lambda r: r["rows"].append(
+                {**r["rows"][0], "name": name, "ours": False, "seconds_per_megapixel": 7.7}
+            ),
+        )
+    short, page = (results_tables.rewritten(path) for path in results_tables.TARGETS)
+    row = f"| {REAL_ESRGAN} | - | - | 1.23 | **0.001** | 7.7 |"
+    assert (row in short) is measured
+    assert (f"| {REAL_ESRGAN} |" in page) is measured
+    plots.draw(tmp_path)
+    assert (tmp_path / "pareto.png").stat().st_size > 10_000
+
+
+def test_the_best_value_of_a_column_is_bold():
+    assert results_tables.column([1, 3, None, 2.999], ".2f") == [
+        "1.00",
+        "**3.00**",
+        "-",
+        "**3.00**",
+    ]
+    assert results_tables.column([1, 3], ".0f", lower=True) == ["**1**", "3"]
+    assert results_tables.column([None], ".0f") == ["-"]
 
 
 @pytest.mark.slow
