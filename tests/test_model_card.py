@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -290,6 +291,31 @@ def test_relative_links_of_bundled_cards_exist(name: str):
     for base in metadata(text).get("base_model", []):
         organization, _, base_name = base.partition("/")
         assert organization == ORGANIZATION and (BUNDLED / base_name).is_dir()
+
+
+def test_a_new_model_needs_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from recipes import write_card
+
+    name, old = "hsr-x4-real", "hsr-lite-x4-real"
+    shutil.copytree(BUNDLED, tmp_path / "weights")
+    shutil.copytree(BUNDLED / old, tmp_path / "weights" / name, dirs_exist_ok=True)
+    recipe = tmp_path / "recipes" / name
+    recipe.mkdir(parents=True)
+    for file in ("README.md", "training.md", "metrics.json", "log.jsonl"):
+        shutil.copy(ROOT / "recipes" / old / file, recipe)
+    shutil.copy(ROOT / "recipes" / "ATTRIBUTION.md", tmp_path / "recipes")
+    monkeypatch.setattr("hsr_hub.hub.bundled.BUNDLED", tmp_path / "weights")
+    monkeypatch.setattr(write_card, "BUNDLED", tmp_path / "weights")
+    monkeypatch.setattr(write_card, "ROOT", tmp_path)
+    write_card.write(name, images=False)
+    text = (tmp_path / "weights" / name / "README.md").read_text(encoding="utf-8")
+    assert PURPOSES["real"] in text and "base_model" not in metadata(text)
+    (recipe / "card.json").write_text(
+        '{"purpose": "For scans, unlike `hsr-x4` and `other`.", "base_model": ["hsr-x4", "org/a"]}'
+    )
+    text = write_card.card_text(name)
+    assert f"unlike [`hsr-x4`](https://huggingface.co/{ORGANIZATION}/hsr-x4) and `other`." in text
+    assert metadata(text)["base_model"] == [f"{ORGANIZATION}/hsr-x4", "org/a"]
 
 
 def test_attribution_names_sources_licences_and_numbers():
