@@ -114,7 +114,7 @@ def test_card_has_warning_training_limits_and_snippet(card: str):
 
 
 def test_card_begins_with_purpose_and_sample_and_shows_how_to_install(card: str):
-    order = [PURPOSES["bicubic"], "(sample.png)", DEMO, REPOSITORY, "pip install", "## Metrics"]
+    order = [PURPOSES["bicubic"], "(sample.png)", REPOSITORY, DEMO, "pip install", "## Metrics"]
     assert [card.index(part) for part in order] == sorted(card.index(part) for part in order)
     assert f"pip install git+{REPOSITORY}\n" in card
 

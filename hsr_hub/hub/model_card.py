@@ -35,7 +35,7 @@ TEMPLATE = """---
 
 {{ facts }}
 
-[Try it in the browser]({{ demo }}) · [source code and documentation]({{ repository }}) ·
+[Source code and documentation]({{ repository }}) · [demo of hsr-hub in the browser]({{ demo }}) ·
 [patent]({{ patent }})
 
 ## Use

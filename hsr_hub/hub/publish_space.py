@@ -26,6 +26,7 @@ from hsr_hub.hub.bundled import (
     bundled_models,
 )
 from hsr_hub.hub.download import hub_api
+from hsr_hub.hub.links import REPOSITORY
 from hsr_hub.hub.model_card import metadata
 from hsr_hub.hub.publish_model import (
     RefusedError,
@@ -60,8 +61,8 @@ README = """---
 
 # {title}
 
-hsr-hub on {weights}: enlarge a small photo and keep it true to the original.
-Written by `hsr-hub push-space`.
+An image upscaler on {weights}: enlarge small photos, and clean compressed or noisy ones.
+Written by `hsr-hub push-space` of [hsr-hub]({repository}).
 
 Detail in the result is made up from what photographs usually look like. Do not use it for forensic,
 medical or other work in which an invented line matters.
@@ -236,4 +237,9 @@ def _readme(model: str, detail_model: str | None, root: Path) -> str:
         if name
     ]
     dumped = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return README.format(front=dumped, title=front["title"], weights=" and ".join(names))
+    return README.format(
+        front=dumped,
+        title=front["title"],
+        weights=" and ".join(names),
+        repository=REPOSITORY,
+    )
