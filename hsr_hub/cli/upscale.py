@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hsr_hub import HSRNet
 from hsr_hub.cli.common import Commands, add_model_arguments, load_model, new_parser
-from hsr_hub.images import WRITE_FORMATS
+from hsr_hub.images import WRITE_FORMATS, describe_left_out
 from hsr_hub.inference import FileOptions, best_device, own_share, plan, upscale_files
 
 
@@ -95,16 +95,23 @@ def run(args: argparse.Namespace) -> int:
     if args.detail_model:
         strength = 0.5 if args.strength is None else args.strength
         model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
-    tasks = plan(args.inputs, args.output, options.label(model.scale), options.format)
-    if not tasks:
-        raise ValueError("no image found in " + ", ".join(str(path) for path in args.inputs))
-    tasks = own_share(tasks)
+    planned = plan(args.inputs, args.output, options.label(model.scale), options.format)
+    left_out = f"left out: {describe_left_out(planned.left_out)}" if planned.left_out else ""
+    if not planned.tasks:
+        raise ValueError(
+            "no image found in "
+            + ", ".join(str(path) for path in args.inputs)
+            + (f" ({left_out})" if left_out else "")
+        )
+    tasks = own_share(planned.tasks)
     if args.skip_existing:
         missing = [task for task in tasks if not task.target.exists()]
         if existing := len(tasks) - len(missing):
             print(f"hsr-hub: skipped {existing} images whose results exist", file=sys.stderr)
         tasks = missing
     failures = upscale_files(model, tasks, options)
+    if left_out and int(os.environ.get("RANK", 0)) == 0:
+        print(f"hsr-hub: {left_out}", file=sys.stderr)
     if failures:
         print(f"hsr-hub: {failures} of {len(tasks)} images failed", file=sys.stderr)
     if processes:  # a launcher ends all processes when the first one fails

@@ -2,6 +2,7 @@
 
 from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
+from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
 from hsr_hub.images.formats import JPEG_SEGMENT, READ_SUFFIXES, WRITE_FORMATS, choose_format
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
@@ -13,12 +14,16 @@ __all__ = [
     "JPEG_SEGMENT",
     "READ_SUFFIXES",
     "WRITE_FORMATS",
+    "FoundImages",
     "ImageData",
     "ImageError",
     "ImageWarning",
     "Metadata",
     "atomic_write",
     "choose_format",
+    "describe_left_out",
+    "find_images",
+    "is_image_file",
     "normalize_mode",
     "prepare_folder",
     "read_image",

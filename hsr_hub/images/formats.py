@@ -26,6 +26,8 @@ class ImageFormat:
     """Pillow's name of the format."""
     suffixes: tuple[str, ...]
     """File name suffixes, without the dot."""
+    read_suffixes: tuple[str, ...] = ()
+    """More suffixes of files that are read, but not written under this name."""
     writable: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `Image.save`."""
@@ -55,6 +57,7 @@ FORMATS = {
         ImageFormat(
             "PNG",
             ("png",),
+            ("apng",),
             # Level 6 takes twice the time and saves only a few percent.
             settings={"compress_level": 4},
             sixteen_bit=True,
@@ -62,7 +65,8 @@ FORMATS = {
         ),
         ImageFormat(
             "JPEG",
-            ("jpg", "jpeg"),
+            ("jpg", "jpeg", "jfif", "jpe"),
+            ("mpo",),
             settings={"subsampling": 0},
             default_quality={"quality": 95},
             alpha=False,
@@ -86,13 +90,20 @@ FORMATS = {
         ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=_ALL_METADATA),
         ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
         ImageFormat("GIF", ("gif",), writable=False),
+        # A BMP without its file header.
+        ImageFormat("DIB", ("dib",), writable=False),
+        ImageFormat("DDS", ("dds",), writable=False),
+        # Needs the extra "heif". AVIF is before it, because both can have the brand "mif1".
+        ImageFormat("HEIF", ("heic", "heif", "hif", "heics", "heifs"), writable=False),
     )
 }
 """All formats, by Pillow's name. Files are opened by these decoders only: some of Pillow's others
 start external programs (PostScript)."""
 
-READ_SUFFIXES = {f".{suffix}" for entry in FORMATS.values() for suffix in entry.suffixes}
-"""Suffixes by which the image files of a folder are found."""
+READ_SUFFIXES = {
+    f".{suffix}" for entry in FORMATS.values() for suffix in (*entry.suffixes, *entry.read_suffixes)
+}
+"""Suffixes of image files."""
 
 WRITE_FORMATS = {
     suffix: entry.name for entry in FORMATS.values() if entry.writable for suffix in entry.suffixes

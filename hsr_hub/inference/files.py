@@ -17,12 +17,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hsr_hub.images import (
-    READ_SUFFIXES,
     WRITE_FORMATS,
     ImageData,
     ImageWarning,
     Metadata,
     choose_format,
+    find_images,
     prepare_folder,
     read_image,
     write_image,
@@ -39,9 +39,15 @@ class FileTask(NamedTuple):
     target: Path
 
 
-def plan(
-    inputs: Sequence[Path], output: Path, label: str, format: str | None = None
-) -> list[FileTask]:
+class Plan(NamedTuple):
+    """The files of a batch."""
+
+    tasks: list[FileTask]
+    left_out: Counter[str]
+    """Numbers of files in folders that are no images, by suffix."""
+
+
+def plan(inputs: Sequence[Path], output: Path, label: str, format: str | None = None) -> Plan:
     """Choose the output file of every image.
 
     Args:
@@ -58,20 +64,22 @@ def plan(
         choose_format(output, format)
         if output.resolve() == inputs[0].resolve():
             raise ValueError(f"{output} would replace the image itself: choose another output")
-        return [FileTask(inputs[0], output)]
+        return Plan([FileTask(inputs[0], output)], Counter())
     suffix = (format or "png").lower()
     choose_format(output, suffix)
     if output.is_file() or output.suffix[1:].lower() in WRITE_FORMATS:
         raise ValueError(f"several images need a folder as output, and {output} is a file")
     sources: list[tuple[Path, Path]] = []  # image, folder of its result inside the output
+    left_out: Counter[str] = Counter()
     for entry in inputs:
         if not entry.is_dir():
             sources.append((entry, Path()))
             continue
         if entry.resolve() == output.resolve():
             raise ValueError(f"results in {output} would mix with the images: use another folder")
-        images = _find_images(entry, output)
-        sources += [(image, image.relative_to(entry).parent) for image in images]
+        found = find_images(entry, exclude=output)
+        left_out += found.left_out
+        sources += [(image, image.relative_to(entry).parent) for image in found.images]
     tasks = [
         FileTask(source, output / folder / f"{name}-{label}.{suffix}")
         for (source, folder), name in zip(sources, _unique_names(sources), strict=True)
@@ -82,7 +90,7 @@ def plan(
             raise ValueError(
                 f"{task.target} would replace an image of the inputs: use another folder"
             )
-    return tasks
+    return Plan(tasks, left_out)
 
 
 def _unique_names(sources: list[tuple[Path, Path]]) -> list[str]:
@@ -106,19 +114,6 @@ def _unique_names(sources: list[tuple[Path, Path]]) -> list[str]:
             for (source, _), name, key in zip(sources, names, keys, strict=True)
         ]
     return names
-
-
-def _find_images(folder: Path, output: Path) -> list[Path]:
-    """Return the images of a folder and its sub-folders, without hidden ones and old results."""
-    old_results = output.resolve()
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in READ_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and old_results not in path.resolve().parents
-    )
 
 
 def own_share(tasks: list[FileTask]) -> list[FileTask]:

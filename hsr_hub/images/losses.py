@@ -1,0 +1,30 @@
+"""Say what is converted or left out when an image is read."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from hsr_hub.images.modes import CONVERTED_MODES
+
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer functions of HDR, by their numbers in ITU-T H.273."""
+
+
+def find_losses(image: Image.Image) -> list[str]:
+    """Return the losses of an opened image, such as "CMYK converted to RGB"."""
+    losses = []
+    if image.mode in CONVERTED_MODES:
+        approximate = image.mode == "CMYK" and not image.info.get("icc_profile")
+        note = " without a colour profile: colours may differ" if approximate else ""
+        losses.append(f"{image.mode} converted to RGB{note}")
+    try:
+        several = getattr(image, "is_animated", False)
+    except Exception:  # the second frame is broken
+        several = True
+    # MPO is a JPEG with a second image, which phones add; it does not count as a frame.
+    if several and image.format != "MPO":
+        losses.append("it has several frames or pages, and only the first is used")
+    bits = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
+    if isinstance(bits, int) and bits > 8:
+        losses.append(f"its {bits} bits per channel are reduced to 8")
+    return losses
