@@ -49,7 +49,10 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     )
     parser.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
     parser.add_argument(
-        "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results"
+        "--strip-metadata",
+        action="store_true",
+        help="leave out EXIF with the location, XMP, IPTC, comments and prompts; the colour profile "
+        "and the print resolution stay",
     )
     parser.add_argument(
         "--skip-existing", action="store_true", help="skip images whose result exists"

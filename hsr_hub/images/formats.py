@@ -40,7 +40,7 @@ class ImageFormat:
     metadata: tuple[str, ...] = ("icc_profile", "exif", "xmp")
     """The fields of `Metadata` that the format stores."""
     max_metadata_bytes: int | None = None
-    """Largest EXIF or XMP block; larger ones are left out."""
+    """Largest block of EXIF, XMP and others; larger ones are left out."""
 
     def save_settings(self, quality: int | None = None) -> dict[str, Any]:
         """Return keyword arguments for `Image.save`, at a quality from 1 to 100 or the default."""
@@ -49,7 +49,7 @@ class ImageFormat:
         return {**self.settings, "quality": quality}
 
 
-_ALL_METADATA = ("icc_profile", "exif", "xmp", "dpi")
+_COMMON = ("icc_profile", "exif", "xmp", "dpi")
 
 FORMATS = {
     entry.name: entry
@@ -61,7 +61,7 @@ FORMATS = {
             # Level 6 takes twice the time and saves only a few percent.
             settings={"compress_level": 4},
             sixteen_bit=True,
-            metadata=_ALL_METADATA,
+            metadata=(*_COMMON, "text", "comment"),
         ),
         ImageFormat(
             "JPEG",
@@ -70,7 +70,7 @@ FORMATS = {
             settings={"subsampling": 0},
             default_quality={"quality": 95},
             alpha=False,
-            metadata=_ALL_METADATA,
+            metadata=(*_COMMON, "iptc", "comment"),
             max_metadata_bytes=JPEG_SEGMENT,
         ),
         ImageFormat(
@@ -87,7 +87,7 @@ FORMATS = {
             default_quality={"quality": 90},
         ),
         # Written by `tiff.py`, which needs no settings.
-        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=_ALL_METADATA),
+        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=(*_COMMON, "iptc")),
         ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
         ImageFormat("GIF", ("gif",), writable=False),
         # A BMP without its file header.

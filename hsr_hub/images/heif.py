@@ -18,7 +18,7 @@ def register() -> bool:
         import pi_heif
     except ImportError:
         return False
-    pi_heif.register_heif_opener(thumbnails=False, depth_images=False)
+    pi_heif.register_heif_opener(thumbnails=False)
     return True
 
 

@@ -27,4 +27,22 @@ def find_losses(image: Image.Image) -> list[str]:
     bits = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
     if isinstance(bits, int) and bits > 8:
         losses.append(f"its {bits} bits per channel are reduced to 8")
+    if parts := _lost_parts(image):
+        losses.append(f"{' and '.join(parts)} {'are' if len(parts) > 1 else 'is'} left out")
     return losses
+
+
+def _lost_parts(image: Image.Image) -> list[str]:
+    """Return the parts of a phone's photo that a result does not have."""
+    xmp = image.info.get("xmp")
+    xmp = xmp if isinstance(xmp, bytes) else b""
+    auxiliary = image.info.get("aux")
+    kinds = " ".join(map(str, auxiliary)) if isinstance(auxiliary, dict) else ""
+    parts = []
+    if b"/hdr-gain-map/" in xmp or b"/HDRGainMap/" in xmp or "gainmap" in kinds.lower():
+        parts.append("its gain map (the brightness for HDR screens)")
+    if b":MotionPhoto" in xmp or b":MicroVideo" in xmp:
+        parts.append("its video")
+    if b"/photos/1.0/depthmap/" in xmp or image.info.get("depth_images"):
+        parts.append("its depth map")
+    return parts

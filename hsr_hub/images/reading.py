@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,10 +63,24 @@ def read_image(
         if image is None:
             _check_size(opened, name, max_pixels)  # a HEIF can be larger than its header says
             image = _convert(opened, name)
+        if opened.format == "TIFF":
+            with _open_file(source) as file:
+                metadata = image.metadata.with_tiff(file)
+            image.metadata = metadata.resized(image.size, grey=image.grey)
         image.notes = tuple(f"{name}: {loss}" for loss in find_losses(opened))
     for note in image.notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
     return image
+
+
+@contextmanager
+def _open_file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path, or yield a file that is open."""
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source
 
 
 def _convert(opened: ImageFile.ImageFile, name: str) -> ImageData:

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,6 @@ from tqdm.auto import tqdm
 from hsr_hub.images import (
     WRITE_FORMATS,
     ImageData,
-    ImageWarning,
-    Metadata,
     choose_format,
     find_images,
     prepare_folder,
@@ -135,16 +133,18 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
     Image.MAX_IMAGE_PIXELS = None
     failures = 0
     with (
-        _warnings_above_the_bar(),
+        warnings.catch_warnings(),
         tqdm(total=len(tasks), unit="image", disable=None) as bar,
         ThreadPoolExecutor(1) as writer,
     ):
+        # Losses are printed from `ImageData.notes`, because warnings in threads can get lost.
+        warnings.simplefilter("ignore")
 
-        def finish(task: FileTask, size: tuple[int, int], writing: Future[None]) -> None:
+        def finish(task: FileTask, size: tuple[int, int], writing: Future[tuple[str, ...]]) -> None:
             """Wait until a result is written, and report it."""
             nonlocal failures
             try:
-                writing.result()
+                _report_losses(writing.result())
             except Exception as error:
                 failures += 1
                 _report_failure(task, error)
@@ -152,11 +152,13 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
                 tqdm.write(f"{task.target} {size[0]}x{size[1]}")
             bar.update()
 
-        previous: tuple[FileTask, tuple[int, int], Future[None]] | None = None
+        previous: tuple[FileTask, tuple[int, int], Future[tuple[str, ...]]] | None = None
         for task, reading in _read_ahead(tasks, options):
             bar.set_description(task.source.name)
             try:
-                result = _upscale(model, task, reading.result(), options)
+                image = reading.result()
+                _report_losses(image.notes)
+                result = _upscale(model, task, image, options)
             except Exception as error:  # the next image may be fine
                 failures += 1
                 _report_failure(task, error)
@@ -171,15 +173,9 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
     return failures
 
 
-@contextmanager
-def _warnings_above_the_bar() -> Iterator[None]:
-    """Print every `ImageWarning` without breaking the progress bar."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ImageWarning)
-        warnings.showwarning = lambda message, *_, **__: tqdm.write(
-            f"hsr-hub: {message}", sys.stderr
-        )
-        yield
+def _report_losses(notes: Sequence[str]) -> None:
+    for note in notes:
+        tqdm.write(f"hsr-hub: {note}", file=sys.stderr)
 
 
 def _report_failure(task: FileTask, error: Exception) -> None:
@@ -231,8 +227,7 @@ def _upscale(
         return upscale_image(model, image, exact, progress=show)
 
 
-def _write(result: ImageData, target: Path, options: FileOptions) -> None:
+def _write(result: ImageData, target: Path, options: FileOptions) -> tuple[str, ...]:
     if options.strip_metadata:
-        # The profile stays, because the colours would change without it.
-        result = ImageData(result.array, Metadata(icc_profile=result.metadata.icc_profile))
-    write_image(result, target, format=options.format, quality=options.quality)
+        result = replace(result, metadata=result.metadata.stripped())
+    return write_image(result, target, format=options.format, quality=options.quality)

@@ -56,7 +56,7 @@ class FileOptions(UpscaleOptions):
     quality: int | None = None
     """1 to 100 for JPEG, WebP and AVIF."""
     strip_metadata: bool = False
-    """Whether EXIF, XMP and resolution are left out; the colour profile is kept."""
+    """Whether all metadata are left out, except the colour profile and the resolution."""
     max_megapixels: float = 400
     """Sources and results with more pixels are refused."""
 
