@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--strip-metadata",
         action="store_true",
-        help="leave out EXIF with the location, XMP, IPTC, comments and prompts; the colour profile "
+        help="leave out EXIF and location, XMP, IPTC, comments and prompts; the colour profile "
         "and the print resolution stay",
     )
     parser.add_argument(

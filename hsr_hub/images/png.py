@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
+
 from hsr_hub.images.exif import PREFIX
 from hsr_hub.images.metadata import Metadata
+
+COMPRESSED_TEXTS = {b"iCCP", b"zTXt", b"iTXt"}
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -43,6 +47,47 @@ def read_chunks(data: bytes) -> Iterator[Chunk]:
         if body[:4] == b"IEND":
             return
         at += 12 + length
+
+
+def repair(data: bytes) -> tuple[bytes, list[str]]:
+    """Return a PNG without chunks at which Pillow would fail, and what was wrong with it.
+
+    Optional chunks with a wrong checksum, and those that unpack to more than Pillow's limit, are
+    left out. The checksums of the necessary ones are made right, because the compressed pixels
+    have another checksum.
+    """
+    parts, losses = [SIGNATURE], []
+    end = len(SIGNATURE)
+    for chunk in read_chunks(data):
+        start, end = chunk.start, chunk.start + 12 + len(chunk.data)
+        name = chunk.kind.decode("ascii", "replace")
+        if not chunk.critical and not chunk.sound:
+            losses.append(f"its damaged chunk {name} is left out")
+        elif chunk.kind in COMPRESSED_TEXTS and _unpacks_to_too_much(chunk):
+            name = "its colour profile" if chunk.kind == b"iCCP" else f"its chunk {name}"
+            losses.append(f"{name} of more than {MAX_TEXT_CHUNK >> 20} MB is left out")
+        elif not chunk.sound:
+            losses.append(f"the checksum of its chunk {name} is wrong, so it may be damaged")
+            parts.append(to_chunk(chunk.kind, chunk.data))
+        else:
+            parts.append(data[start:end])
+    if not losses:
+        return data, []
+    return b"".join(parts) + data[end:], list(dict.fromkeys(losses))
+
+
+def _unpacks_to_too_much(chunk: Chunk) -> bool:
+    _, _, rest = chunk.data.partition(b"\0")
+    if chunk.kind == b"iTXt":
+        if rest[:1] != b"\1":
+            return False
+        rest = rest[1:].split(b"\0", 2)[-1]
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(rest[1:], MAX_TEXT_CHUNK)
+    except zlib.error:
+        return False
+    return bool(unpacker.unconsumed_tail)
 
 
 def to_chunk(kind: bytes, data: bytes) -> bytes:

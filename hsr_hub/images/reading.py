@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from hsr_hub.images import heif, sixteen_bit
+from hsr_hub.images import heif, png, sixteen_bit
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, MAX_PIXELS
 from hsr_hub.images.guards import check_jpeg_scans
@@ -25,6 +27,7 @@ from hsr_hub.images.identify import (
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.losses import find_losses
 from hsr_hub.images.metadata import Metadata
+from hsr_hub.images.tiff_kinds import TiffKind
 
 OPENED_FORMATS = [name for name in FORMATS if name != "HEIF" or heif.AVAILABLE]
 """Pillow's names of the formats that can be read here."""
@@ -48,6 +51,8 @@ def read_image(
             The same sentences are in the `notes` of the result.
     """
     name = name or (Path(source).name if isinstance(source, (str, Path)) else "the image")
+    _check_exists(source, name)
+    source, losses, tiff = _prepare(source, name)
     with _open(source, name, max_pixels) as opened:
         try:
             if sixteen_bit.is_sixteen_bit_colour(opened):
@@ -63,14 +68,73 @@ def read_image(
         if image is None:
             _check_size(opened, name, max_pixels)  # a HEIF can be larger than its header says
             image = _convert(opened, name)
-        if opened.format == "TIFF":
-            with _open_file(source) as file:
-                metadata = image.metadata.with_tiff(file)
-            image.metadata = metadata.resized(image.size, grey=image.grey)
-        image.notes = tuple(f"{name}: {loss}" for loss in find_losses(opened))
+        if tiff:
+            image = _finish_tiff(image, tiff, source, opened)
+        losses += find_losses(opened)
+    image.notes = tuple(f"{name}: {loss}" for loss in losses)
     for note in image.notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
     return image
+
+
+def _check_exists(source: str | Path | BinaryIO, name: str) -> None:
+    if not isinstance(source, (str, Path)):
+        return
+    path = Path(source)
+    if not path.is_file():
+        raise ImageError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
+
+
+def _prepare(
+    source: str | Path | BinaryIO, name: str
+) -> tuple[str | Path | BinaryIO, list[str], TiffKind | None]:
+    """Look at a file before Pillow does.
+
+    Returns:
+        The file, or a repaired copy of a PNG; sentences about the repair; and for a TIFF what it
+        says about its pixels.
+
+    Raises:
+        ImageError: The file is a TIFF that would be read wrongly.
+    """
+    try:
+        with _open_file(source) as file:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            format = image_format(head)
+            if format == "PNG":
+                data, losses = png.repair(file.read())
+                file.seek(0)
+                return (io.BytesIO(data) if losses else source), losses, None
+            if format != "TIFF":
+                return source, [], None
+            tiff = TiffKind(file)
+            file.seek(0)
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error}): check its permissions") from error
+    suffix = Path(source).suffix if isinstance(source, (str, Path)) else ""
+    if describe(head, suffix) == RAW:
+        raise ImageError(f"{name} is {RAW}: {DEVELOP}")
+    if problem := tiff.problem():
+        raise ImageError(f"{name} {problem}")
+    return source, [], tiff
+
+
+def _finish_tiff(
+    image: ImageData, tiff: TiffKind, source: str | Path | BinaryIO, opened: Image.Image
+) -> ImageData:
+    """Return the image with values that Pillow leaves as they are, and with exact metadata."""
+    array = image.array
+    if opened.mode.startswith("I;16"):
+        if tiff.bits == 12:
+            array = (array.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
+        if tiff.inverted:
+            array = 65535 - array
+    with _open_file(source) as file:
+        metadata = image.metadata.with_tiff(file)
+    return ImageData(array, metadata.resized(image.size, grey=image.grey))
 
 
 @contextmanager
@@ -80,6 +144,7 @@ def _open_file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
         with Path(source).open("rb") as file:
             yield file
     else:
+        source.seek(0)
         yield source
 
 
@@ -108,12 +173,6 @@ def read_pil(
 
 def _open(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header of a file and check its size; the pixels are not decoded yet."""
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        if not path.is_file():
-            raise ImageError(f"{path}: there is no such file")
-        if path.stat().st_size == 0:
-            raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about sizes and broken metadata
@@ -178,7 +237,11 @@ def _what_it_is(source: str | Path | BinaryIO) -> str:
         return f"is {RAW}: {DEVELOP}"
     if kind:
         return f"is {kind}, which is not supported: save it as PNG or JPEG in another program"
-    if format := image_format(head):
+    format = image_format(head)
+    if format == "TIFF":
+        with _open_file(source) as file:
+            return f"{TiffKind(file).describe()}, which cannot be read: save it as 8-bit RGB"
+    if format:
         return f"starts like a {format} file, but is damaged: copy or download it again"
     *formats, last = OPENED_FORMATS
     return f"is not an image that can be read: use a {', '.join(formats)} or {last} file"
