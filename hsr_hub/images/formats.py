@@ -39,6 +39,8 @@ class ImageFormat:
     """Whether the format stores 16 bits per channel."""
     metadata: tuple[str, ...] = ("icc_profile", "exif", "xmp")
     """The fields of `Metadata` that the format stores."""
+    max_side: int | None = None
+    """Largest width and height in pixels."""
     max_metadata_bytes: int | None = None
     """Largest block of EXIF, XMP and others; larger ones are left out."""
 
@@ -71,6 +73,7 @@ FORMATS = {
             default_quality={"quality": 95},
             alpha=False,
             metadata=(*_COMMON, "iptc", "comment"),
+            max_side=65_500,
             max_metadata_bytes=JPEG_SEGMENT,
         ),
         ImageFormat(
@@ -79,12 +82,14 @@ FORMATS = {
             settings={"method": 2},
             # In a lossless file, "quality" is the effort of the compression.
             default_quality={"lossless": True, "quality": 40},
+            max_side=16_383,
         ),
         ImageFormat(
             "AVIF",
             ("avif",),
             settings={"subsampling": "4:4:4", "speed": 8},
             default_quality={"quality": 90},
+            max_side=65_535,
         ),
         # Written by `tiff.py`, which needs no settings.
         ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=(*_COMMON, "iptc")),

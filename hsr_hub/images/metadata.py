@@ -66,6 +66,9 @@ USER_COMMENT = 0x9286
 PARAMETERS = "parameters"
 """Key of the text in which image generators store their prompt and settings."""
 
+STAMP_KEY = "hsr-hub"
+"""Key of a text with `Metadata.stamp`, and the start of each stamp."""
+
 MAX_DPI = 30_000
 """A resolution of 1 dpi or less, or of more than this, is a placeholder or an error."""
 
@@ -91,6 +94,8 @@ class Metadata:
     """The comment of a JPEG or GIF."""
     text: dict[str, str] | None = None
     """The texts of a PNG, such as the prompts of image generators."""
+    stamp: str | None = None
+    """The settings that made a result, such as "hsr-hub 4x hsr-lite-x4"."""
 
     @classmethod
     def from_image(cls, image: Image.Image) -> Metadata:
@@ -175,14 +180,16 @@ class Metadata:
 
     def info(self) -> dict[str, Any]:
         """Return the entries for `Image.info`."""
-        return {key: value for key, value in vars(self).items() if value is not None}
+        entries = {key: value for key, value in vars(self).items() if value is not None}
+        entries.pop("stamp", None)
+        return entries
 
     def fit(self, image_format: ImageFormat) -> tuple[Metadata, list[str]]:
         """Return the part that a format can hold, and the names of what it cannot hold.
 
         The generator's settings in a PNG's texts become the EXIF user comment in other formats.
         """
-        fitted = self
+        fitted = self._with_stamp(image_format)
         lost: list[str] = []
         if self.text and "text" not in image_format.metadata:
             if PARAMETERS in self.text and "exif" in image_format.metadata:
@@ -202,6 +209,20 @@ class Metadata:
                 lost.append(name)
                 fitted = replace(fitted, **{key: None})
         return fitted, lost
+
+    def _with_stamp(self, image_format: ImageFormat) -> Metadata:
+        """Return a copy with the stamp in a text or in EXIF; a BMP has neither."""
+        if not self.stamp:
+            return self
+        if "text" in image_format.metadata:
+            return replace(self, text={**(self.text or {}), STAMP_KEY: self.stamp}, stamp=None)
+        if "exif" not in image_format.metadata:
+            return replace(self, stamp=None)
+        block = _parsed(self.exif)
+        data = self.stamp.encode("ascii", "replace") + b"\0"
+        entry = exif_blocks.Entry(exif_blocks.ASCII, data)
+        block.get(exif_blocks.MAIN)[ExifTags.Base.ProcessingSoftware] = entry
+        return replace(self, exif=_block_bytes(block), stamp=None)
 
     def save_options(self, image_format: ImageFormat) -> dict[str, Any]:
         """Return keyword arguments for `Image.save`, of metadata that `fit` returned."""
@@ -238,6 +259,15 @@ FIELD_NAMES = {
 """Fields of `Metadata` that `fit` leaves out, with their names for users."""
 
 LIMITED_FIELDS = {"exif", "xmp", "iptc", "comment"}
+
+
+def find_stamp(image: Image.Image) -> str | None:
+    """Return the stamp of an opened image that is a result of this program, or None."""
+    stamp = image.info.get(STAMP_KEY)
+    if stamp is None:
+        entry = _parsed(_exif(image)).get(exif_blocks.MAIN).get(ExifTags.Base.ProcessingSoftware)
+        stamp = entry.data.rstrip(b"\0").decode("ascii", "replace") if entry else None
+    return stamp if isinstance(stamp, str) and stamp.startswith(STAMP_KEY) else None
 
 
 def orientation(image: Image.Image) -> int:
@@ -324,7 +354,7 @@ def _texts(image: Image.Image) -> dict[str, str] | None:
     return {
         key: str(value)
         for key, value in texts.items()
-        if isinstance(value, str) and not key.startswith(UNKNOWN_TEXTS)
+        if isinstance(value, str) and not key.startswith((*UNKNOWN_TEXTS, STAMP_KEY))
     } or None
 
 

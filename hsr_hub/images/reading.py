@@ -26,7 +26,7 @@ from hsr_hub.images.identify import (
 )
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.losses import find_losses
-from hsr_hub.images.metadata import Metadata
+from hsr_hub.images.metadata import Metadata, find_stamp
 from hsr_hub.images.tiff_kinds import TiffKind
 
 OPENED_FORMATS = [name for name in FORMATS if name != "HEIF" or heif.AVAILABLE]
@@ -75,6 +75,16 @@ def read_image(
     for note in image.notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
     return image
+
+
+def read_stamp(path: Path) -> str | None:
+    """Return the settings that made a result of this program, or None for other files."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=OPENED_FORMATS) as opened:
+            warnings.simplefilter("ignore")
+            return find_stamp(opened)
+    except Exception:  # a broken file is no result
+        return None
 
 
 def _check_exists(source: str | Path | BinaryIO, name: str) -> None:

@@ -18,6 +18,9 @@ from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.modes import to_eight_bits
 from hsr_hub.images.tiff import write_tiff
 
+MAX_NAME_BYTES = 255
+"""Longest file name of common file systems."""
+
 
 def write_image(
     image: ImageData, path: Path, *, format: str | None = None, quality: int | None = None
@@ -66,6 +69,30 @@ def save_pil(
 ) -> None:
     """Write a Pillow image with the metadata in its `info`; see `write_image`."""
     write_image(ImageData.from_image(image), path, format=format, quality=quality)
+
+
+def check_target(path: Path, size: tuple[int, int]) -> None:
+    """Raise if an image of this size cannot be written under this name.
+
+    Args:
+        path: The output file.
+        size: (width, height) of the image.
+
+    Raises:
+        ImageError: The format is unknown, or it or the name has a limit that is exceeded.
+    """
+    chosen = FORMATS[choose_format(path)]
+    if chosen.max_side and max(size) > chosen.max_side:
+        raise ImageError(
+            f"{path}: {chosen.name} holds up to {chosen.max_side} pixels a side, and the result "
+            f"has {size[0]}x{size[1]}: choose PNG, or a smaller size"
+        )
+    length = len(os.fsencode(path.name))
+    if length > MAX_NAME_BYTES:
+        raise ImageError(
+            f"{path.name}: the name of the result has {length} bytes, more than {MAX_NAME_BYTES}: "
+            "rename the image, or use --keep-names"
+        )
 
 
 def prepare_folder(path: Path) -> None:
