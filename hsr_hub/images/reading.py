@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,7 @@ from hsr_hub.images.identify import (
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.losses import find_losses
 from hsr_hub.images.metadata import Metadata, find_stamp
+from hsr_hub.images.profiles import COLOUR_BYTES, find_code_points, find_profile
 from hsr_hub.images.tiff_kinds import TiffKind
 
 OPENED_FORMATS = [name for name in FORMATS if name != "HEIF" or heif.AVAILABLE]
@@ -53,6 +55,9 @@ def read_image(
     name = name or (Path(source).name if isinstance(source, (str, Path)) else "the image")
     _check_exists(source, name)
     source, losses, tiff = _prepare(source, name)
+    with _open_file(source) as file:
+        head = file.read(COLOUR_BYTES)
+        file.seek(0)
     with _open(source, name, max_pixels) as opened:
         try:
             if sixteen_bit.is_sixteen_bit_colour(opened):
@@ -70,7 +75,13 @@ def read_image(
             image = _convert(opened, name)
         if tiff:
             image = _finish_tiff(image, tiff, source, opened)
-        losses += find_losses(opened)
+        points = find_code_points(opened, head)
+        # Code points are stronger than a profile in a PNG only.
+        if not image.metadata.icc_profile or (points and opened.format == "PNG"):
+            profile = find_profile(opened, points, grey=image.grey)
+            profile = profile or image.metadata.icc_profile
+            image.metadata = replace(image.metadata, icc_profile=profile)
+        losses += find_losses(opened, head, points)
     image.notes = tuple(f"{name}: {loss}" for loss in losses)
     for note in image.notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
