@@ -196,18 +196,21 @@ def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["{cat}", "-o", "out.xyz"], "xyz"),
+        (["{cat}", "-o", "out.gif"], "gif"),
         (["{cat}", "-o", "out.png", "--model", "nothing-here"], "nothing-here"),
         (["gone.png", "-o", "out.png"], "gone.png"),
         (["{cat}", "-o", "out.png", "--strength", "0.5"], "--detail-model"),
         (["{cat}", "-o", "out.png", "--size", "12"], "WIDTHxHEIGHT"),
         (["{cat}", "{cat}", "-o", "result.png"], "need a folder"),
+        (["{cat}", "-o", "out.png", "--format", "jpg"], "contradict"),
+        (["{cat}", "{cat}"], "name it by -o"),
         (["{cat}", "-o", "big.png", "--scale", "100000"], "cat.png"),
     ],
 )
 def test_wrong_usage_is_named_without_a_traceback(cat: Path, tmp_path: Path, arguments, named: str):
     filled = [a.format(cat=cat) for a in arguments]
-    filled[filled.index("-o") + 1] = str(tmp_path / filled[filled.index("-o") + 1])
+    if "-o" in filled:
+        filled[filled.index("-o") + 1] = str(tmp_path / filled[filled.index("-o") + 1])
     done = hsr_hub("upscale", *filled)
     assert done.returncode in (1, 2)
     assert named in done.stderr

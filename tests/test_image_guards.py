@@ -58,7 +58,7 @@ def test_a_tiff_is_decoded_as_its_header_was_judged(tmp_path: Path, tag: int):
     """Pillow and libtiff use different values of a tag that is there twice."""
     path = tmp_path / "twice.tif"
     tiff_twice(path, tag, (4000, 3000) if tag == 256 else (8, 8))
-    with pytest.raises(ImageError, match=r"twice\.tif .*contradictory"):
+    with pytest.raises(ImageError, match=r"twice\.tif .*(contradictory|signed)"):
         read_image(path, max_pixels=1_000_000)
 
 

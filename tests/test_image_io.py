@@ -133,7 +133,7 @@ def test_broken_metadata_is_ignored(tmp_path: Path, small_photo, recwarn):
 def test_other_formats_are_not_decoded(tmp_path: Path, small_photo: Image.Image):
     small_photo.save(tmp_path / "script.eps")
     (tmp_path / "script.eps").rename(tmp_path / "script.png")
-    with pytest.raises(ImageError, match=r"script\.png is not an image"):
+    with pytest.raises(ImageError, match=r"script\.png is a PostScript file"):
         read_pil(tmp_path / "script.png")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 from hsr_hub import HSRNet
 from hsr_hub.cli.common import Commands, add_model_arguments, load_model, new_parser
-from hsr_hub.images import WRITE_FORMATS
-from hsr_hub.inference import FileOptions, best_device, own_share, plan, upscale_files
+from hsr_hub.images import WRITE_FORMATS, describe_left_out, read_stamp
+from hsr_hub.inference import FileOptions, FileTask, best_device, own_share, plan, upscale_files
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
@@ -23,8 +23,8 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         "-o",
         "--output",
         type=Path,
-        required=True,
-        help="a file for a single image, or a folder (created if needed) for files NAME-4x.png",
+        help="a file for a single image, or a folder (created if needed) for files NAME-4x.png "
+        "(default for a single image: NAME-4x.png in its folder)",
     )
     add_model_arguments(parser)
     parser.add_argument("--detail-model", metavar="M2", help="detail model to mix in by --strength")
@@ -45,11 +45,22 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         help="height in pixels; the result fits into both if --width is given too",
     )
     parser.add_argument(
-        "--format", choices=list(WRITE_FORMATS), help="file format (default: by the output's name)"
+        "--format",
+        choices=[*WRITE_FORMATS, "same"],
+        help="file format, or the same as that of each image (default: by the output's name)",
+    )
+    parser.add_argument(
+        "--keep-names", action="store_true", help="leave -4x out of the names of results"
+    )
+    parser.add_argument(
+        "--keep-times", action="store_true", help="give results the times of their images"
     )
     parser.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
     parser.add_argument(
-        "--strip-metadata", action="store_true", help="leave EXIF and XMP out of the results"
+        "--strip-metadata",
+        action="store_true",
+        help="leave out EXIF and location, XMP, IPTC, comments and prompts; the colour profile "
+        "and the print resolution stay",
     )
     parser.add_argument(
         "--skip-existing", action="store_true", help="skip images whose result exists"
@@ -81,7 +92,11 @@ def run(args: argparse.Namespace) -> int:
             "those out"
         )
     options = FileOptions(
-        **{field.name: getattr(args, field.name) for field in fields(FileOptions)}
+        **{
+            field.name: getattr(args, field.name)
+            for field in fields(FileOptions)
+            if field.name != "stamp"
+        }
     )
     processes = None
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
@@ -91,25 +106,53 @@ def run(args: argparse.Namespace) -> int:
         processes = PartialState(cpu=True, timeout=timedelta(days=30))
         if not args.device and best_device() == "cuda":
             args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    _, model = load_model(args.model, args.device)
+    name, model = load_model(args.model, args.device)
+    settings = ["hsr-hub", options.label(model.scale), Path(name).name]
     if args.detail_model:
         strength = 0.5 if args.strength is None else args.strength
         model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
-    tasks = plan(args.inputs, args.output, options.label(model.scale), options.format)
-    if not tasks:
-        raise ValueError("no image found in " + ", ".join(str(path) for path in args.inputs))
-    tasks = own_share(tasks)
+        settings.append(f"{Path(args.detail_model).name} {strength:g}")
+    options = replace(options, stamp=" ".join(settings))
+    planned = plan(
+        args.inputs,
+        args.output,
+        options.label(model.scale),
+        format=options.format,
+        keep_names=args.keep_names,
+    )
+    left_out = f"left out: {describe_left_out(planned.left_out)}" if planned.left_out else ""
+    if not planned.tasks:
+        raise ValueError(
+            "no image found in "
+            + ", ".join(str(path) for path in args.inputs)
+            + (f" ({left_out})" if left_out else "")
+        )
+    tasks = own_share(planned.tasks)
     if args.skip_existing:
-        missing = [task for task in tasks if not task.target.exists()]
-        if existing := len(tasks) - len(missing):
-            print(f"hsr-hub: skipped {existing} images whose results exist", file=sys.stderr)
-        tasks = missing
+        tasks = _without_existing(tasks, options.stamp)
     failures = upscale_files(model, tasks, options)
+    if left_out and int(os.environ.get("RANK", 0)) == 0:
+        print(f"hsr-hub: {left_out}", file=sys.stderr)
     if failures:
         print(f"hsr-hub: {failures} of {len(tasks)} images failed", file=sys.stderr)
     if processes:  # a launcher ends all processes when the first one fails
         processes.wait_for_everyone()
     return 1 if failures else 0
+
+
+def _without_existing(tasks: list[FileTask], stamp: str | None) -> list[FileTask]:
+    """Return the tasks whose results do not exist, and print how many do."""
+    existing = [task.target for task in tasks if task.target.exists()]
+    if existing:
+        print(f"hsr-hub: skipped {len(existing)} images whose results exist", file=sys.stderr)
+    stamps = {read_stamp(target) for target in existing} - {stamp, None}
+    if stamps:
+        print(
+            f"hsr-hub: some of these results have other settings ({', '.join(map(str, stamps))}): "
+            "use another folder, or leave out --skip-existing, to make them again",
+            file=sys.stderr,
+        )
+    return [task for task in tasks if not task.target.exists()]
 
 
 def _size(text: str) -> tuple[int, int]:

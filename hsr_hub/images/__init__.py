@@ -2,27 +2,34 @@
 
 from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
+from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
 from hsr_hub.images.formats import JPEG_SEGMENT, READ_SUFFIXES, WRITE_FORMATS, choose_format
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.modes import normalize_mode, to_array, to_eight_bits, to_rgb
-from hsr_hub.images.reading import read_image, read_pil
-from hsr_hub.images.writing import prepare_folder, save_pil, write_image
+from hsr_hub.images.reading import read_image, read_pil, read_stamp
+from hsr_hub.images.writing import check_target, prepare_folder, save_pil, write_image
 
 __all__ = [
     "JPEG_SEGMENT",
     "READ_SUFFIXES",
     "WRITE_FORMATS",
+    "FoundImages",
     "ImageData",
     "ImageError",
     "ImageWarning",
     "Metadata",
     "atomic_write",
+    "check_target",
     "choose_format",
+    "describe_left_out",
+    "find_images",
+    "is_image_file",
     "normalize_mode",
     "prepare_folder",
     "read_image",
     "read_pil",
+    "read_stamp",
     "save_pil",
     "to_array",
     "to_eight_bits",

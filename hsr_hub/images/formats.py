@@ -26,6 +26,8 @@ class ImageFormat:
     """Pillow's name of the format."""
     suffixes: tuple[str, ...]
     """File name suffixes, without the dot."""
+    read_suffixes: tuple[str, ...] = ()
+    """More suffixes of files that are read, but not written under this name."""
     writable: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `Image.save`."""
@@ -37,8 +39,10 @@ class ImageFormat:
     """Whether the format stores 16 bits per channel."""
     metadata: tuple[str, ...] = ("icc_profile", "exif", "xmp")
     """The fields of `Metadata` that the format stores."""
+    max_side: int | None = None
+    """Largest width and height in pixels."""
     max_metadata_bytes: int | None = None
-    """Largest EXIF or XMP block; larger ones are left out."""
+    """Largest block of EXIF, XMP and others; larger ones are left out."""
 
     def save_settings(self, quality: int | None = None) -> dict[str, Any]:
         """Return keyword arguments for `Image.save`, at a quality from 1 to 100 or the default."""
@@ -47,7 +51,7 @@ class ImageFormat:
         return {**self.settings, "quality": quality}
 
 
-_ALL_METADATA = ("icc_profile", "exif", "xmp", "dpi")
+_COMMON = ("icc_profile", "exif", "xmp", "dpi")
 
 FORMATS = {
     entry.name: entry
@@ -55,18 +59,21 @@ FORMATS = {
         ImageFormat(
             "PNG",
             ("png",),
+            ("apng",),
             # Level 6 takes twice the time and saves only a few percent.
             settings={"compress_level": 4},
             sixteen_bit=True,
-            metadata=_ALL_METADATA,
+            metadata=(*_COMMON, "text", "comment"),
         ),
         ImageFormat(
             "JPEG",
-            ("jpg", "jpeg"),
+            ("jpg", "jpeg", "jfif", "jpe"),
+            ("mpo",),
             settings={"subsampling": 0},
             default_quality={"quality": 95},
             alpha=False,
-            metadata=_ALL_METADATA,
+            metadata=(*_COMMON, "iptc", "comment"),
+            max_side=65_500,
             max_metadata_bytes=JPEG_SEGMENT,
         ),
         ImageFormat(
@@ -75,24 +82,33 @@ FORMATS = {
             settings={"method": 2},
             # In a lossless file, "quality" is the effort of the compression.
             default_quality={"lossless": True, "quality": 40},
+            max_side=16_383,
         ),
         ImageFormat(
             "AVIF",
             ("avif",),
             settings={"subsampling": "4:4:4", "speed": 8},
             default_quality={"quality": 90},
+            max_side=65_535,
         ),
         # Written by `tiff.py`, which needs no settings.
-        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=_ALL_METADATA),
+        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=(*_COMMON, "iptc")),
         ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
         ImageFormat("GIF", ("gif",), writable=False),
+        # A BMP without its file header.
+        ImageFormat("DIB", ("dib",), writable=False),
+        ImageFormat("DDS", ("dds",), writable=False),
+        # Needs the extra "heif". AVIF is before it, because both can have the brand "mif1".
+        ImageFormat("HEIF", ("heic", "heif", "hif", "heics", "heifs"), writable=False),
     )
 }
 """All formats, by Pillow's name. Files are opened by these decoders only: some of Pillow's others
 start external programs (PostScript)."""
 
-READ_SUFFIXES = {f".{suffix}" for entry in FORMATS.values() for suffix in entry.suffixes}
-"""Suffixes by which the image files of a folder are found."""
+READ_SUFFIXES = {
+    f".{suffix}" for entry in FORMATS.values() for suffix in (*entry.suffixes, *entry.read_suffixes)
+}
+"""Suffixes of image files."""
 
 WRITE_FORMATS = {
     suffix: entry.name for entry in FORMATS.values() if entry.writable for suffix in entry.suffixes

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 MAX_JPEG_SCANS = 100
 """Each scan costs a pass over all pixels. Encoders write about 10, and libtiff allows 100 too."""
 
-SAMPLES_PER_PIXEL = 277  # TIFF tag
+# TIFF tags
+IMAGE_WIDTH = 256
+IMAGE_LENGTH = 257
+SAMPLES_PER_PIXEL = 277
 
 START_OF_SCAN = 0xDA
 END_OF_IMAGE = 0xD9
@@ -81,20 +84,24 @@ def check_matches_header(decoder: pyvips.Image, header: ImageFile.ImageFile) -> 
     Raises:
         ValueError: The size, the number of channels or the sample format differs.
     """
+    size = header.size
     if isinstance(header, TiffImagePlugin.TiffImageFile):
+        # Pillow states the size of the upright image.
+        size = header.tag_v2.get(IMAGE_WIDTH), header.tag_v2.get(IMAGE_LENGTH)
         channels = header.tag_v2.get(SAMPLES_PER_PIXEL, 1)
     else:  # a PNG; libvips adds an alpha channel for a transparent colour
         arguments = header.tile[0].args
         raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
         names, _, _ = str(raw_mode).partition(";")  # such as "LA;16B", which Pillow opens as RGBA
         channels = len(names) + (names == "RGB" and header.has_transparency_data)
-    expected = (*header.size, channels, "ushort")
+    expected = (*size, channels, "ushort")
     found = (decoder.width, decoder.height, decoder.bands, str(decoder.format))
     if found != expected:
         raise ValueError(
-            f"its header is contradictory: {_describe(*expected)} or {_describe(*found)}"
+            f"its header is contradictory: {_describe(expected)} or {_describe(found)}"
         )
 
 
-def _describe(width: int, height: int, channels: object, format: str) -> str:
+def _describe(image: tuple[object, ...]) -> str:
+    width, height, channels, format = image
     return f"{width}x{height} pixels of {channels} {format} values"

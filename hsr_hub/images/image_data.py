@@ -19,6 +19,8 @@ class ImageData:
     array: np.ndarray
     """(H,W) grey, (H,W,2) grey and alpha, (H,W,3) RGB or (H,W,4) RGB and alpha; uint8 or uint16."""
     metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
+    """Sentences that say what was converted or left out when the file was read."""
 
     @classmethod
     def from_image(cls, image: Image.Image) -> Self:

@@ -1,15 +1,18 @@
-"""Metadata of image files: colour profile, EXIF, XMP and resolution."""
+"""Metadata of image files: colour profile, EXIF, XMP, IPTC, texts and resolution."""
 
 from __future__ import annotations
 
-import re
+import struct
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
+from hsr_hub.images import exif as exif_blocks
+from hsr_hub.images.exif import ExifBlock, ExifError
 from hsr_hub.images.formats import ImageFormat
+from hsr_hub.images.xmp import drop_lost_parts, replace_property
 
 _TIFF_STRUCTURE_RANGES = [
     (254, 259),  # size, bits, compression
@@ -27,12 +30,19 @@ _TIFF_STRUCTURE_RANGES = [
     (347, 347),  # JPEG tables
     (512, 515),
     (517, 521),
-    (529, 532),  # YCbCr
+    (529, 530),  # YCbCr
+    (532, 532),
     (700, 700),  # XMP
+    (33550, 33550),  # GeoTIFF, whose pixels have other places in a result
     (33723, 33723),  # IPTC
+    (33922, 33922),
+    (34264, 34264),
     (34377, 34377),  # Photoshop
     (34675, 34675),  # colour profile
+    (34735, 34737),
     (37724, 37724),  # Photoshop layers
+    (42112, 42113),
+    (50706, 51200),  # raw data of DNG
 ]
 
 TIFF_STRUCTURE = {tag for first, last in _TIFF_STRUCTURE_RANGES for tag in range(first, last + 1)}
@@ -42,10 +52,28 @@ They say how a TIFF stores its pixels, give the orientation, or hold blocks that
 separately. A TIFF has them in the same directory as EXIF. In a new file they would be wrong.
 """
 
-POINTERS = {int(ifd) for ifd in ExifTags.IFD}
-"""Tags that hold the offset of another directory in the file."""
+POINTERS = {330, 37500, *(int(ifd) for ifd in ExifTags.IFD)}
+"""Tags of the main directory that hold the offset of another one in the file."""
+
+IPTC_TAG, XMP_TAG = 33723, 700
+
+RESOLUTION_TAGS = (282, 283, 296)
 
 SIZE_TAGS = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+
+USER_COMMENT = 0x9286
+
+PARAMETERS = "parameters"
+"""Key of the text in which image generators store their prompt and settings."""
+
+STAMP_KEY = "hsr-hub"
+"""Key of a text with `Metadata.stamp`, and the start of each stamp."""
+
+MAX_DPI = 30_000
+"""A resolution of 1 dpi or less, or of more than this, is a placeholder or an error."""
+
+UNKNOWN_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "date:")
+"""Starts of the keys of PNG texts that are other metadata, or dates of a file."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +85,17 @@ class Metadata:
 
     icc_profile: bytes | None = None
     exif: bytes | None = None
-    """As Pillow writes it; starts with b"Exif\\0\\0"."""
+    """Starts with b"Exif\\0\\0"."""
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    iptc: bytes | None = None
+    """Caption, keywords and more, as JPEG and TIFF store them."""
+    comment: bytes | None = None
+    """The comment of a JPEG or GIF."""
+    text: dict[str, str] | None = None
+    """The texts of a PNG, such as the prompts of image generators."""
+    stamp: str | None = None
+    """The settings that made a result, such as "hsr-hub 4x hsr-lite-x4"."""
 
     @classmethod
     def from_image(cls, image: Image.Image) -> Metadata:
@@ -73,18 +109,30 @@ class Metadata:
             xmp = xmp.encode(errors="replace")
         # A TIFF can hold numbers in the place of either.
         profile = profile if isinstance(profile, bytes) else b""
-        xmp = xmp if isinstance(xmp, bytes) else b""
-        dpi = info.get("dpi")
-        try:
-            dpi = tuple(float(value) for value in dpi) if dpi else None
-        except (TypeError, ValueError, ZeroDivisionError):
-            dpi = None
+        xmp = drop_lost_parts(xmp) if isinstance(xmp, bytes) else b""
+        exif = _exif(image)
         return cls(
             icc_profile=profile or None,
-            exif=_exif(image),
-            xmp=_replace_xmp(xmp, "tiff:Orientation", "1") or None,
-            dpi=dpi if dpi and len(dpi) == 2 and min(dpi) > 0 else None,
+            exif=exif,
+            xmp=replace_property(xmp, "tiff:Orientation", "1") or None,
+            dpi=_resolution(image, exif),
+            iptc=_iptc(info),
+            comment=info.get("comment") if isinstance(info.get("comment"), bytes) else None,
+            text=_texts(image),
         )
+
+    def with_tiff(self, file: BinaryIO) -> Metadata:
+        """Return a copy with EXIF and IPTC as they are in a TIFF file.
+
+        Pillow translates them, and loses letters beyond ASCII.
+        """
+        try:
+            block = ExifBlock.parse(file, skip=TIFF_STRUCTURE - {IPTC_TAG})
+        except ExifError:  # a BigTIFF
+            return self
+        iptc = block.get(exif_blocks.MAIN).pop(IPTC_TAG, None)
+        block.get(exif_blocks.MAIN).pop(ExifTags.Base.YCbCrPositioning, None)
+        return replace(self, exif=_clean(block), iptc=iptc.data if iptc else None)
 
     def resized(self, size: tuple[int, int], *, grey: bool) -> Metadata:
         """Return a copy for a result of another size.
@@ -100,36 +148,126 @@ class Metadata:
         if profile and profile[16:20] != (b"GRAY" if grey else b"RGB "):
             profile = None
         if exif:
-            tags = Image.Exif()
-            tags.load(exif)
-            details = tags.get_ifd(ExifTags.IFD.Exif)
+            block = _parsed(exif)
+            details = block.get(exif_blocks.EXIF)
             for tag, side in zip(SIZE_TAGS, size, strict=True):
                 if tag in details:
-                    details[tag] = side
-            exif = tags.tobytes()
+                    details[tag] = block.integers(exif_blocks.LONG, side)
+            exif = _block_bytes(block)
         if xmp:
             width, height = str(size[0]), str(size[1])
-            xmp = _replace_xmp(xmp, "(?:tiff:Image|exif:)(?:Width|PixelXDimension)", width)
-            xmp = _replace_xmp(xmp, "(?:tiff:Image|exif:)(?:Length|PixelYDimension)", height)
-        return Metadata(icc_profile=profile, exif=exif, xmp=xmp, dpi=self.dpi)
+            xmp = replace_property(xmp, "(?:tiff:Image|exif:)(?:Width|PixelXDimension)", width)
+            xmp = replace_property(xmp, "(?:tiff:Image|exif:)(?:Length|PixelYDimension)", height)
+        return replace(self, icc_profile=profile, exif=exif, xmp=xmp)
+
+    def stripped(self) -> Metadata:
+        """Return a copy with the colour profile and the print resolution only.
+
+        Both change how the image looks or prints.
+        """
+        return Metadata(icc_profile=self.icc_profile, dpi=self.dpi)
+
+    def without_location(self) -> Metadata:
+        """Return a copy without the place where the photo was taken."""
+        exif = self.exif
+        if exif:
+            block = _parsed(exif)
+            block.directories.pop(exif_blocks.GPS, None)
+            exif = _block_bytes(block)
+        # IPTC and XMP name places in many ways.
+        xmp = drop_lost_parts(self.xmp, location=True) if self.xmp else None
+        return replace(self, exif=exif, xmp=xmp or None, iptc=None)
 
     def info(self) -> dict[str, Any]:
         """Return the entries for `Image.info`."""
-        return {key: value for key, value in vars(self).items() if value is not None}
+        entries = {key: value for key, value in vars(self).items() if value is not None}
+        entries.pop("stamp", None)
+        return entries
+
+    def fit(self, image_format: ImageFormat) -> tuple[Metadata, list[str]]:
+        """Return the part that a format can hold, and the names of what it cannot hold.
+
+        The generator's settings in a PNG's texts become the EXIF user comment in other formats.
+        """
+        fitted = self._with_stamp(image_format)
+        lost: list[str] = []
+        if self.text and "text" not in image_format.metadata:
+            if PARAMETERS in self.text and "exif" in image_format.metadata:
+                exif = _with_user_comment(self.exif, self.text[PARAMETERS])
+                fitted = replace(fitted, exif=exif)
+            lost += [f"text {key!r}" for key in self.text if key != PARAMETERS]
+            fitted = replace(fitted, text=None)
+        if self.dpi and "dpi" not in image_format.metadata:
+            fitted = replace(fitted, exif=_with_resolution(fitted.exif, self.dpi), dpi=None)
+        limit = image_format.max_metadata_bytes
+        for key, name in FIELD_NAMES.items():
+            value = getattr(fitted, key)
+            if value is None:
+                continue
+            too_long = limit is not None and key in LIMITED_FIELDS and len(value) > limit
+            if key not in image_format.metadata or too_long:
+                lost.append(name)
+                fitted = replace(fitted, **{key: None})
+        return fitted, lost
+
+    def _with_stamp(self, image_format: ImageFormat) -> Metadata:
+        """Return a copy with the stamp in a text or in EXIF; a BMP has neither."""
+        if not self.stamp:
+            return self
+        if "text" in image_format.metadata:
+            return replace(self, text={**(self.text or {}), STAMP_KEY: self.stamp}, stamp=None)
+        if "exif" not in image_format.metadata:
+            return replace(self, stamp=None)
+        block = _parsed(self.exif)
+        data = self.stamp.encode("ascii", "replace") + b"\0"
+        entry = exif_blocks.Entry(exif_blocks.ASCII, data)
+        block.get(exif_blocks.MAIN)[ExifTags.Base.ProcessingSoftware] = entry
+        return replace(self, exif=_block_bytes(block), stamp=None)
 
     def save_options(self, image_format: ImageFormat) -> dict[str, Any]:
-        """Return keyword arguments for `Image.save`, without what the format cannot hold."""
-        storable = image_format.metadata
-        options = {key: value for key, value in self.info().items() if key in storable}
-        limit = image_format.max_metadata_bytes
-        for key in ("exif", "xmp"):
-            if limit is not None and len(options.get(key, b"")) > limit:
-                del options[key]
-        if "xmp" in options and image_format.name == "PNG":
-            text = PngImagePlugin.PngInfo()
-            text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode(errors="replace"))
-            options["pnginfo"] = text
+        """Return keyword arguments for `Image.save`, of metadata that `fit` returned."""
+        options = self.info()
+        if image_format.name == "PNG":
+            for key in ("xmp", "text", "comment"):
+                options.pop(key, None)
+            options["pnginfo"] = self.png_texts()
+        if iptc := options.pop("iptc", None):
+            options["extra"] = _photoshop_segment(iptc)
         return options
+
+    def png_texts(self) -> PngImagePlugin.PngInfo:
+        """Return the text chunks of a PNG: texts, comment and XMP."""
+        chunks = PngImagePlugin.PngInfo()
+        texts = dict(self.text or {})
+        if self.comment:
+            texts.setdefault("Comment", self.comment.decode(errors="replace"))
+        for key, value in texts.items():
+            # Latin-1 is all that a key, and a chunk of the older type, can hold.
+            chunks.add_text(key.encode("latin-1", "replace"), value)
+        if self.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", self.xmp.decode(errors="replace"))
+        return chunks
+
+
+FIELD_NAMES = {
+    "icc_profile": "colour profile",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "iptc": "IPTC caption and keywords",
+    "comment": "comment",
+}
+"""Fields of `Metadata` that `fit` leaves out, with their names for users."""
+
+LIMITED_FIELDS = {"exif", "xmp", "iptc", "comment"}
+
+
+def find_stamp(image: Image.Image) -> str | None:
+    """Return the stamp of an opened image that is a result of this program, or None."""
+    stamp = image.info.get(STAMP_KEY)
+    if stamp is None:
+        entry = _parsed(_exif(image)).get(exif_blocks.MAIN).get(ExifTags.Base.ProcessingSoftware)
+        stamp = entry.data.rstrip(b"\0").decode("ascii", "replace") if entry else None
+    return stamp if isinstance(stamp, str) and stamp.startswith(STAMP_KEY) else None
 
 
 def orientation(image: Image.Image) -> int:
@@ -145,29 +283,116 @@ def orientation(image: Image.Image) -> int:
 
 def _exif(image: Image.Image) -> bytes | None:
     """Return the EXIF data of an image as a new block without `TIFF_STRUCTURE`."""
+    data = image.info.get("exif")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            tags = image.getexif()
-            kept = Image.Exif()
-            for tag, value in tags.items():
-                if tag not in TIFF_STRUCTURE and tag not in POINTERS:
-                    kept[tag] = value
-            nested = {ifd: tags.get_ifd(ifd) for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
-            if not (len(kept) or any(nested.values())):
-                return None
-            for ifd, entries in nested.items():
-                if entries:
-                    kept.get_ifd(ifd).update(entries)
-            data = kept.tobytes()
-            Image.Exif().load(data)  # raises if the block cannot be read again
-            return data
+            if not isinstance(data, bytes) or not data:
+                tags = image.getexif()
+                tags.get_ifd(ExifTags.IFD.Interop) if ExifTags.IFD.Exif in tags else None
+                data = tags.tobytes() if len(tags) else b""
+            return _clean(ExifBlock.parse(data)) if data else None
         except Exception:  # broken metadata must not make an intact image unreadable
             return None
 
 
-def _replace_xmp(xmp: bytes, name: str, value: str) -> bytes:
-    """Change a property, which can be an attribute or an element; nothing is added."""
-    for pattern in (rf"({name}\s*=\s*[\"'])[^\"'<]*", rf"(<{name}>)[^<]*(?=</)"):
-        xmp = re.sub(pattern.encode(), rb"\g<1>" + value.encode(), xmp)
-    return xmp
+def _clean(block: ExifBlock) -> bytes | None:
+    """Return a block without `TIFF_STRUCTURE` and absurd resolutions."""
+    main = block.get(exif_blocks.MAIN)
+    for tag in main.keys() & (TIFF_STRUCTURE | POINTERS):
+        del main[tag]
+    sides = [_rational(block, main[tag]) for tag in RESOLUTION_TAGS[:2] if tag in main]
+    if not all(1 < side <= MAX_DPI for side in sides):
+        # The standard demands a resolution, and this value where it is unknown.
+        unknown = block.rational(72), block.rational(72), block.integers(exif_blocks.SHORT, 2)
+        main |= dict(zip(RESOLUTION_TAGS, unknown, strict=True))
+    return _block_bytes(block)
+
+
+def _rational(block: ExifBlock, entry: exif_blocks.Entry) -> float:
+    if len(entry.data) != 8:
+        return 0
+    numerator, denominator = struct.unpack(f"{block.order}2I", entry.data)
+    return numerator / denominator if denominator else 0
+
+
+def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] | None:
+    """Return the resolution that a file states; Pillow invents some."""
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    if is_tiff and RESOLUTION_TAGS[0] not in image.tag_v2:
+        return None
+    is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    in_header = image.info.get("jfif_unit") in {1, 2}
+    if is_jpeg and not in_header and RESOLUTION_TAGS[0] not in _parsed(exif).get(exif_blocks.MAIN):
+        return None
+    try:
+        horizontal, vertical = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not (1 < horizontal <= MAX_DPI and 1 < vertical <= MAX_DPI):
+        return None
+    return horizontal, vertical
+
+
+def _iptc(info: dict[Any, Any]) -> bytes | None:
+    """Return the IPTC block of a JPEG, or that of `Metadata.info`."""
+    blocks = info.get("photoshop")
+    iptc = blocks.get(0x0404) if isinstance(blocks, dict) else info.get("iptc")
+    return iptc if isinstance(iptc, bytes) and iptc else None
+
+
+def _texts(image: Image.Image) -> dict[str, str] | None:
+    """Return the texts of a PNG, or those of `Metadata.info`."""
+    texts = image.info.get("text")
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        try:
+            texts = image.text
+        except Exception:  # broken texts must not make an intact image unreadable
+            return None
+    if not isinstance(texts, dict):
+        return None
+    return {
+        key: str(value)
+        for key, value in texts.items()
+        if isinstance(value, str) and not key.startswith((*UNKNOWN_TEXTS, STAMP_KEY))
+    } or None
+
+
+def _parsed(exif: bytes | None) -> ExifBlock:
+    """Return EXIF as directories; empty if there is none or if it is broken."""
+    try:
+        return ExifBlock.parse(exif) if exif else ExifBlock()
+    except ExifError:
+        return ExifBlock()
+
+
+def _block_bytes(block: ExifBlock) -> bytes | None:
+    return exif_blocks.PREFIX + block.tobytes() if block else None
+
+
+def _with_user_comment(exif: bytes | None, text: str) -> bytes | None:
+    """Return EXIF with a user comment, unless it has one."""
+    block = _parsed(exif)
+    # Programs for prompts expect this byte order, whatever that of the block is.
+    data = b"UNICODE\0" + text.encode("utf-16-be", "replace")
+    details = block.get(exif_blocks.EXIF)
+    details.setdefault(USER_COMMENT, exif_blocks.Entry(exif_blocks.UNDEFINED, data))
+    return _block_bytes(block)
+
+
+def _with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes | None:
+    """Return EXIF with a resolution, unless it has one."""
+    block = _parsed(exif)
+    main = block.get(exif_blocks.MAIN)
+    if RESOLUTION_TAGS[0] not in main:
+        horizontal, vertical = (block.rational(value) for value in dpi)
+        inches = block.integers(exif_blocks.SHORT, 2)
+        main |= dict(zip(RESOLUTION_TAGS, (horizontal, vertical, inches), strict=True))
+    return _block_bytes(block)
+
+
+def _photoshop_segment(iptc: bytes) -> bytes:
+    """Return the segment of a JPEG that holds IPTC."""
+    data = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc
+    data += bytes(len(data) % 2)
+    return b"\xff\xed" + (len(data) + 2).to_bytes(2, "big") + data

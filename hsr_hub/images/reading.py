@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from hsr_hub.images import sixteen_bit
+from hsr_hub.images import heif, png, sixteen_bit
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, MAX_PIXELS
 from hsr_hub.images.guards import check_jpeg_scans
+from hsr_hub.images.identify import (
+    DEVELOP,
+    HEAD_BYTES,
+    RAW,
+    describe,
+    image_format,
+    read_head,
+)
 from hsr_hub.images.image_data import ImageData, to_image
-from hsr_hub.images.metadata import Metadata
-from hsr_hub.images.modes import CONVERTED_MODES
+from hsr_hub.images.losses import find_losses
+from hsr_hub.images.metadata import Metadata, find_stamp
+from hsr_hub.images.profiles import COLOUR_BYTES, find_code_points, find_profile
+from hsr_hub.images.tiff_kinds import TiffKind
+
+OPENED_FORMATS = [name for name in FORMATS if name != "HEIF" or heif.AVAILABLE]
+"""Pillow's names of the formats that can be read here."""
 
 
 def read_image(
@@ -31,31 +49,136 @@ def read_image(
         ImageError: The file is missing, empty, damaged, too large or not an image.
 
     Warns:
-        ImageWarning: CMYK or Lab was converted, or only the first of several frames was read.
+        ImageWarning: Something was converted or left out, such as the other frames of an animation.
+            The same sentences are in the `notes` of the result.
     """
     name = name or (Path(source).name if isinstance(source, (str, Path)) else "the image")
+    _check_exists(source, name)
+    source, losses, tiff = _prepare(source, name)
+    with _open_file(source) as file:
+        head = file.read(COLOUR_BYTES)
+        file.seek(0)
     with _open(source, name, max_pixels) as opened:
         try:
             if sixteen_bit.is_sixteen_bit_colour(opened):
                 array = sixteen_bit.read(source, opened)
-                _warn_of_losses(opened, name)
-                return ImageData(array, Metadata.from_image(opened))
-            opened.load()
+                image = ImageData(array, Metadata.from_image(opened))
+            else:
+                opened.load()
+                image = None
         except Exception as error:
             raise ImageError(
                 f"{name} is damaged or cut off ({error}): copy or download it again"
             ) from error
-        try:
-            image = ImageData.from_image(opened)
-        except ImageError as error:
-            raise ImageError(f"{name}: {error}") from error
-        except Exception as error:
-            raise ImageError(
-                f"{name} cannot be converted from {opened.mode} to RGB ({error}): "
-                "save it as RGB in another program"
-            ) from error
-        _warn_of_losses(opened, name)
-        return image
+        if image is None:
+            _check_size(opened, name, max_pixels)  # a HEIF can be larger than its header says
+            image = _convert(opened, name)
+        if tiff:
+            image = _finish_tiff(image, tiff, source, opened)
+        points = find_code_points(opened, head)
+        # Code points are stronger than a profile in a PNG only.
+        if not image.metadata.icc_profile or (points and opened.format == "PNG"):
+            profile = find_profile(opened, points, grey=image.grey)
+            profile = profile or image.metadata.icc_profile
+            image.metadata = replace(image.metadata, icc_profile=profile)
+        losses += find_losses(opened, head, points)
+    image.notes = tuple(f"{name}: {loss}" for loss in losses)
+    for note in image.notes:
+        warnings.warn(note, ImageWarning, stacklevel=2)
+    return image
+
+
+def read_stamp(path: Path) -> str | None:
+    """Return the settings that made a result of this program, or None for other files."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=OPENED_FORMATS) as opened:
+            warnings.simplefilter("ignore")
+            return find_stamp(opened)
+    except Exception:  # a broken file is no result
+        return None
+
+
+def _check_exists(source: str | Path | BinaryIO, name: str) -> None:
+    if not isinstance(source, (str, Path)):
+        return
+    path = Path(source)
+    if not path.is_file():
+        raise ImageError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
+
+
+def _prepare(
+    source: str | Path | BinaryIO, name: str
+) -> tuple[str | Path | BinaryIO, list[str], TiffKind | None]:
+    """Look at a file before Pillow does.
+
+    Returns:
+        The file, or a repaired copy of a PNG; sentences about the repair; and for a TIFF what it
+        says about its pixels.
+
+    Raises:
+        ImageError: The file is a TIFF that would be read wrongly.
+    """
+    try:
+        with _open_file(source) as file:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            format = image_format(head)
+            if format == "PNG":
+                data, losses = png.repair(file.read())
+                file.seek(0)
+                return (io.BytesIO(data) if losses else source), losses, None
+            if format != "TIFF":
+                return source, [], None
+            tiff = TiffKind(file)
+            file.seek(0)
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error}): check its permissions") from error
+    suffix = Path(source).suffix if isinstance(source, (str, Path)) else ""
+    if describe(head, suffix) == RAW:
+        raise ImageError(f"{name} is {RAW}: {DEVELOP}")
+    if problem := tiff.problem():
+        raise ImageError(f"{name} {problem}")
+    return source, [], tiff
+
+
+def _finish_tiff(
+    image: ImageData, tiff: TiffKind, source: str | Path | BinaryIO, opened: Image.Image
+) -> ImageData:
+    """Return the image with values that Pillow leaves as they are, and with exact metadata."""
+    array = image.array
+    if opened.mode.startswith("I;16"):
+        if tiff.bits == 12:
+            array = (array.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
+        if tiff.inverted:
+            array = 65535 - array
+    with _open_file(source) as file:
+        metadata = image.metadata.with_tiff(file)
+    return ImageData(array, metadata.resized(image.size, grey=image.grey))
+
+
+@contextmanager
+def _open_file(source: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path, or yield a file that is open."""
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        source.seek(0)
+        yield source
+
+
+def _convert(opened: ImageFile.ImageFile, name: str) -> ImageData:
+    try:
+        return ImageData.from_image(opened)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except Exception as error:
+        raise ImageError(
+            f"{name} cannot be converted from {opened.mode} to RGB ({error}): "
+            "save it as RGB in another program"
+        ) from error
 
 
 def read_pil(
@@ -71,40 +194,28 @@ def read_pil(
 
 def _open(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header of a file and check its size; the pixels are not decoded yet."""
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        if not path.is_file():
-            raise ImageError(f"{path}: there is no such file")
-        if path.stat().st_size == 0:
-            raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
-    too_large = (
-        f"{name} has more than {max_pixels / 1e6:.0f} megapixels and was not opened: "
-        "make it smaller or cut it into parts"
-    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about sizes and broken metadata
-            image = Image.open(source, formats=list(FORMATS))
+            image = Image.open(source, formats=OPENED_FORMATS)
     except Image.DecompressionBombError as error:
-        raise ImageError(too_large) from error
+        raise ImageError(_too_large(name, max_pixels)) from error
     except UnidentifiedImageError as error:
-        *formats, last = FORMATS
-        raise ImageError(
-            f"{name} is not an image that can be read: use a {', '.join(formats)} or {last} file"
-        ) from error
+        raise ImageError(f"{name} {_what_it_is(source)}") from error
     except Exception as error:  # a broken header can cause any error in a decoder
         raise ImageError(
             f"{name} cannot be opened as an image ({error}): copy or download it again"
         ) from error
-    if image.width * image.height > max_pixels:
+    try:
+        _check_size(image, name, max_pixels)
+        if image.format in {"JPEG", "MPO"}:
+            try:
+                check_jpeg_scans(source)
+            except ValueError as error:
+                raise ImageError(f"{name} was not opened, because {error}") from error
+    except ImageError:
         image.close()
-        raise ImageError(too_large)
-    if image.format in {"JPEG", "MPO"}:
-        try:
-            check_jpeg_scans(source)
-        except ValueError as error:
-            image.close()
-            raise ImageError(f"{name} was not opened, because {error}") from error
+        raise
     _drop_mistyped_metadata(image)
     return image
 
@@ -121,20 +232,37 @@ def _drop_mistyped_metadata(image: Image.Image) -> None:
             image.info.pop(key, None)
 
 
-def _warn_of_losses(image: Image.Image, name: str) -> None:
-    """Warn if colours were converted or frames are left out."""
-    if image.mode in CONVERTED_MODES:
-        approximate = image.mode == "CMYK" and not image.info.get("icc_profile")
-        note = " without a colour profile: colours may differ" if approximate else ""
-        warnings.warn(f"{name}: {image.mode} converted to RGB{note}", ImageWarning, stacklevel=3)
-    try:
-        several = getattr(image, "is_animated", False)
-    except Exception:  # the second frame is broken
-        several = True
-    # MPO is a JPEG with a second image, which phones add; it does not count as a frame.
-    if several and image.format != "MPO":
-        warnings.warn(
-            f"{name} has several frames or pages: only the first is used",
-            ImageWarning,
-            stacklevel=3,
-        )
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise ImageError(_too_large(name, max_pixels))
+
+
+def _too_large(name: str, max_pixels: int) -> str:
+    return (
+        f"{name} has more than {max_pixels / 1e6:.0f} megapixels and was not opened: "
+        "make it smaller or cut it into parts"
+    )
+
+
+def _what_it_is(source: str | Path | BinaryIO) -> str:
+    """Return the end of a sentence about a file that no decoder takes."""
+    if isinstance(source, (str, Path)):
+        head, suffix = read_head(Path(source)), Path(source).suffix
+    else:
+        source.seek(0)
+        head, suffix = source.read(HEAD_BYTES), ""
+    if image_format(head) == "HEIF" and not heif.AVAILABLE:
+        return f"was not opened, because {heif.INSTALL_HINT}"
+    kind = describe(head, suffix)
+    if kind == RAW:
+        return f"is {RAW}: {DEVELOP}"
+    if kind:
+        return f"is {kind}, which is not supported: save it as PNG or JPEG in another program"
+    format = image_format(head)
+    if format == "TIFF":
+        with _open_file(source) as file:
+            return f"{TiffKind(file).describe()}, which cannot be read: save it as 8-bit RGB"
+    if format:
+        return f"starts like a {format} file, but is damaged: copy or download it again"
+    *formats, last = OPENED_FORMATS
+    return f"is not an image that can be read: use a {', '.join(formats)} or {last} file"

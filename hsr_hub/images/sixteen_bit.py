@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ImageFile, TiffImagePlugin
 
+from hsr_hub.images import png
 from hsr_hub.images.guards import check_matches_header
 from hsr_hub.images.metadata import Metadata, orientation
 
@@ -89,18 +90,8 @@ def write_png(array: np.ndarray, path: Path, metadata: Metadata) -> None:
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array)).copy(
         interpretation="grey16" if array.shape[2] == 2 else "rgb16"
     )
-    blobs = {
-        "icc-profile-data": metadata.icc_profile,
-        "exif-data": metadata.exif,
-        "xmp-data": metadata.xmp,
-    }
-    for field, blob in blobs.items():
-        if blob:
-            image.set_type(pyvips.GValue.blob_type, field, blob)  # pyright: ignore
-    if metadata.dpi:
-        horizontal, vertical = (value / 25.4 for value in metadata.dpi)  # per millimetre
-        image = image.copy(xres=horizontal, yres=vertical)
     try:
-        image.pngsave(str(path), bitdepth=16, compression=4)
+        data = image.pngsave_buffer(bitdepth=16, compression=4, strip=True)  # pyright: ignore
     except pyvips.Error as error:
         raise OSError(str(error)) from error
+    png.write_with_metadata(data, path, metadata)

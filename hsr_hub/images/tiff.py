@@ -1,7 +1,7 @@
 """Write TIFF files of 8 and 16 bits with EXIF.
 
-Pillow and libvips write TIFF by libtiff, which loses EXIF. Here, Pillow's Python code writes the
-directory, and the pixels are strips compressed by zlib.
+Pillow and libvips write TIFF by libtiff, which loses EXIF. Here, an EXIF block is the start of the
+file, because EXIF has the structure of a TIFF, and the pixels are strips compressed by zlib.
 """
 
 from __future__ import annotations
@@ -10,9 +10,18 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL import TiffTags
 
+from hsr_hub.images.exif import (
+    BYTE,
+    LONG,
+    MAIN,
+    SHORT,
+    UNDEFINED,
+    Entry,
+    ExifBlock,
+    ExifError,
+)
 from hsr_hub.images.metadata import Metadata
 
 STRIP_BYTES = 1 << 18
@@ -42,49 +51,55 @@ def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
         raise ValueError(
             f"a TIFF holds 4 GB, the image has {planes.nbytes / 1e9:.1f} GB: choose PNG"
         )
-    little = planes.astype(planes.dtype.newbyteorder("<"), copy=False)
+    block = _exif_block(metadata.exif)
+    ordered = planes.astype(planes.dtype.newbyteorder(block.order), copy=False)
     rows = max(1, STRIP_BYTES // (width * channels * planes.itemsize))
     strips = [
-        zlib.compress(little[top : top + rows].tobytes(), 4) for top in range(0, height, rows)
+        zlib.compress(ordered[top : top + rows].tobytes(), 4) for top in range(0, height, rows)
     ]
 
-    directory = ImageFileDirectory_v2()
-    if metadata.exif:
-        exif = Image.Exif()
-        exif.load(metadata.exif)
-        for tag in exif:
-            is_nested = tag in TiffTags.TAGS_V2_GROUPS
-            directory[tag] = exif.get_ifd(tag) if is_nested else exif[tag]
+    main = block.get(MAIN)
     lengths = [len(strip) for strip in strips]
-    ends = np.cumsum(lengths).tolist()
-    fields = {
-        "ImageWidth": width,
-        "ImageLength": height,
-        "BitsPerSample": (8 * planes.itemsize,) * channels,
-        "Compression": 8,
-        "PhotometricInterpretation": 1 if channels <= 2 else 2,
-        "SamplesPerPixel": channels,
-        "RowsPerStrip": rows,
-        "PlanarConfiguration": 1,
-        "StripOffsets": (0, *ends[:-1]),  # relative to the directory's end; Pillow adds that
-        "StripByteCounts": tuple(lengths),
+    integers = {
+        "ImageWidth": (LONG, width),
+        "ImageLength": (LONG, height),
+        "BitsPerSample": (SHORT, *[8 * planes.itemsize] * channels),
+        "Compression": (SHORT, 8),
+        "PhotometricInterpretation": (SHORT, 1 if channels <= 2 else 2),
+        "SamplesPerPixel": (SHORT, channels),
+        "RowsPerStrip": (LONG, rows),
+        "PlanarConfiguration": (SHORT, 1),
+        "StripOffsets": (LONG, *[0] * len(strips)),
+        "StripByteCounts": (LONG, *lengths),
     }
     if channels in (2, 4):
-        fields["ExtraSamples"] = 2  # alpha that is not premultiplied
+        integers["ExtraSamples"] = (SHORT, 2)  # alpha that is not premultiplied
     if metadata.dpi:
-        fields["ResolutionUnit"] = 2  # inches
-        fields["XResolution"], fields["YResolution"] = metadata.dpi
-    for name, value in fields.items():
-        directory[TAGS[name]] = value
-    for tag, kind, blob in (
-        (TAGS["XMP"], TiffTags.BYTE, metadata.xmp),
-        (TAGS["ICCProfile"], TiffTags.UNDEFINED, metadata.icc_profile),
+        integers["ResolutionUnit"] = (SHORT, 2)  # inches
+        for name, value in zip(("XResolution", "YResolution"), metadata.dpi, strict=True):
+            main[TAGS[name]] = block.rational(value)
+    for name, (kind, *values) in integers.items():
+        main[TAGS[name]] = block.integers(kind, *values)
+    for name, kind, blob in (
+        ("XMP", BYTE, metadata.xmp),
+        ("ICCProfile", UNDEFINED, metadata.icc_profile),
+        ("IptcNaaInfo", UNDEFINED, metadata.iptc),
     ):
         if blob:
-            directory.tagtype[tag] = kind
-            directory[tag] = blob
-    for name in ("StripOffsets", "StripByteCounts"):
-        directory.tagtype[TAGS[name]] = TiffTags.LONG
+            main[TAGS[name]] = Entry(kind, blob)
+    first = len(block.tobytes())
+    offsets = first + np.cumsum([0, *lengths[:-1]])
+    main[TAGS["StripOffsets"]] = block.integers(LONG, *offsets.tolist())
     with path.open("wb") as file:
-        directory.save(file)
+        file.write(block.tobytes())
         file.writelines(strips)
+
+
+def _exif_block(exif: bytes | None) -> ExifBlock:
+    """Return EXIF as the start of a TIFF; broken EXIF is left out."""
+    try:
+        block = ExifBlock.parse(exif) if exif else ExifBlock("<")
+    except ExifError:
+        block = ExifBlock("<")
+    block.get(MAIN).pop(TAGS["YCbCrPositioning"], None)
+    return block

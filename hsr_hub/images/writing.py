@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from hsr_hub.images import sixteen_bit
 from hsr_hub.images.atomic import atomic_write
-from hsr_hub.images.errors import ImageError
+from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, ImageFormat, choose_format
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.modes import to_eight_bits
 from hsr_hub.images.tiff import write_tiff
 
+MAX_NAME_BYTES = 255
+"""Longest file name of common file systems."""
+
 
 def write_image(
     image: ImageData, path: Path, *, format: str | None = None, quality: int | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Write an image with its metadata.
 
     16-bit images keep 16 bits in PNG and TIFF and are rounded to 8 bits in other formats. JPEG and
@@ -31,20 +36,32 @@ def write_image(
         format: A key of `WRITE_FORMATS`; by default the path's suffix.
         quality: 1 to 100 for JPEG, WebP (lossless without it) and AVIF; ignored by other formats.
 
+    Returns:
+        Sentences about metadata that the format cannot hold; `ImageWarning` has the same.
+
     Raises:
         ImageError: The format is unknown, or the file cannot be written.
+
+    Warns:
+        ImageWarning: The format cannot hold some of the metadata.
     """
     chosen = FORMATS[choose_format(path, format)]
+    metadata, lost = image.metadata.fit(chosen)
     try:
         with atomic_write(path) as temporary:
             if chosen.name == "TIFF":
-                write_tiff(image.array, temporary, image.metadata)
+                write_tiff(image.array, temporary, metadata)
             elif chosen.name == "PNG" and image.sixteen_bit_colour:
-                sixteen_bit.write_png(image.array, temporary, image.metadata)
+                sixteen_bit.write_png(image.array, temporary, metadata)
             else:
-                _save(image, temporary, chosen, quality)
+                _save(image.array, metadata, temporary, chosen, quality)
     except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
         raise ImageError(f"{path} cannot be written: {error}") from error
+    if not lost:
+        return ()
+    note = f"{path.name}: {chosen.name} cannot hold its {', '.join(lost)}"
+    warnings.warn(note, ImageWarning, stacklevel=2)
+    return (note,)
 
 
 def save_pil(
@@ -52,6 +69,30 @@ def save_pil(
 ) -> None:
     """Write a Pillow image with the metadata in its `info`; see `write_image`."""
     write_image(ImageData.from_image(image), path, format=format, quality=quality)
+
+
+def check_target(path: Path, size: tuple[int, int]) -> None:
+    """Raise if an image of this size cannot be written under this name.
+
+    Args:
+        path: The output file.
+        size: (width, height) of the image.
+
+    Raises:
+        ImageError: The format is unknown, or it or the name has a limit that is exceeded.
+    """
+    chosen = FORMATS[choose_format(path)]
+    if chosen.max_side and max(size) > chosen.max_side:
+        raise ImageError(
+            f"{path}: {chosen.name} holds up to {chosen.max_side} pixels a side, and the result "
+            f"has {size[0]}x{size[1]}: choose PNG, or a smaller size"
+        )
+    length = len(os.fsencode(path.name))
+    if length > MAX_NAME_BYTES:
+        raise ImageError(
+            f"{path.name}: the name of the result has {length} bytes, more than {MAX_NAME_BYTES}: "
+            "rename the image, or use --keep-names"
+        )
 
 
 def prepare_folder(path: Path) -> None:
@@ -70,10 +111,11 @@ def prepare_folder(path: Path) -> None:
         )
 
 
-def _save(image: ImageData, path: Path, chosen: ImageFormat, quality: int | None) -> None:
+def _save(
+    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
+) -> None:
     """Write by Pillow."""
-    converted = to_image(image)
-    metadata = Metadata.from_image(converted)  # drops broken blocks
+    converted = to_image(ImageData(array))
     if not chosen.alpha and converted.mode in {"LA", "RGBA"}:
         white = Image.new("RGBA", converted.size, "white")
         flat = Image.alpha_composite(white, converted.convert("RGBA"))
@@ -81,4 +123,6 @@ def _save(image: ImageData, path: Path, chosen: ImageFormat, quality: int | None
     if not chosen.sixteen_bit:
         converted = to_eight_bits(converted)
     options = {**chosen.save_settings(quality), **metadata.save_options(chosen)}
-    converted.save(path, chosen.name, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about metadata
+        converted.save(path, chosen.name, **options)

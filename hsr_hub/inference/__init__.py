@@ -1,7 +1,7 @@
 """Apply a network to images of any size: sizes, devices, tiles, and many files at once."""
 
 from hsr_hub.inference.device import best_device, choose_dtype
-from hsr_hub.inference.files import FileTask, own_share, plan, upscale_files
+from hsr_hub.inference.files import FileTask, Plan, own_share, plan, upscale_files
 from hsr_hub.inference.memory import default_tile_size
 from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.resize import fill_transparent
@@ -12,6 +12,7 @@ from hsr_hub.inference.upscale import upscale, upscale_image
 __all__ = [
     "FileOptions",
     "FileTask",
+    "Plan",
     "Tile",
     "TileEngine",
     "UpscaleOptions",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import re
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,16 +22,20 @@ from hsr_hub.images import (
     READ_SUFFIXES,
     WRITE_FORMATS,
     ImageData,
-    ImageWarning,
-    Metadata,
+    check_target,
     choose_format,
+    find_images,
     prepare_folder,
     read_image,
+    read_stamp,
     write_image,
 )
 from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.upscale import upscale_image
 from hsr_hub.network import HSRNetwork
+
+RESULT_LABEL = re.compile(r"\d+(\.\d+)?x|\d+x\d+|\d+(w|h|px)")
+"""Endings of the names of results, such as 4x, 1920x1080 or 300w."""
 
 
 class FileTask(NamedTuple):
@@ -39,42 +45,62 @@ class FileTask(NamedTuple):
     target: Path
 
 
+class Plan(NamedTuple):
+    """The files of a batch."""
+
+    tasks: list[FileTask]
+    left_out: Counter[str]
+    """Numbers of files in folders that are no images, by suffix."""
+
+
 def plan(
-    inputs: Sequence[Path], output: Path, label: str, format: str | None = None
-) -> list[FileTask]:
+    inputs: Sequence[Path],
+    output: Path | None,
+    label: str,
+    *,
+    format: str | None = None,
+    keep_names: bool = False,
+) -> Plan:
     """Choose the output file of every image.
 
     Args:
-        inputs: Image files, or folders that are searched for images.
+        inputs: Image files, folders that are searched for images, or patterns such as "*.jpg".
         output: A file if there is one image, else a folder. It gets NAME-{label}.{format}, in the
-            same tree of folders as the inputs.
+            same tree of folders as the inputs. Without it, the result of one image is in the
+            folder of the image.
         label: Part of the output names.
-        format: Suffix of the output format, by default "png" in a folder.
+        format: Suffix of the output format, by default "png" in a folder; "same" for the format of
+            each image, or PNG if it cannot be written.
+        keep_names: Leave the label out of the output names.
 
     Raises:
-        ValueError: A result would replace an image of the inputs, or the output must be a folder.
+        ValueError: A result would replace an image of the inputs, the output must be a folder, or
+            no file matches a pattern.
     """
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix and not output.is_dir():
-        choose_format(output, format)
+    inputs = _expand(inputs)
+    is_one_file = len(inputs) == 1 and not inputs[0].is_dir()
+    if output is None and not is_one_file:
+        raise ValueError("several images need a folder for their results: name it by -o")
+    if output is not None and is_one_file and _is_image_name(output) and not output.is_dir():
+        written = choose_format(output)
+        if format not in (None, "same") and choose_format(output, format) != written:
+            raise ValueError(
+                f"{output} and --format {format} contradict each other: leave one of them out"
+            )
         if output.resolve() == inputs[0].resolve():
             raise ValueError(f"{output} would replace the image itself: choose another output")
-        return [FileTask(inputs[0], output)]
-    suffix = (format or "png").lower()
-    choose_format(output, suffix)
-    if output.is_file() or output.suffix[1:].lower() in WRITE_FORMATS:
+        return Plan([FileTask(inputs[0], output)], Counter())
+    if output is not None and (output.is_file() or _is_image_name(output)) and not output.is_dir():
         raise ValueError(f"several images need a folder as output, and {output} is a file")
-    sources: list[tuple[Path, Path]] = []  # image, folder of its result inside the output
-    for entry in inputs:
-        if not entry.is_dir():
-            sources.append((entry, Path()))
-            continue
-        if entry.resolve() == output.resolve():
-            raise ValueError(f"results in {output} would mix with the images: use another folder")
-        images = _find_images(entry, output)
-        sources += [(image, image.relative_to(entry).parent) for image in images]
+    sources, left_out = _find_sources(inputs, output, label)
+    folder = inputs[0].parent if output is None else output
+    suffixes = [_suffix(source, format) for source, _ in sources]
+    ending = "" if keep_names else f"-{label}"
     tasks = [
-        FileTask(source, output / folder / f"{name}-{label}.{suffix}")
-        for (source, folder), name in zip(sources, _unique_names(sources), strict=True)
+        FileTask(source, folder / part / f"{name}{ending}.{suffix}")
+        for (source, part), name, suffix in zip(
+            sources, _unique_names(sources, suffixes), suffixes, strict=True
+        )
     ]
     originals = {task.source.resolve() for task in tasks}
     for task in tasks:
@@ -82,23 +108,89 @@ def plan(
             raise ValueError(
                 f"{task.target} would replace an image of the inputs: use another folder"
             )
-    return tasks
+    return Plan(tasks, left_out)
 
 
-def _unique_names(sources: list[tuple[Path, Path]]) -> list[str]:
+def _expand(inputs: Sequence[Path]) -> list[Path]:
+    """Replace patterns by the files that match them, for shells that do not."""
+    expanded: list[Path] = []
+    for path in inputs:
+        if path.exists() or not glob.has_magic(str(path)):
+            expanded.append(path)
+            continue
+        start = Path(path.anchor)
+        matches = sorted(start.glob(str(path.relative_to(start))))
+        if not matches:
+            raise ValueError(f"no file matches {path}: check the folder and the pattern")
+        expanded += matches
+    return expanded
+
+
+def _is_image_name(path: Path) -> bool:
+    """Return whether a name is that of an image file; "results.2024" is that of a folder."""
+    return path.suffix.lower() in READ_SUFFIXES
+
+
+def _suffix(source: Path, format: str | None) -> str:
+    """Return the suffix of a result, without the dot."""
+    if format == "same":
+        same = source.suffix[1:].lower()
+        return same if same in WRITE_FORMATS else "png"
+    suffix = (format or "png").lower()
+    choose_format(source, suffix)
+    return suffix
+
+
+def _find_sources(
+    inputs: Sequence[Path], output: Path | None, label: str
+) -> tuple[list[tuple[Path, Path]], Counter[str]]:
+    """Return each image with the folder of its result inside the output, and what was left out."""
+    sources: list[tuple[Path, Path]] = []
+    left_out: Counter[str] = Counter()
+    for entry in inputs:
+        if not entry.is_dir():
+            sources.append((entry, Path()))
+            continue
+        if output is not None and entry.resolve() == output.resolve():
+            raise ValueError(f"results in {output} would mix with the images: use another folder")
+        found = find_images(entry, exclude=output)
+        left_out += found.left_out
+        stems = {(image.parent, image.stem) for image in found.images}
+        for image in found.images:
+            if _is_earlier_result(image, stems, label):
+                left_out["earlier results"] += 1
+            else:
+                sources.append((image, image.relative_to(entry).parent))
+    return sources, left_out
+
+
+def _is_earlier_result(image: Path, stems: set[tuple[Path, str]], label: str) -> bool:
+    """Return whether an image of a folder is a result of this program.
+
+    It is one if its source is in the same folder, or if its metadata say so.
+    """
+    name, _, ending = image.stem.rpartition("-")
+    if not name or not (ending == label or RESULT_LABEL.fullmatch(ending)):
+        return False
+    return (image.parent, name) in stems or read_stamp(image) is not None
+
+
+def _unique_names(sources: list[tuple[Path, Path]], suffixes: list[str]) -> list[str]:
     """Return a name for each image that is unique in its output folder.
 
-    If several images have the same name, all of them get their suffix, and then a hash of their
-    path. So an image that is added later never takes the name of another image's earlier result.
+    If several results have the same name, all of them get the suffix of their image, and then a
+    hash of its path. So an image that is added later never takes the name of another image's
+    earlier result.
     """
     names = [source.stem for source, _ in sources]
     for distinction in (
         lambda source: source.suffix[1:].lower(),
-        lambda source: hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:6],
+        lambda source: hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:6],
     ):
         # Some file systems ignore case.
         keys = [
-            str(folder / name).casefold() for (_, folder), name in zip(sources, names, strict=True)
+            f"{folder / name}.{suffix}".casefold()
+            for (_, folder), name, suffix in zip(sources, names, suffixes, strict=True)
         ]
         counts = Counter(keys)
         names = [
@@ -106,19 +198,6 @@ def _unique_names(sources: list[tuple[Path, Path]]) -> list[str]:
             for (source, _), name, key in zip(sources, names, keys, strict=True)
         ]
     return names
-
-
-def _find_images(folder: Path, output: Path) -> list[Path]:
-    """Return the images of a folder and its sub-folders, without hidden ones and old results."""
-    old_results = output.resolve()
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in READ_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and old_results not in path.resolve().parents
-    )
 
 
 def own_share(tasks: list[FileTask]) -> list[FileTask]:
@@ -140,16 +219,18 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
     Image.MAX_IMAGE_PIXELS = None
     failures = 0
     with (
-        _warnings_above_the_bar(),
+        warnings.catch_warnings(),
         tqdm(total=len(tasks), unit="image", disable=None) as bar,
         ThreadPoolExecutor(1) as writer,
     ):
+        # Losses are printed from `ImageData.notes`, because warnings in threads can get lost.
+        warnings.simplefilter("ignore")
 
-        def finish(task: FileTask, size: tuple[int, int], writing: Future[None]) -> None:
+        def finish(task: FileTask, size: tuple[int, int], writing: Future[tuple[str, ...]]) -> None:
             """Wait until a result is written, and report it."""
             nonlocal failures
             try:
-                writing.result()
+                _report_losses(writing.result())
             except Exception as error:
                 failures += 1
                 _report_failure(task, error)
@@ -157,11 +238,13 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
                 tqdm.write(f"{task.target} {size[0]}x{size[1]}")
             bar.update()
 
-        previous: tuple[FileTask, tuple[int, int], Future[None]] | None = None
+        previous: tuple[FileTask, tuple[int, int], Future[tuple[str, ...]]] | None = None
         for task, reading in _read_ahead(tasks, options):
             bar.set_description(task.source.name)
             try:
-                result = _upscale(model, task, reading.result(), options)
+                image = reading.result()
+                _report_losses(image.notes)
+                result = _upscale(model, task, image, options)
             except Exception as error:  # the next image may be fine
                 failures += 1
                 _report_failure(task, error)
@@ -169,22 +252,16 @@ def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOpt
                 continue
             if previous is not None:
                 finish(*previous)
-            writing = writer.submit(_write, result, task.target, options)
+            writing = writer.submit(_write, result, task, options)
             previous = task, result.size, writing
         if previous is not None:
             finish(*previous)
     return failures
 
 
-@contextmanager
-def _warnings_above_the_bar() -> Iterator[None]:
-    """Print every `ImageWarning` without breaking the progress bar."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", ImageWarning)
-        warnings.showwarning = lambda message, *_, **__: tqdm.write(
-            f"hsr-hub: {message}", sys.stderr
-        )
-        yield
+def _report_losses(notes: Sequence[str]) -> None:
+    for note in notes:
+        tqdm.write(f"hsr-hub: {note}", file=sys.stderr)
 
 
 def _report_failure(task: FileTask, error: Exception) -> None:
@@ -219,6 +296,7 @@ def _upscale(
 ) -> ImageData:
     """Upscale one image, with a progress bar for its tiles."""
     target = options.target_size(image.size, model.scale)
+    check_target(task.target, target)
     prepare_folder(task.target)
     tqdm.write(
         f"{task.source.name}: {image.size[0]}x{image.size[1]} to {target[0]}x{target[1]}",
@@ -236,8 +314,12 @@ def _upscale(
         return upscale_image(model, image, exact, progress=show)
 
 
-def _write(result: ImageData, target: Path, options: FileOptions) -> None:
+def _write(result: ImageData, task: FileTask, options: FileOptions) -> tuple[str, ...]:
+    metadata = replace(result.metadata, stamp=options.stamp)
     if options.strip_metadata:
-        # The profile stays, because the colours would change without it.
-        result = ImageData(result.array, Metadata(icc_profile=result.metadata.icc_profile))
-    write_image(result, target, format=options.format, quality=options.quality)
+        metadata = metadata.stripped()
+    notes = write_image(replace(result, metadata=metadata), task.target, quality=options.quality)
+    if options.keep_times:
+        times = task.source.stat()
+        os.utime(task.target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return notes

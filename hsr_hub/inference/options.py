@@ -56,7 +56,11 @@ class FileOptions(UpscaleOptions):
     quality: int | None = None
     """1 to 100 for JPEG, WebP and AVIF."""
     strip_metadata: bool = False
-    """Whether EXIF, XMP and resolution are left out; the colour profile is kept."""
+    """Whether all metadata are left out, except the colour profile and the resolution."""
+    keep_times: bool = False
+    """Whether a result gets the time of its source."""
+    stamp: str | None = None
+    """Name of the settings, which is stored in the results; see `Metadata.stamp`."""
     max_megapixels: float = 400
     """Sources and results with more pixels are refused."""
 

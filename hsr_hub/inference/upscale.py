@@ -110,7 +110,7 @@ def upscale_image(
     dtype = choose_dtype(options.dtype, next(model.parameters()).device, image.array.dtype)
     engine = TileEngine(model, level, dtype, tile_size=options.tile_size, progress=progress)
     array = resize_lanczos(_enlarge(engine, image.array, on_tile), target)
-    return ImageData(array, image.metadata.resized(target, grey=image.grey))
+    return ImageData(array, image.metadata.resized(target, grey=image.grey), image.notes)
 
 
 def _to_image_data(image: str | Path | Image.Image | np.ndarray) -> ImageData:

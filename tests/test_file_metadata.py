@@ -1,0 +1,270 @@
+"""EXIF, XMP, IPTC, texts and resolution in results are sound, and losses are said."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from hsr_hub.images import ImageData, ImageWarning, Metadata, read_image, write_image
+from hsr_hub.images.exif import (
+    ASCII,
+    EXIF,
+    GPS,
+    INTEROP,
+    LONG,
+    MAIN,
+    MAKER_NOTE,
+    UNDEFINED,
+    Entry,
+    ExifBlock,
+    ExifError,
+)
+
+SUFFIXES = ("jpg", "png", "webp", "avif", "tif")
+MAKER = bytes(range(64)) * 2
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" '
+    b'xmlns:Camera="http://ns.google.com/photos/1.0/camera/" Camera:MotionPhoto="1" '
+    b'Camera:MotionPhotoVersion="1" Camera:BurstID="7" '
+    b'xmlns:Container="http://ns.google.com/photos/1.0/container/" '
+    b'xmlns:dc="http://purl.org/dc/elements/1.1/" dc:creator="somebody"><Container:Directory>'
+    b'<rdf:Seq><rdf:li><Container:Item Container:Length="453"/></rdf:li></rdf:Seq>'
+    b"</Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def camera_exif(order: Literal["<", ">"]) -> bytes:
+    """Return the EXIF of a phone: letters beyond ASCII, a maker note, GPS and interoperability."""
+    block = ExifBlock(order)
+    block.get(MAIN).update(
+        {
+            270: Entry(ASCII, "Größe\0".encode()),
+            271: Entry(ASCII, b"Maker\0"),
+            274: block.integers(3, 6),
+            282: block.rational(72),
+            283: block.rational(72),
+            296: block.integers(3, 2),
+            315: Entry(ASCII, "Opa Müller\0".encode("latin-1")),
+            531: block.integers(3, 1),
+            33432: Entry(ASCII, "© Opa\0".encode()),
+        }
+    )
+    block.get(EXIF).update(
+        {
+            0x9000: Entry(UNDEFINED, b"0232"),
+            0x9101: Entry(UNDEFINED, b"\1\2\3\0"),
+            MAKER_NOTE: Entry(UNDEFINED, MAKER),
+            0xA000: Entry(UNDEFINED, b"0100"),
+            0xA001: block.integers(3, 1),
+            0xA002: block.integers(LONG, 61),
+            0xA003: block.integers(LONG, 47),
+        }
+    )
+    block.get(INTEROP).update({1: Entry(ASCII, b"R98\0"), 2: Entry(UNDEFINED, b"0100")})
+    degrees = struct.pack(f"{order}6I", 41, 1, 54, 1, 0, 1)
+    block.get(GPS).update({0: Entry(1, b"\2\3\0\0"), 1: Entry(ASCII, b"N\0"), 2: Entry(5, degrees)})
+    block.maker_note_offset = 400
+    return b"Exif\0\0" + block.tobytes()
+
+
+def complaints(path: Path) -> set[str]:
+    command = ["exiftool", "-validate", "-warning", "-error", "-a", "-s3", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[1:])
+
+
+def written(image: ImageData, path: Path) -> ImageData:
+    """Write a result of twice the size, and read it again."""
+    array = image.array.repeat(2, 0).repeat(2, 1)
+    metadata = image.metadata.resized((array.shape[1], array.shape[0]), grey=image.grey)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)
+        write_image(ImageData(array, metadata), path)
+        return read_image(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("source", ["jpg", "tif"])
+def test_exif_is_kept_and_sound(tmp_path: Path, small_photo, recwarn, order, source: str):
+    path = tmp_path / f"in.{source}"
+    if source == "jpg":
+        small_photo.save(path, exif=camera_exif(order))
+    else:
+        image = ImageData.from_image(small_photo)
+        write_image(replace(image, metadata=Metadata(exif=camera_exif(order))), path)
+    image = read_image(path)
+    assert image.size == (47, 61)
+    for suffix in SUFFIXES:
+        out = tmp_path / f"out.{suffix}"
+        result = written(image, out)
+        assert result.size == (94, 122)
+        assert result.metadata.exif is not None
+        block = ExifBlock.parse(result.metadata.exif)
+        main, details = block.directories[MAIN], block.directories[EXIF]
+        assert main[270].data == "Größe\0".encode()
+        assert main[315].data == "Opa Müller\0".encode("latin-1")
+        assert main[33432].data == "© Opa\0".encode()
+        assert 274 not in main
+        assert details[0xA002] == block.integers(LONG, 94)
+        assert details[0xA003] == block.integers(LONG, 122)
+        assert (details[MAKER_NOTE].data, block.maker_note_offset) == (MAKER, 400)
+        assert block.directories[INTEROP][1].data == b"R98\0"
+        assert block.directories[GPS][1].data == b"N\0"
+        if shutil.which("exiftool") and "tif" not in (source, suffix):
+            assert complaints(out) <= complaints(path)
+    assert not recwarn.list
+
+
+def test_maker_note_that_cannot_stay_is_left_out():
+    block = ExifBlock.parse(camera_exif("<"))
+    for offset in (None, 4, 1_000_000):
+        block.maker_note_offset = offset
+        assert MAKER_NOTE not in ExifBlock.parse(block.tobytes()).directories[EXIF]
+    block.maker_note_offset = 30  # amid the other blocks
+    again = ExifBlock.parse(block.tobytes())
+    assert again == block
+
+
+def test_broken_exif_is_read_as_far_as_it_is_sound():
+    data = bytearray(camera_exif(">")[6:])
+    for position in range(len(data)):
+        broken = bytes(data[:position]) + b"\xff\xff" + bytes(data[position + 2 :])
+        try:
+            block = ExifBlock.parse(broken)
+        except ExifError:
+            continue
+        ExifBlock.parse(block.tobytes())
+    # Many entries that share one large value cost no more than the limit.
+    shared = b"".join(struct.pack("<HHII", tag, 7, 1 << 20, 0) for tag in range(60_000))
+    bomb = b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + shared + bytes(1 << 20)
+    assert len(ExifBlock.parse(bomb).directories[MAIN]) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda image, path: image.save(path, "JPEG"), None),
+        (lambda image, path: image.save(path, "TIFF"), None),
+        (lambda image, path: image.save(path, "PNG", dpi=(300, 300)), (300, 300)),
+        (lambda image, path: image.save(path, "JPEG", dpi=(1, 1)), None),
+    ],
+)
+def test_no_resolution_is_invented(tmp_path: Path, small_photo, make: Callable, expected):
+    make(small_photo, tmp_path / "in.dat")
+    image = read_image(tmp_path / "in.dat")
+    for suffix in SUFFIXES:
+        result = written(image, tmp_path / f"out.{suffix}").metadata
+        if expected:
+            assert result.dpi == pytest.approx(expected, abs=0.1) or suffix in {"webp", "avif"}
+        else:
+            assert (result.dpi, result.exif) == (None, None)
+
+
+def test_absurd_resolution_does_not_cost_the_image(tmp_path: Path, small_photo):
+    block = ExifBlock()
+    block.get(MAIN)[282] = Entry(5, b"\xff\xff\xff\xff\0\0\0\1")
+    block.get(MAIN)[296] = block.integers(3, 2)
+    small_photo.save(tmp_path / "in.jpg", exif=b"Exif\0\0" + block.tobytes())
+    for suffix in SUFFIXES:
+        result = written(read_image(tmp_path / "in.jpg"), tmp_path / f"out.{suffix}")
+        assert result.metadata.dpi in (None, (72, 72))
+
+
+def test_sixteen_bit_png_has_no_metadata_of_its_own(tmp_path: Path, small_photo):
+    image = ImageData.from_image(small_photo)
+    deep = ImageData(image.array.astype("uint16") * 257)
+    written(deep, tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as opened:
+        opened.load()
+        assert opened.info == {}
+    full = Metadata(exif=camera_exif("<"), xmp=b"<x/>", dpi=(300, 300), text={"prompt": "猫"})
+    result = written(replace(deep, metadata=full), tmp_path / "out.png").metadata
+    assert (result.xmp, result.text) == (full.xmp, full.text)
+    assert result.dpi == pytest.approx((300, 300), abs=0.1)
+    assert result.exif is not None
+
+
+def test_xmp_of_parts_that_are_gone_is_removed_and_said(tmp_path: Path, small_photo):
+    small_photo.save(tmp_path / "in.jpg", xmp=XMP)
+    with pytest.warns(ImageWarning, match=r"in\.jpg: its gain map .* and its video are left out"):
+        image = read_image(tmp_path / "in.jpg")
+    xmp = image.metadata.xmp
+    assert xmp is not None
+    assert b'dc:creator="somebody"' in xmp and b'BurstID="7"' in xmp
+    for gone in (b"hdrgm:Version", b"MotionPhoto", b"Container:Item", b"Container:Directory"):
+        assert gone not in xmp
+    long = XMP.replace(b"somebody", b"s" * 70_000)
+    assert Metadata.from_image(with_info(xmp=long)).xmp is None
+
+
+def with_info(**info: object) -> Image.Image:
+    image = Image.new("RGB", (4, 4))
+    image.info.update(info)
+    return image
+
+
+def test_texts_of_generators_are_kept(tmp_path: Path, small_photo):
+    texts = PngImagePlugin.PngInfo()
+    values = {"parameters": "a 猫\nSteps: 20", "prompt": '{"3": {}}', "Title": "für"}
+    for key, value in values.items():
+        texts.add_text(key, value, zip=key == "prompt")
+    small_photo.save(tmp_path / "in.png", pnginfo=texts)
+    image = read_image(tmp_path / "in.png")
+    assert written(image, tmp_path / "out.png").metadata.text == values
+    for suffix in ("jpg", "webp", "avif", "tif"):
+        with pytest.warns(ImageWarning, match=f"out.{suffix}: .* cannot hold its text 'prompt'"):
+            notes = write_image(image, tmp_path / f"out.{suffix}")
+        assert len(notes) == 1 and "parameters" not in notes[0]
+        exif = read_image(tmp_path / f"out.{suffix}").metadata.exif
+        assert exif is not None
+        comment = ExifBlock.parse(exif).directories[EXIF][0x9286].data
+        assert comment == b"UNICODE\0" + values["parameters"].encode("utf-16-be")
+
+
+def test_iptc_and_comments_are_kept_or_their_loss_is_said(tmp_path: Path, small_photo):
+    iptc = b"\x1c\x02\x78\x00\x0bOpa in Rome"
+    buffer = io.BytesIO()
+    source = ImageData.from_image(small_photo)
+    kept = Metadata(iptc=iptc, comment=b"made by grandpa")
+    write_image(replace(source, metadata=kept), tmp_path / "in.jpg")
+    small_photo.save(buffer, "JPEG")
+    image = read_image(tmp_path / "in.jpg")
+    assert (image.metadata.iptc, image.metadata.comment) == (iptc, b"made by grandpa")
+    assert write_image(image, tmp_path / "again.jpg") == ()
+    with pytest.warns(ImageWarning, match="PNG cannot hold its IPTC caption and keywords"):
+        write_image(image, tmp_path / "out.png")
+    assert read_image(tmp_path / "out.png").metadata.text == {"Comment": "made by grandpa"}
+    with pytest.warns(ImageWarning, match="TIFF cannot hold its comment"):
+        write_image(image, tmp_path / "out.tif")
+    assert read_image(tmp_path / "out.tif").metadata.iptc == iptc
+
+
+def test_stripping_and_the_location(tmp_path: Path, small_photo):
+    metadata = Metadata(
+        icc_profile=b"profile",
+        exif=camera_exif(">"),
+        xmp=XMP.replace(b"dc:creator", b'xmlns:e="http://ns.adobe.com/exif/1.0/" e:GPSLatitude'),
+        dpi=(300, 300),
+        iptc=b"\x1c\x02\x5a\x00\x04Rome",
+        text={"parameters": "cat"},
+    )
+    assert metadata.stripped() == Metadata(icc_profile=b"profile", dpi=(300, 300))
+    rest = metadata.without_location()
+    assert rest.exif is not None and rest.xmp is not None
+    assert GPS not in ExifBlock.parse(rest.exif).directories
+    assert b"Maker" in rest.exif
+    assert b"GPSLatitude" not in rest.xmp
+    assert rest.iptc is None
+    assert rest.text == {"parameters": "cat"}
