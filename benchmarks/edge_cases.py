@@ -1,4 +1,4 @@
-"""Enlarge twenty-two unusual images by the command line and draw them on one sheet.
+"""Enlarge unusual images by the command line and draw them on one sheet.
 
     python -m benchmarks.edge_cases FOLDER
 
@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pyvips
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageCms, ImageDraw, PngImagePlugin, TiffImagePlugin
 
 from benchmarks.common import ROOT
 from hsr_hub.images import ImageError, Metadata, read_pil, sixteen_bit
@@ -100,6 +101,47 @@ def make(folder: Path) -> None:
     cat.resize((300, 1)).save(folder / "line.png")
     cat.save(folder / "photo.avif", quality=95)
     cat.save(folder / "photo.bmp")
+    make_phone_and_web_images(folder, cat, fine)
+
+
+def make_phone_and_web_images(folder: Path, cat: Image.Image, fine: np.ndarray) -> None:
+    """Write images as phones, generators, scanners and games write them.
+
+    Args:
+        folder: The output folder.
+        cat: An RGB image.
+        fine: The same in 16 bits.
+    """
+    exif = Image.Exif()
+    exif[271], exif[274] = "Maker", 6
+    pillow_heif.from_pillow(cat).save(folder / "phone.heic", quality=95, exif=exif.tobytes())
+    deep = pillow_heif.from_bytes("RGB;16", cat.size, fine.tobytes())
+    deep.save(folder / "deep.heic", color_primaries=12, transfer_characteristics=13)
+    gain_map = XMP.replace(
+        b"dc:creator", b'xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/" h:Version="1.0" dc:creator'
+    )
+    cat.save(folder / "gain_map.jpg", xmp=gain_map, quality=95, comment="a comment")
+    cat.save(folder / "frames.apng", save_all=True, append_images=[cat.rotate(180)])
+    cat.save(folder / "frames.webp", save_all=True, append_images=[cat.rotate(180)])
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("parameters", "a cat 猫", zip=True)
+    texts.add(b"cICP", bytes((12, 13, 0, 1)))
+    cat.save(folder / "prompt.png", pnginfo=texts)
+    linear = PngImagePlugin.PngInfo()
+    linear.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    light = (np.asarray(cat) / 255) ** 2.2 * 255
+    Image.fromarray(light.astype(np.uint8)).save(folder / "linear.png", pnginfo=linear)
+    cat.save(folder / "game.dds")
+    large_grey = np.asarray(cat.convert("L").resize((240, 180)))
+    large_text = Image.fromarray(np.where(large_grey > 110, 255, 0).astype(np.uint8))
+    large_text.convert("1").save(folder / "fax.tif", compression="group4")
+    hard = cat.copy()
+    hard.putalpha(large_text.resize(cat.size, Image.Resampling.NEAREST))
+    hard.save(folder / "sticker.png")
+    grey = fine[:, :, 1]
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[262] = 0  # 0 is white
+    Image.fromarray(65535 - grey).save(folder / "white.tif", tiffinfo=directory)
 
 
 def _opened(icc: bytes) -> ImageCms.ImageCmsProfile:

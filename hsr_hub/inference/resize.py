@@ -70,3 +70,24 @@ def resize_lanczos(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         result = result.round()
     result = result.astype(array.dtype)
     return result if array.ndim == 3 else result[:, :, 0]
+
+
+def has_two_values(array: np.ndarray) -> bool:
+    """Return whether all values are the smallest or the largest one."""
+    low, high = array.min(), array.max()
+    return bool(((array == low) | (array == high)).all())
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an array of two values, and keep only these: edges are smooth but hard.
+
+    Args:
+        mask: (H,W) of two values.
+        size: (width, height) of the result.
+    """
+    low, high = mask.min(), mask.max()
+    if low == high:
+        return np.full((size[1], size[0]), low, mask.dtype)
+    coverage = Image.fromarray((mask == high).astype(np.float32))
+    resized = np.asarray(coverage.resize(size, Image.Resampling.BICUBIC))
+    return np.where(resized >= 0.5, high, low).astype(mask.dtype)

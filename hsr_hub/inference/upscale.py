@@ -14,7 +14,12 @@ from PIL import Image
 from hsr_hub.images import ImageData, ImageWarning, read_image, to_image
 from hsr_hub.inference.device import choose_dtype
 from hsr_hub.inference.options import UpscaleOptions
-from hsr_hub.inference.resize import fill_transparent, resize_lanczos
+from hsr_hub.inference.resize import (
+    fill_transparent,
+    has_two_values,
+    resize_lanczos,
+    resize_mask,
+)
 from hsr_hub.inference.sizes import choose_level
 from hsr_hub.inference.tiling import OnTile, Progress, TileEngine
 from hsr_hub.network import HSRNetwork
@@ -110,6 +115,9 @@ def upscale_image(
     dtype = choose_dtype(options.dtype, next(model.parameters()).device, image.array.dtype)
     engine = TileEngine(model, level, dtype, tile_size=options.tile_size, progress=progress)
     array = resize_lanczos(_enlarge(engine, image.array, on_tile), target)
+    if _has_hard_alpha(image.array):
+        # The network and Lanczos would leave holes and specks around the edges.
+        array[:, :, -1] = resize_mask(image.array[:, :, -1], target)
     return ImageData(array, image.metadata.resized(target, grey=image.grey), image.notes)
 
 
@@ -129,7 +137,8 @@ def _enlarge(engine: TileEngine, array: np.ndarray, on_tile: OnTile | None) -> n
     if planes.shape[2] in (2, 4):
         return _enlarge_with_alpha(engine, planes[:, :, :-1], planes[:, :, -1:], on_tile)
     engine.total = engine.count(*planes.shape[:2])
-    result = engine.run(planes, on_tile=on_tile)
+    # Scans and text of two values have flat areas, in which rings around letters would show.
+    result = engine.run(planes, clamp_to_input=has_two_values(planes), on_tile=on_tile)
     return result if array.ndim == 3 else result[:, :, 0]
 
 
@@ -138,16 +147,22 @@ def _enlarge_with_alpha(
 ) -> np.ndarray:
     """Return (H*s,W*s,C+1) for colours (H,W,C) and alpha (H,W,1)."""
     tiles = engine.count(*alpha.shape[:2])
-    if (alpha == alpha[0, 0]).all():
-        # A constant alpha needs no network; an opaque image stays opaque.
+    if has_two_values(alpha):
+        # A constant alpha needs no network; an opaque image stays opaque. A hard one is enlarged
+        # by `upscale_image`.
         engine.total = tiles
-        large_colour = engine.run(colour, on_tile=on_tile)
+        large_colour = engine.run(fill_transparent(colour, alpha), on_tile=on_tile)
         large_alpha = np.full((*large_colour.shape[:2], 1), alpha[0, 0, 0], dtype=alpha.dtype)
     else:
         engine.total = 2 * tiles
         large_colour = engine.run(fill_transparent(colour, alpha), on_tile=on_tile)
         large_alpha = engine.run(alpha, clamp_to_input=True)
     return np.concatenate([large_colour, large_alpha], axis=2)
+
+
+def _has_hard_alpha(array: np.ndarray) -> bool:
+    """Return whether an array has alpha of two values."""
+    return array.ndim == 3 and array.shape[2] in (2, 4) and has_two_values(array[:, :, -1])
 
 
 def _check_array(array: np.ndarray) -> None:
