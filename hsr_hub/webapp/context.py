@@ -11,6 +11,7 @@ from hsr_hub.images import ImageData
 from hsr_hub.inference import best_device
 from hsr_hub.webapp import zerogpu
 from hsr_hub.webapp.compute import compute
+from hsr_hub.webapp.connections import Connections
 from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.eta import Estimate, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
@@ -27,6 +28,7 @@ class AppContext:
     models: ModelStore
     queue: DeviceQueue
     estimator: TimeEstimator = field(default_factory=TimeEstimator)
+    connections: Connections = field(default_factory=Connections)
     reports_tiles: bool = True
     """Whether the computation runs in this process, so that it can call back after each tile."""
     jobs: Jobs = field(init=False)

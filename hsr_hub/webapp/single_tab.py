@@ -11,6 +11,7 @@ import gradio as gr
 
 from hsr_hub.images import ImageError, read_image, read_pil, write_image
 from hsr_hub.webapp import storage, templates, uploads
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.events import (
@@ -237,7 +238,9 @@ class SingleTab:
             self.progress_bar: html(templates.STARTING),
             self.preview: self._preview(first),
         }
-        task = UpscaleTask(self.context, job, (upload.path, upload.name), wanted, view="comparison")
+        source = upload.path, upload.name
+        caller = Caller.of(request)
+        task = UpscaleTask(self.context, job, source, wanted, "comparison", caller)
         try:
             for progress in task:
                 updates: Updates = {self.progress_bar: html(templates.progress(progress))}
