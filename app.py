@@ -165,7 +165,7 @@ def main() -> None:
         max_threads=MAX_THREADS,
         state_session_capacity=MAX_SESSIONS,
         mcp_server=True,
-        app_kwargs={"middleware": server.middleware(os.environ, context.connections, disk)},
+        app_kwargs={"middleware": server.middleware(os.environ, context.connections, disk, app)},
         footer_links=["api", "gradio", "settings"],
         run_history=False,  # results are removed after an hour
         ssr_mode=False,

@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 
-from hsr_hub.webapp import connections, device_queue, server, storage, url_guard
+from hsr_hub.webapp import connections, device_queue, middleware, server, storage, url_guard
 from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
 
@@ -312,6 +312,40 @@ def test_connections_that_send_nothing_or_half_a_request_end(monkeypatch: pytest
         finally:
             http.should_exit = True
             thread.join(10)
+
+
+def test_a_body_that_drips_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(middleware, "UPLOAD_SECONDS", 0.9)
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope, receive, send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def silence() -> dict[str, Any]:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    gate = middleware.Gate(app, Connections(), storage.Disk(tmp_path))
+    for path, receive, most in [
+        ("/gradio_api/queue/join", drip, 0.7),
+        ("/gradio_api/upload", drip, 1.3),
+        ("/gradio_api/upload", silence, 0.7),
+        ("/gradio_api/mcp/", silence, 0.7),
+    ]:
+        scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        started = time.monotonic()
+        asyncio.run(gate(scope, receive, send))
+        assert time.monotonic() - started < most + 1, path
+        assert sent[-2]["status"] == 408, path
 
 
 def test_a_guard_that_does_not_sit_ends_the_start(monkeypatch: pytest.MonkeyPatch):

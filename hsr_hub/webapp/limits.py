@@ -37,16 +37,20 @@ MAX_UPLOAD_BYTES = 1 << 30
 """All files of one request."""
 BODY_SECONDS = 30
 """Longest wait for a part of a request, and longest time for a whole JSON body."""
+UPLOAD_SECONDS = 900
+"""Longest time for a whole upload."""
 HANG_UP_SECONDS = 6
 """A request whose caller has not listened for this time is cancelled."""
-MAX_STREAMS_PER_ADDRESS = 64
-"""Open streams of results of one network address."""
+MAX_STREAMS_PER_ADDRESS = 256
+"""Open streams of one network address. Each tab has two while it works."""
 MAX_SESSION_NAME = 64
 """Characters of the name that a visitor's browser gives its session."""
 MAX_SESSIONS = 256
 """Sessions whose state is kept. The one that was not used for longest is dropped."""
 MAX_CONNECTIONS = 800
 """Open connections. Further ones are closed."""
+LOG_LINES_PER_MINUTE = 20
+"""Errors that clients cause."""
 IDLE_SECONDS = 15
 """A connection that sends no complete request is closed after once or twice this time."""
 
@@ -60,7 +64,9 @@ OLDEST_EVERY = 4
 MAX_CONCURRENT = 64
 """Requests that Gradio runs at once. Each of them can show its place in the device queue. More than
 `MAX_WAITING`, so that there is always one left to refuse further images."""
-MAX_THREADS = 96
+MAX_RECEIVING = 24
+"""Uploads that Gradio hands over at once. They are decoded in turns."""
+MAX_THREADS = 120
 """Gradio's threads: one for each of these, and others for the rest of the page."""
 MAX_QUEUE = 32
 """Events that wait in Gradio's queue. Further ones are told to come back later."""
@@ -68,8 +74,8 @@ MAX_MIXED_MODELS = 4
 """Interpolated models that stay in memory."""
 
 # Decoding of uploads, in processes of their own.
-MAX_DECODES = 3
-"""Files that are decoded at a time: two for the page, and at least one for the device queue."""
+MAX_DECODES = 4
+"""Files that are decoded at a time: two that were just uploaded, and two for the device."""
 DECODE_SECONDS = 20
 """Limit for one file. 24 megapixels take 0.2 seconds as JPEG and 2 as 16-bit PNG, but the network
 may use all cores at the same time."""

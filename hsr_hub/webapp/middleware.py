@@ -21,12 +21,14 @@ from urllib.parse import parse_qs
 from hsr_hub.webapp.connections import Connections
 from hsr_hub.webapp.limits import (
     BODY_SECONDS,
+    LOG_LINES_PER_MINUTE,
     MAX_FILES,
     MAX_JSON_BYTES,
     MAX_MCP_BYTES,
     MAX_SESSION_NAME,
     MAX_STREAMS_PER_ADDRESS,
     MAX_UPLOAD_BYTES,
+    UPLOAD_SECONDS,
 )
 from hsr_hub.webapp.storage import Disk, DiskFullError
 
@@ -69,7 +71,9 @@ ROUTES: list[tuple[re.Pattern[str], dict[str, int]]] = [
 FILE = f"{API}/file="
 UPLOAD = f"{API}/upload"
 MCP = f"{API}/mcp"
+STREAMS = re.compile(rf"{API}/(queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+)")
 STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
+EVENT = re.compile(rf"{API}/(queue/join|(run|api|call)/[^/]+/?)")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 FORWARDED = (b"forwarded", b"x-forwarded-", b"x-gradio-server", b"x-direct-url", b"x-real-ip")
 
@@ -92,6 +96,24 @@ class Address(NamedTuple):
     limit: int
 
 
+Check = Callable[[dict[str, Any]], None]
+
+
+class LogLimit:
+    """Lets a few messages per minute through. A client could fill the log otherwise."""
+
+    def __init__(self, per_minute: int = LOG_LINES_PER_MINUTE) -> None:
+        self._per_minute, self._minute, self._count = per_minute, 0, 0
+
+    def allows(self) -> bool:
+        """Return whether one more message may be logged."""
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._count = minute, 0
+        self._count += 1
+        return self._count <= self._per_minute
+
+
 class Gate:
     """Pure ASGI middleware. It refuses requests before Gradio reads them."""
 
@@ -102,6 +124,7 @@ class Gate:
         disk: Disk,
         hosts: Iterable[str] = (),
         trusts_proxy: Callable[[str], bool] = lambda _: False,
+        check_event: Check = lambda _: None,
     ) -> None:
         """Wrap an app.
 
@@ -111,9 +134,12 @@ class Gate:
             disk: The folder of this process and its budget.
             hosts: Names under which the page may be called, in lower case. Empty: any.
             trusts_proxy: Whether the address of a peer is a proxy's, whose headers are believed.
+            check_event: Raises `Refused` for the JSON of an event that Gradio could not process.
         """
         self.app, self.connections, self.disk = app, connections, disk
         self.hosts, self.trusts_proxy = frozenset(hosts), trusts_proxy
+        self.check_event = check_event
+        self._log_limit = LogLimit()
         self._streams: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,6 +155,8 @@ class Gate:
 
         async def watched(message: Message) -> None:
             nonlocal started
+            if not started and message.get("status") == 500 and scope["method"] == "POST":
+                raise Refused(422, "these values could not be processed")
             started = True
             await send(message)
 
@@ -140,10 +168,11 @@ class Gate:
         except OSError:  # the client hung up, or there are no descriptors
             pass
         except Exception as error:
-            # One line. A client could fill the log with traces.
-            log.error("%s %s: %s: %s", scope["method"], scope["path"], type(error).__name__, error)
+            if self._log_limit.allows():
+                log.error("%.200s: %s: %.200s", scope["path"], type(error).__name__, error)
             if not started:
-                await _send_error(send, 500, "this request could not be processed")
+                status = 400 if scope["method"] == "POST" else 500  # Gradio fails at wrong types
+                await _send_error(send, status, "this request could not be processed")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_headers(scope)
@@ -156,11 +185,15 @@ class Gate:
             raise limited.too_large()
         reader: Receive = limited
         if address.method == "POST" and address.path != UPLOAD and not address.path.startswith(MCP):
-            reader = _replay(_checked(await limited.read_all()), limited)
+            body = await limited.read_all()
+            data = _parse(body)
+            if EVENT.fullmatch(address.path):
+                self.check_event(data)
+            reader = _replay(body, limited)
         with contextlib.ExitStack() as stack:
-            if key := _listener(address.path, scope):
+            if STREAMS.fullmatch(address.path) and address.method == "GET":
                 stack.enter_context(self._stream_of(scope))
-                stack.enter_context(self.connections.listening(key))
+                stack.enter_context(self.connections.listening(_listener(address.path, scope)))
             try:
                 await self.app(scope, reader, send)
             except Exception:
@@ -218,7 +251,8 @@ class _Body:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self.limit = receive, limit
         self._size, self._complete = 0, False
-        self._deadline = time.monotonic() + BODY_SECONDS
+        small = limit <= MAX_JSON_BYTES
+        self._deadline = time.monotonic() + (BODY_SECONDS if small else UPLOAD_SECONDS)
         self.refused: Refused | None = None
 
     def too_large(self) -> Refused:
@@ -228,7 +262,8 @@ class _Body:
         if self._complete:  # wait for the end of the connection
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), BODY_SECONDS)
+            left = min(BODY_SECONDS, self._deadline - time.monotonic())
+            message = await asyncio.wait_for(self._receive(), left)
             if message["type"] == "http.request":
                 self._add(message.get("body", b""))
                 self._complete = not message.get("more_body", False)
@@ -248,8 +283,6 @@ class _Body:
             if message["type"] == "http.disconnect":
                 raise Refused(400, "the request was not sent completely")
             parts.append(message.get("body", b""))
-            if time.monotonic() > self._deadline:
-                raise Refused(408, "the request was not sent completely")
         return b"".join(parts)
 
     def _add(self, data: bytes) -> None:
@@ -291,16 +324,16 @@ def _boundary(scope: Scope) -> bytes:
 
 
 def _listener(path: str, scope: Scope) -> str:
-    """Return the session or the event that a stream is for; "" for other requests."""
+    """Return the session or the event whose results a stream gets; "" for other streams."""
     if path == f"{API}/queue/data":
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         return query.get("session_hash", [""])[0]
     found = STREAM.fullmatch(path)
-    return found[1] if found and scope["method"] == "GET" else ""
+    return found[1] if found else ""
 
 
-def _checked(body: bytes) -> bytes:
-    """Return a JSON body.
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return the object of a JSON body.
 
     Raises:
         Refused: It is not a JSON object, or the name of its session is not valid.
@@ -314,7 +347,7 @@ def _checked(body: bytes) -> bytes:
     session = data.get("session_hash")
     if session is not None and not (isinstance(session, str) and len(session) <= MAX_SESSION_NAME):
         raise Refused(422, f"session_hash must be text of at most {MAX_SESSION_NAME} characters")
-    return body
+    return data
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -17,11 +17,14 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import traceback
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
+import gradio as gr
 import uvicorn.config
-from gradio import http_server, processing_utils
+from gradio import http_server, processing_utils, queueing, routes
 from starlette.middleware import Middleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -29,7 +32,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from hsr_hub.webapp import url_guard
 from hsr_hub.webapp.connections import Connections
 from hsr_hub.webapp.limits import IDLE_SECONDS, MAX_CONNECTIONS, MAX_DISK_BYTES
-from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate
+from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate, LogLimit, Refused
 from hsr_hub.webapp.storage import Disk
 
 PROXIES = "FORWARDED_ALLOW_IPS"
@@ -51,7 +54,10 @@ def disk_budget(environment: Mapping[str, str]) -> int:
 
 
 def middleware(
-    environment: MutableMapping[str, str], connections: Connections, disk: Disk
+    environment: MutableMapping[str, str],
+    connections: Connections,
+    disk: Disk,
+    app: gr.Blocks | None = None,
 ) -> list[Middleware]:
     """Return what Gradio's app is wrapped in.
 
@@ -60,12 +66,32 @@ def middleware(
             because the middleware does that itself.
         connections: Gets the open streams.
         disk: The folder of this process.
+        app: The page, whose events are checked.
     """
     default = "*" if environment.get("SPACE_ID") else ""
     proxies = environment.get(PROXIES, default)
     environment[PROXIES] = ""
-    gate = Middleware(Gate, connections, disk, allowed_hosts(environment), _trusts(proxies))
+    trusts, check = _trusts(proxies), partial(_check_event, {} if app is None else app.fns)
+    gate = Middleware(Gate, connections, disk, allowed_hosts(environment), trusts, check)
     return [gate, Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)]
+
+
+def _check_event(functions: Mapping[int, Any], body: dict[str, Any]) -> None:
+    """Raise if the JSON of an event names no function, or has another number of values.
+
+    Raises:
+        Refused: It does.
+    """
+    index, values = body.get("fn_index"), body.get("data")
+    if not isinstance(values, list):
+        raise Refused(422, "data must be a list")
+    if index is None:  # an endpoint, which Gradio finds by its name
+        return
+    known = isinstance(index, int) and not isinstance(index, bool) and index in functions
+    if not known or functions[index].fn is None:
+        raise Refused(404, "there is no such function")
+    if len(values) != len(functions[index].inputs):
+        raise Refused(422, f"data must have {len(functions[index].inputs)} values")
 
 
 def allowed_hosts(environment: Mapping[str, str]) -> set[str]:
@@ -155,6 +181,7 @@ def guard() -> None:
     config.load()
     guards = {
         "the limit of connections": config.http_protocol_class is LimitedProtocol,
+        "the limit of the log": all("traceback" in vars(module) for module in (queueing, routes)),
         "the server": getattr(http_server, "uvicorn", None) is uvicorn,
         "the guard of addresses": isinstance(
             getattr(processing_utils, "async_transport", None), url_guard.LimitedTransport
@@ -165,7 +192,24 @@ def guard() -> None:
             f"{' and '.join(missing)} cannot be installed: take versions of gradio and uvicorn "
             "that requirements.txt allows"
         )
+    for module in (queueing, routes):
+        setattr(module, "traceback", LimitedTraceback())  # noqa: B010
     logging.getLogger("uvicorn.error").addFilter(_is_important)
+
+
+class LimitedTraceback:
+    """Python's `traceback`, which prints few of them: hostile values cause one each in Gradio."""
+
+    def __init__(self) -> None:
+        self._limit = LogLimit()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+    def print_exc(self, *args: Any, **kwargs: Any) -> None:
+        """Print the current exception."""
+        if self._limit.allows():
+            traceback.print_exc(*args, **kwargs)
 
 
 def _is_important(record: logging.LogRecord) -> bool:
