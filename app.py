@@ -5,6 +5,8 @@
 HSR_MODEL_ID (Hub ids, folders or bundled names, separated by commas), HSR_REVISION and
 HSR_DETAIL_MODEL_ID choose other weights than the bundled ones; `space.json` next to this file does
 so too, where HSR_MODEL_ID is not set. GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are Gradio's own.
+HSR_ALLOWED_HOSTS, HSR_MAX_DISK_GB and FORWARDED_ALLOW_IPS are described in
+`hsr_hub/webapp/server.py`.
 
 The two tabs are in `hsr_hub/webapp/single_tab.py` and `batch_tab.py`. A request goes one way: a
 handler parses it (`requests.py`), `engine.py` waits for the device (`device_queue.py`), computes,
@@ -28,21 +30,22 @@ FOLDER = storage.open_folder()  # must be done before gradio is imported
 import gradio as gr
 from gradio import themes
 
-from hsr_hub.webapp import templates, url_guard
+from hsr_hub.webapp import server, templates, url_guard
 from hsr_hub.webapp.batch_tab import BatchTab
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import UpscaleTask
 from hsr_hub.webapp.events import GPU_EVENT
-from hsr_hub.webapp.jobs import Job
+from hsr_hub.webapp.jobs import Job, JobCancelledError
 from hsr_hub.webapp.limits import (
-    KEEP_SECONDS,
     MAX_QUEUE,
+    MAX_SESSIONS,
     MAX_THREADS,
     MAX_UPLOAD_MEGABYTES,
-    SWEEP_SECONDS,
 )
 from hsr_hub.webapp.requests import parse_request
 from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.uploads import DECODER
 
 ROOT = Path(__file__).resolve().parent
 WEBAPP = ROOT / "hsr_hub" / "webapp"
@@ -51,8 +54,7 @@ EXAMPLES = [ROOT / "examples" / f"{name}.png" for name in ("cat", "astronaut", "
 
 def build_app(context: AppContext) -> gr.Blocks:
     """Build the page and its endpoint."""
-    cache = (SWEEP_SECONDS, KEEP_SECONDS)
-    with gr.Blocks(title="hsr-hub: sharper photos", delete_cache=cache) as app:
+    with gr.Blocks(title="hsr-hub: sharper photos") as app:
         gr.HTML(templates.TITLE, elem_id="title")
         gr.HTML(templates.notice(context.models.notices), visible=bool(context.models.notices))
         with gr.Tab("One photo", id="single"):
@@ -67,13 +69,14 @@ def build_app(context: AppContext) -> gr.Blocks:
             batch.cancel(request)
 
         app.unload(leave)
-    return app.queue(max_size=MAX_QUEUE)
+    return app.queue(max_size=MAX_QUEUE, api_open=False)
 
 
 def add_endpoint(context: AppContext) -> None:
     """Add `/upscale`, for programs and, through MCP, for their assistants."""
 
     def upscale(
+        caller: gr.Request,
         image: dict | None,
         scale: float | None = 4,
         width: float | None = None,
@@ -94,6 +97,7 @@ def add_endpoint(context: AppContext) -> None:
             strength: From 0, faithful, to 1, the most detail; above 0 a detail model is needed.
             model: Name of the weights.
             progress: Filled in by Gradio.
+            caller: Filled in by Gradio.
 
         Returns:
             The enlarged photo, a lossless PNG: the pixels that `HSRNet.upscale` gives.
@@ -102,12 +106,14 @@ def add_endpoint(context: AppContext) -> None:
             upload = storage.uploaded(context.folder, image)
             request = parse_request(context.models, scale, width, height, strength, model)
             job = Job(storage.new_folder(context.folder))
-            task = UpscaleTask(context, job, upload, request)
+            task = UpscaleTask(context, job, upload, request, caller=Caller.of(caller))
             for state in task:
                 line = f"{state.ahead} before this one" if state.ahead else "Sharpening"
                 progress(state.fraction, desc=line)
         except (ValueError, TypeError, MemoryError) as error:  # ImageError among them
             raise gr.Error(f"{error}.", title="Cannot do this", print_exception=False) from error
+        except JobCancelledError:  # nobody listens for this
+            raise gr.Error("The caller hung up.", print_exception=False) from None
         assert task.result is not None
         return str(task.result.path)
 
@@ -145,14 +151,21 @@ def main() -> None:
     # Python then unwinds, and removes the folder at exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     url_guard.guard()
+    server.guard()
+    DECODER.start()
     context = AppContext.create(FOLDER, os.environ, ROOT / "space.json")
-    build_app(context).launch(
+    app = build_app(context)
+    disk = storage.Disk(FOLDER, server.disk_budget(os.environ))
+    disk.start()
+    app.launch(
         theme=theme(),
         css_paths=WEBAPP / "page.css",
         js=(WEBAPP / "page.js").read_text(encoding="utf-8"),
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
         max_threads=MAX_THREADS,
+        state_session_capacity=MAX_SESSIONS,
         mcp_server=True,
+        app_kwargs={"middleware": server.middleware(os.environ, context.connections, disk, app)},
         footer_links=["api", "gradio", "settings"],
         run_history=False,  # results are removed after an hour
         ssr_mode=False,

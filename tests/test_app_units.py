@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -347,11 +348,14 @@ def test_cached_results_are_only_for_the_example_itself(tmp_path: Path):
 def test_old_jobs_are_removed_without_any_request(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(storage, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(tempfile, "tempdir", None)
     root = storage.open_folder()
+    storage.Disk(root).start()
     old, young = storage.new_folder(root), storage.new_folder(root)
     (old / "photo-4x.png").touch()
     long_ago = time.time() - storage.KEEP_SECONDS - 60
-    os.utime(old, (long_ago, long_ago))
+    for path in (old / "photo-4x.png", old):
+        os.utime(path, (long_ago, long_ago))
     for _ in range(200):
         if not old.exists():
             break

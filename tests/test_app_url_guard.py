@@ -100,7 +100,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
         return "127.0.0.1"
 
     monkeypatch.setattr(processing_utils, "async_transport", None)
-    monkeypatch.setattr("safehttpx.async_validate_url", here)
+    monkeypatch.setattr(url_guard, "public_address", here)
     monkeypatch.setattr(url_guard, "DOWNLOAD_SECONDS", 3)
     url_guard.guard()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 import shutil
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -21,6 +22,12 @@ from hsr_hub.hub.download import download, missing_file
 
 WEIGHT_DTYPES = ("F64", "F32", "F16", "BF16", "I64")
 """Number formats that weights may have, as safetensors names them. I64 is for the dilations."""
+
+MAX_ENTRIES = 16
+"""Entries of a list in config.json: branches, for example."""
+MAX_NUMBER = 4096
+"""Largest number in config.json: channels, for example."""
+MAX_CONFIG_BYTES = 1 << 16
 
 
 def resolve_file(name: str | Path, file_name: str, **download_options: Any) -> Path:
@@ -62,8 +69,11 @@ def read_config(path: Path, known: Container[str]) -> dict[str, Any]:
         known: Names of the arguments that the constructor takes.
 
     Raises:
-        ValueError: If the file is not a JSON object, or has an unknown key.
+        ValueError: If the file is not a JSON object, has an unknown key, or a value is not an
+            integer or a list of integers within bounds.
     """
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{path} has more than {MAX_CONFIG_BYTES} bytes")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # also text that is not UTF-8
@@ -73,7 +83,30 @@ def read_config(path: Path, known: Container[str]) -> dict[str, Any]:
     unknown = [key for key in config if key not in known]
     if unknown:
         raise ValueError(f"{path} has keys that this version of hsr_hub does not know: {unknown}")
+    for key, value in config.items():
+        _check_numbers(path, key, value)
     return config
+
+
+def _check_numbers(path: Path, key: str, value: Any) -> None:
+    """Raise if a value is not an integer or a short list of integers, of a sensible size.
+
+    Other numbers would fail late, or build a network of a size that nobody has.
+    """
+    numbers = value if isinstance(value, list) else [value]
+    if len(numbers) > MAX_ENTRIES:
+        raise ValueError(
+            f"{path}: {key} has {len(numbers)} entries; at most {MAX_ENTRIES} are valid"
+        )
+    for number in numbers:
+        # None is the default of a list.
+        if number is None and not isinstance(value, list):
+            continue
+        if type(number) is not int or not 0 <= number <= MAX_NUMBER:
+            raise ValueError(
+                f"{path}: {key} must hold integers from 0 to {MAX_NUMBER}, "
+                f"not {reprlib.repr(number)}"
+            )
 
 
 def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

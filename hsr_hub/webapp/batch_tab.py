@@ -11,6 +11,7 @@ import gradio as gr
 
 from hsr_hub.images import atomic_write
 from hsr_hub.webapp import storage, templates
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import UpscaleTask
 from hsr_hub.webapp.events import (
@@ -126,7 +127,9 @@ class BatchTab:
             zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
         ):
             for path, name in uploaded:
-                task = UpscaleTask(self.context, job, (path, name), wanted, view="thumbnail")
+                task = UpscaleTask(
+                    self.context, job, (path, name), wanted, "thumbnail", Caller.of(request)
+                )
                 finished = len(done) + len(errors)
                 try:
                     for progress in task:

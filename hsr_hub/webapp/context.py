@@ -11,12 +11,13 @@ from hsr_hub.images import ImageData
 from hsr_hub.inference import best_device
 from hsr_hub.webapp import zerogpu
 from hsr_hub.webapp.compute import compute
-from hsr_hub.webapp.device_queue import DeviceQueue
+from hsr_hub.webapp.connections import Caller, Connections
+from hsr_hub.webapp.device_queue import DeviceQueue, Visitor
 from hsr_hub.webapp.eta import Estimate, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
 from hsr_hub.webapp.models import ModelStore, load_models
 from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.uploads import forward_passes
+from hsr_hub.webapp.uploads import forward_passes, load_upload
 
 
 @dataclass
@@ -27,6 +28,9 @@ class AppContext:
     models: ModelStore
     queue: DeviceQueue
     estimator: TimeEstimator = field(default_factory=TimeEstimator)
+    intake: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
+    """Decodes uploads for the page, in turns like those for the device."""
+    connections: Connections = field(default_factory=Connections)
     reports_tiles: bool = True
     """Whether the computation runs in this process, so that it can call back after each tile."""
     jobs: Jobs = field(init=False)
@@ -56,6 +60,22 @@ class AppContext:
         if not zerogpu.ACTIVE:  # there is no GPU before the first request
             context.estimator.calibrate(models.get(models.default), folder)
         return context
+
+    def load_upload(self, path: Path, name: str, caller: Caller | None) -> ImageData:
+        """Read an upload when it is its visitor's turn.
+
+        Raises:
+            ImageError: As `uploads.load_upload`.
+            QueueFullError: Too many uploads wait.
+        """
+        images: list[ImageData] = []
+        entry = self.intake.submit(
+            images.pop,
+            lambda: images.append(load_upload(path, name)),
+            caller.visitor if caller else Visitor(),
+            path.stat().st_size if path.is_file() else 0,
+        )
+        return entry.future.result()
 
     def estimate(
         self, request: UpscaleRequest, size: tuple[int, int], forward_passes: int

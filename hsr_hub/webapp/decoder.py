@@ -24,17 +24,7 @@ import numpy as np
 
 from hsr_hub.images import ImageData, ImageError, ImageWarning, Metadata
 from hsr_hub.webapp.decode_worker import END_OF_REPLY, METADATA_BLOBS, DecodeRequest
-
-MAX_DECODES = 2
-"""Files that are decoded at a time."""
-DECODE_SECONDS = 20
-"""Limit for one file. 24 megapixels take 0.2 seconds as JPEG and 2 as 16-bit PNG, but the network
-may use all cores at the same time."""
-BASE_MEMORY = 1 << 28
-"""Bytes for the file, its metadata and the libraries."""
-MEMORY_PER_PIXEL = 32
-"""Bytes. A rotated lossless WebP needs the most: at 24 megapixels, 27 bytes with all of the above.
-AVIF needs 23, a rotated PNG or a 16-bit interlaced one 19, and a JPEG 15."""
+from hsr_hub.webapp.limits import BASE_MEMORY, DECODE_SECONDS, MAX_DECODES, MEMORY_PER_PIXEL
 
 POLL_SECONDS = 0.2
 """Time between two checks whether the caller has cancelled."""

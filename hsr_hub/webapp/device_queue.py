@@ -3,69 +3,200 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+import time
+import traceback
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from hsr_hub.webapp.limits import MAX_WAITING, MAX_WAITING_PER_ADDRESS, OLDEST_EVERY
 
 T = TypeVar("T")
 
+MAX_PREPARING = 2
+"""Entries that are prepared at a time, while none is ready. Up to as many are ready."""
+
+
+class QueueFullError(ValueError):
+    """Too many images wait. The message is for visitors."""
+
+
+class Visitor(NamedTuple):
+    """Whose turn it is. Addresses take turns, and so do the sessions of one address."""
+
+    address: str = ""
+    session: str = ""
+
 
 class DeviceQueue:
-    """Runs work in worker threads, first come, first served.
+    """Runs work in worker threads. Visitors take turns.
 
-    A batch submits one image at a time, so nobody waits for a whole batch. The threads are kept
-    because torch and the memory allocator keep buffers for each thread. They are daemons, so that
-    the process can end while one is computing.
+    The next entry is of a visitor of whom nothing runs, then of the one who has used the least
+    time, and then the smallest image. Every `OLDEST_EVERY`-th turn goes to the entry that waits
+    longest, so that a large image is not overtaken forever.
+
+    An entry is prepared (its image is decoded) before it gets a worker, so that a file that is slow
+    to decode does not block the device. Entries that wait for their turn hold no pixels. A batch
+    submits one image at a time. The threads are kept because torch and the memory allocator keep
+    buffers for each thread. They are daemons, so that the process can end while one is computing.
     """
 
     def __init__(self, workers: int) -> None:
-        self._waiting: deque[QueueEntry] = deque()
+        self._waiting: list[QueueEntry] = []
+        self._preparing: list[QueueEntry] = []
+        self._ready: deque[QueueEntry] = deque()
+        self._running: list[QueueEntry] = []
+        self._used: defaultdict[str | Visitor, float] = defaultdict(float)
+        """Seconds that addresses and visitors have used. A newcomer starts with the least."""
+        self._submitted, self._turns, self._workers = 0, 0, workers
         self._changed = threading.Condition()
-        self._workers, self._running = workers, 0
-        for _ in range(workers):
-            threading.Thread(target=self._serve, daemon=True).start()
+        for loop in [self._prepare] * MAX_PREPARING + [self._serve] * workers:
+            threading.Thread(target=loop, daemon=True).start()
 
-    def submit(self, work: Callable[[], T]) -> QueueEntry[T]:
-        """Append work to the queue."""
-        entry = QueueEntry(work)
+    def submit(
+        self,
+        work: Callable[[], T],
+        prepare: Callable[[], object] | None = None,
+        visitor: Visitor = Visitor(),  # noqa: B008
+        cost: int = 0,
+    ) -> QueueEntry[T]:
+        """Add work to the queue.
+
+        Args:
+            work: Runs on the device.
+            prepare: Runs before the work, without the device.
+            visitor: Who asks for it.
+            cost: Bytes of the file, or another measure of the work. Less goes first.
+
+        Raises:
+            QueueFullError: Too many entries wait.
+        """
         with self._changed:
+            entry = QueueEntry(work, prepare, visitor, cost, self._submitted)
+            active = self._active()
+            own = sum(other.visitor.address == visitor.address for other in active)
+            if len(active) >= MAX_WAITING or own >= MAX_WAITING_PER_ADDRESS:
+                whose = "" if own < MAX_WAITING_PER_ADDRESS else "of yours "
+                count = own if whose else len(active)
+                raise QueueFullError(f"{count} images {whose}wait already: try again later")
+            self._enter(visitor, active)
+            self._submitted += 1
             self._waiting.append(entry)
-            self._changed.notify()
+            self._changed.notify_all()
         return entry
 
     def ahead(self, entry: QueueEntry) -> int:
-        """Return how many entries must end before this one starts; 0 once it runs."""
+        """Return how many entries will start before this one can; 0 once it runs."""
         with self._changed:
-            if entry not in self._waiting:
+            order = [*self._ready, *self._preparing, *sorted(self._waiting, key=self._priority)]
+            if entry not in order:
                 return 0
-            return max(0, self._waiting.index(entry) + self._running - self._workers + 1)
+            return max(0, order.index(entry) + len(self._running) - self._workers + 1)
 
     def remove(self, entry: QueueEntry) -> None:
-        """Remove an entry that waits. An entry that runs is not changed."""
+        """Remove an entry that waits. An entry that is prepared or runs is not changed."""
         with self._changed:
-            if entry in self._waiting:
+            for entries in (self._waiting, self._ready):
+                if entry in entries:
+                    entries.remove(entry)
+                    entry.cancel()
+                    self._changed.notify_all()
+
+    def _active(self) -> list[QueueEntry]:
+        return [*self._waiting, *self._preparing, *self._ready, *self._running]
+
+    def _enter(self, visitor: Visitor, active: list[QueueEntry]) -> None:
+        """Set the used time of a visitor who was away to the least of the others."""
+        if not active:
+            self._used.clear()
+        addresses = {entry.visitor.address for entry in active}
+        sessions = {e.visitor for e in active if e.visitor.address == visitor.address}
+        if visitor.address not in addresses:
+            least = min((self._used[address] for address in addresses), default=0)
+            self._used[visitor.address] = max(self._used[visitor.address], least)
+        if visitor not in sessions:
+            least = min((self._used[session] for session in sessions), default=0)
+            self._used[visitor] = max(self._used[visitor], least)
+
+    def _priority(self, entry: QueueEntry) -> tuple[float, ...]:
+        """Return a key by which the next entry is the smallest."""
+        begun = [other.visitor for other in (*self._preparing, *self._ready, *self._running)]
+        visitor = entry.visitor
+        return (
+            sum(other.address == visitor.address for other in begun),
+            self._used[visitor.address],
+            begun.count(visitor),
+            self._used[visitor],
+            entry.cost,
+            entry.number,
+        )
+
+    def _next(self) -> QueueEntry | None:
+        """Return the entry that is prepared next, or None if none may be now.
+
+        Of each address, one entry is prepared at a time. Otherwise a visitor with two slow files
+        would keep the others from being prepared.
+        """
+        if self._ready:
+            return None
+        busy = Counter(entry.visitor.address for entry in self._preparing)
+        free = [entry for entry in self._waiting if not busy[entry.visitor.address]]
+        if not free:
+            return None
+        if self._turns % OLDEST_EVERY == OLDEST_EVERY - 1:
+            return min(free, key=lambda entry: entry.number)
+        return min(free, key=self._priority)
+
+    def _prepare(self) -> None:
+        while True:
+            with self._changed:
+                while (entry := self._next()) is None:
+                    self._changed.wait()
+                self._turns += 1
                 self._waiting.remove(entry)
-                entry.future.cancel()
-                entry.future.set_running_or_notify_cancel()  # wakes those who wait for it
+                self._preparing.append(entry)
+            seconds = entry.prepare()
+            with self._changed:
+                self._charge(entry, seconds)
+                self._preparing.remove(entry)
+                if not entry.done:
+                    self._ready.append(entry)
+                self._changed.notify_all()
+            del entry
 
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                entry = self._waiting.popleft()
-                self._running += 1
-            entry.run()
+                self._changed.wait_for(lambda: self._ready)
+                entry = self._ready.popleft()
+                self._running.append(entry)
+                self._changed.notify_all()
+            seconds = entry.run()
             with self._changed:
-                self._running -= 1
+                self._charge(entry, seconds)
+                self._running.remove(entry)
             del entry  # frees the images of this entry while the thread waits for the next one
+
+    def _charge(self, entry: QueueEntry, seconds: float) -> None:
+        self._used[entry.visitor.address] += seconds
+        self._used[entry.visitor] += seconds
 
 
 class QueueEntry(Generic[T]):
     """Work in the queue."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], T],
+        prepare: Callable[[], object] | None,
+        visitor: Visitor,
+        cost: int,
+        number: int,
+    ) -> None:
         self._work: Callable[[], T] | None = work
+        self._prepare = prepare
+        self.visitor, self.cost, self.number = visitor, cost, number
         self.future: Future[T] = Future()
 
     @property
@@ -77,14 +208,37 @@ class QueueEntry(Generic[T]):
         """Wait up to `timeout` seconds; return whether the work has ended or was removed."""
         return bool(wait([self.future], timeout).done)
 
-    def run(self) -> None:
-        """Do the work and store its result or its error in the future."""
-        assert self._work is not None
+    def cancel(self) -> None:
+        """Mark the entry as removed, free what was prepared, and wake those who wait for it."""
+        self._work = self._prepare = None
+        self.future.cancel()
+        self.future.set_running_or_notify_cancel()
+
+    def prepare(self) -> float:
+        """Prepare the work, store an error in the future, and return the seconds it took."""
+        started = time.perf_counter()
+        prepare, self._prepare = self._prepare, None
         try:
-            result = self._work()
+            if prepare is not None:
+                prepare()
         except BaseException as error:
-            self._work = None
-            self.future.set_exception(error)
+            self._fail(error)
+        return time.perf_counter() - started
+
+    def run(self) -> float:
+        """Do the work, store its result or its error, and return the seconds it took."""
+        started = time.perf_counter()
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            result = work()
+        except BaseException as error:
+            self._fail(error)
         else:
-            self._work = None
             self.future.set_result(result)
+        return time.perf_counter() - started
+
+    def _fail(self, error: BaseException) -> None:
+        self._work = None
+        traceback.clear_frames(error.__traceback__)  # they hold the images
+        self.future.set_exception(error)

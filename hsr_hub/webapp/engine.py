@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hsr_hub.images import to_image, write_image
+from hsr_hub.images import ImageData, to_image, write_image
 from hsr_hub.inference import choose_level
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
+from hsr_hub.webapp.device_queue import Visitor
 from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.jobs import Job, JobCancelledError
 from hsr_hub.webapp.requests import UpscaleRequest
@@ -77,6 +79,7 @@ class UpscaleTask:
         upload: tuple[Path, str],
         request: UpscaleRequest,
         view: View = "file",
+        caller: Caller | None = None,
     ) -> None:
         """Nothing starts before the iteration.
 
@@ -86,9 +89,12 @@ class UpscaleTask:
             upload: Path, and the name that the owner gave it.
             request: How to upscale it.
             view: What is made besides the result.
+            caller: Who asked for it. If the caller hangs up, the job is cancelled.
         """
         self.context, self.job, self.request, self.view = context, job, request, view
         self.path, self.name = upload
+        self.caller = caller
+        self._image: ImageData | None = None
         self.result: Result | None = None
         self.tiles_done, self.tiles_total = 0, 0
         self.preview: Preview | None = None
@@ -102,15 +108,20 @@ class UpscaleTask:
         Raises:
             JobCancelledError: The job was cancelled.
             ImageError, ValueError: The upload cannot be read, or the result would be too large.
+            QueueFullError: Too many images wait.
         """
         # Gradio and ZeroGPU keep the current request in context variables.
-        work = partial(contextvars.copy_context().run, self._work)
-        queue = self.context.queue
-        entry = queue.submit(work)
+        run = contextvars.copy_context().run
+        queue, caller = self.context.queue, self.caller
+        visitor = caller.visitor if caller else Visitor()
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        entry = queue.submit(partial(run, self._work), partial(run, self._read), visitor, size)
         last, timeout = None, 0.0  # report at once
         try:
             while not entry.wait(timeout):
                 timeout = POLL_SECONDS
+                if caller is not None and not self.context.connections.has(caller):
+                    self.job.cancel()
                 ahead = queue.ahead(entry)
                 if ahead and self.job.cancelled:
                     queue.remove(entry)
@@ -126,11 +137,19 @@ class UpscaleTask:
             raise JobCancelledError
         self.result = entry.future.result()
 
+    def _read(self) -> None:
+        """Read and check the image, before a worker is free."""
+        self.job.raise_if_cancelled()
+        image = load_upload(self.path, self.name, self.job.raise_if_cancelled)
+        self.request.target(image.size)  # raises if the result would be too large
+        self._image = image
+
     def _work(self) -> Result:
-        """Read, compute and save, in a worker thread."""
+        """Compute and save, in a worker thread."""
         self.job.raise_if_cancelled()
         context, request = self.context, self.request
-        image = load_upload(self.path, self.name)
+        image, self._image = self._image, None
+        assert image is not None
         target = request.target(image.size)
         passes = forward_passes(image)
         self._expected = context.estimate(request, image.size, passes)

@@ -20,19 +20,70 @@ MAX_SIDE = 16_000
 
 # Files on disk.
 KEEP_SECONDS = 3600
-"""How long uploads and results are kept after their last use."""
-SWEEP_SECONDS = 600
+"""How long uploads and results are kept after the last change."""
+SWEEP_SECONDS = 30
 """Time between two searches for outdated files."""
+MAX_DISK_BYTES = 8 << 30
+"""All files of a process. HSR_MAX_DISK_GB sets another number."""
+MIN_KEEP_SECONDS = 600
+"""If they need more, the oldest files are removed, but no younger ones than these."""
+
+# HTTP.
+MAX_JSON_BYTES = 256 << 10
+"""A batch of `MAX_FILES` files is described in less than 200 KB."""
+MAX_MCP_BYTES = (MAX_UPLOAD_MEGABYTES * 4 // 3 + 1) << 20
+"""An upload in base64."""
+MAX_UPLOAD_BYTES = 1 << 30
+"""All files of one request."""
+BODY_SECONDS = 30
+"""Longest wait for a part of a request, and longest time for a whole JSON body."""
+UPLOAD_SECONDS = 900
+"""Longest time for a whole upload."""
+HANG_UP_SECONDS = 6
+"""A request whose caller has not listened for this time is cancelled."""
+MAX_STREAMS_PER_ADDRESS = 256
+"""Open streams of one network address. Each tab has two while it works."""
+MAX_SESSION_NAME = 64
+"""Characters of the name that a visitor's browser gives its session."""
+MAX_SESSIONS = 256
+"""Sessions whose state is kept. The one that was not used for longest is dropped."""
+MAX_CONNECTIONS = 800
+"""Open connections. Further ones are closed."""
+LOG_LINES_PER_MINUTE = 20
+"""Errors that clients cause."""
+IDLE_SECONDS = 15
+"""A connection that sends no complete request is closed after once or twice this time."""
 
 # Requests.
-MAX_CONCURRENT = 32
-"""Requests that Gradio runs at once. Each of them can show its place in the device queue."""
-MAX_THREADS = 64
+MAX_WAITING_PER_ADDRESS = 16
+"""Images that wait or are computed for one network address at a time."""
+MAX_WAITING = 48
+"""Images that wait or are computed for all visitors at a time."""
+OLDEST_EVERY = 4
+"""Every how many turns the device takes the image that waits longest."""
+MAX_CONCURRENT = 64
+"""Requests that Gradio runs at once. Each of them can show its place in the device queue. More than
+`MAX_WAITING`, so that there is always one left to refuse further images."""
+MAX_RECEIVING = 24
+"""Uploads that Gradio hands over at once. They are decoded in turns."""
+MAX_THREADS = 120
 """Gradio's threads: one for each of these, and others for the rest of the page."""
 MAX_QUEUE = 32
 """Events that wait in Gradio's queue. Further ones are told to come back later."""
 MAX_MIXED_MODELS = 4
 """Interpolated models that stay in memory."""
+
+# Decoding of uploads, in processes of their own.
+MAX_DECODES = 4
+"""Files that are decoded at a time: two that were just uploaded, and two for the device."""
+DECODE_SECONDS = 20
+"""Limit for one file. 24 megapixels take 0.2 seconds as JPEG and 2 as 16-bit PNG, but the network
+may use all cores at the same time."""
+BASE_MEMORY = 1 << 28
+"""Bytes for the file, its metadata and the libraries."""
+MEMORY_PER_PIXEL = 32
+"""Bytes. A rotated lossless WebP needs the most: at 24 megapixels, 27 bytes with all of the above.
+AVIF needs 23, a rotated PNG or a 16-bit interlaced one 19, and a JPEG 15."""
 
 # Images that are given by their address.
 MAX_DOWNLOADS = 2

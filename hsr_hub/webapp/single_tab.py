@@ -11,6 +11,7 @@ import gradio as gr
 
 from hsr_hub.images import ImageError, read_image, read_pil, write_image
 from hsr_hub.webapp import storage, templates, uploads
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.events import (
@@ -24,6 +25,7 @@ from hsr_hub.webapp.events import (
 from hsr_hub.webapp.example_cache import ExampleCache
 from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
+from hsr_hub.webapp.limits import MAX_RECEIVING
 from hsr_hub.webapp.requests import request_from_form
 from hsr_hub.webapp.uploads import Preview, Upload
 
@@ -124,7 +126,7 @@ class SingleTab:
             self.receive,
             [self.photo, *form],
             [self.photo, self.upload, self.form.scale, *stages, self.image_info, self.error_box],
-            concurrency_limit=2,
+            concurrency_limit=MAX_RECEIVING,
             **PRIVATE_EVENT,
         )
         self.photo.clear(lambda: html(""), None, self.error_box, queue=False, **PRIVATE_EVENT)
@@ -170,8 +172,8 @@ class SingleTab:
         self.context.jobs.cancel(visitor(request))
         try:
             path, name = storage.uploaded(self.context.folder, file)
-            image = uploads.load_upload(path, name)
-        except ImageError as error:
+            image = self.context.load_upload(path, name, Caller.of(request))
+        except ValueError as error:  # ImageError among them
             # Browsers show a broken image for such a file, so it is removed.
             box = html(templates.error_box("This file cannot be used.", error))
             return {self.photo: None, self.error_box: box}
@@ -237,7 +239,9 @@ class SingleTab:
             self.progress_bar: html(templates.STARTING),
             self.preview: self._preview(first),
         }
-        task = UpscaleTask(self.context, job, (upload.path, upload.name), wanted, view="comparison")
+        source = upload.path, upload.name
+        caller = Caller.of(request)
+        task = UpscaleTask(self.context, job, source, wanted, "comparison", caller)
         try:
             for progress in task:
                 updates: Updates = {self.progress_bar: html(templates.progress(progress))}

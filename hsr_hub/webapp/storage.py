@@ -1,10 +1,12 @@
-"""Files of the page: one folder per process, emptied by age and removed at exit."""
+"""Files of the page: one folder per process, with one budget and one age, removed at exit."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -12,7 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from hsr_hub.images import ImageError
-from hsr_hub.webapp.limits import KEEP_SECONDS, MAX_NAME_LENGTH, SWEEP_SECONDS
+from hsr_hub.webapp.limits import (
+    KEEP_SECONDS,
+    MAX_DISK_BYTES,
+    MAX_NAME_LENGTH,
+    MIN_KEEP_SECONDS,
+    SWEEP_SECONDS,
+)
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+PREFIX = "hsr-hub-"
+LOCK = ".hsr-hub-lock"
+"""A file that a running process locks, by which its folder is recognized."""
 
 JOBS = "jobs"
 """Folder of the results, apart from what Gradio received."""
@@ -21,33 +38,127 @@ UPLOAD_META = {"_type": "gradio.FileData"}
 """How Gradio marks data that names a file."""
 
 
-def open_folder() -> Path:
-    """Create the folder of this process, also for Gradio's own files, and return it.
+class DiskFullError(Exception):
+    """The files of this process would need too much space. The message is for visitors."""
 
-    Gradio serves results from this folder without making copies. Call this before gradio is
-    imported, because parts of it read GRADIO_TEMP_DIR at import.
+
+def open_folder() -> Path:
+    """Create the folder of this process, also for temporary files and Gradio's, and return it.
+
+    Folders of processes that were killed are removed. Gradio serves results from the folder without
+    making copies. Call this before gradio is imported, because parts of it read GRADIO_TEMP_DIR at
+    import.
     """
-    parent = os.environ.get("GRADIO_TEMP_DIR")
-    if parent:
-        Path(parent).mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix="hsr-hub-", dir=parent)).resolve()
-    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    parent = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    for folder in parent.glob(f"{PREFIX}*/{LOCK}"):
+        _remove_if_abandoned(folder.parent)
+    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+    _lock(root)
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(root)
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    threading.Thread(target=_sweep, args=(root,), daemon=True).start()
     return root
 
 
-def _sweep(root: Path) -> None:
-    """Remove outdated job folders, again and again."""
-    while True:
-        time.sleep(SWEEP_SECONDS)
-        for folder in (root / JOBS).glob("*"):
-            try:
-                outdated = time.time() - folder.stat().st_mtime > KEEP_SECONDS
-            except FileNotFoundError:  # the process is ending
-                continue
-            if outdated:
-                shutil.rmtree(folder, ignore_errors=True)
+def _lock(root: Path) -> None:
+    """Lock a folder until this process ends, so that no other process removes it."""
+    if fcntl is None:
+        return
+    # Locked under another name first, so that no other process sees the file unlocked.
+    new = root / f"{LOCK}-new"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    new.rename(root / LOCK)
+
+
+def _remove_if_abandoned(root: Path) -> None:
+    """Remove the folder of a process that has ended without removing it."""
+    if fcntl is None:
+        return  # a running process cannot be told from one that has ended
+    with contextlib.suppress(OSError):  # of another user, or locked
+        descriptor = os.open(root / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(root, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+class Disk:
+    """The folder of this process: how large it is, and what is removed from it.
+
+    Gradio puts each upload in its own folder. Such a folder, a folder of a job, and a file are
+    removed as a whole, `KEEP_SECONDS` after the last change of anything in them.
+    """
+
+    def __init__(self, root: Path, budget: int = MAX_DISK_BYTES) -> None:
+        """Keep what is in the folder now: the examples.
+
+        Args:
+            root: The folder.
+            budget: Bytes that all files may have.
+        """
+        self.root, self._budget = root, budget
+        self._kept = set(self._entries())
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Sweep from time to time, in a thread."""
+        threading.Thread(target=self._run, daemon=True, name="disk").start()
+
+    def reserve(self, size: int) -> None:
+        """Count bytes that are about to be written.
+
+        Raises:
+            DiskFullError: There is no room for them.
+        """
+        with self._lock:
+            if self._used + size > self._budget:
+                raise DiskFullError("the disk of this page is full: try again later")
+            self._used += size
+
+    def sweep(self, keep: float = KEEP_SECONDS, min_keep: float = MIN_KEEP_SECONDS) -> None:
+        """Remove outdated files, and the oldest ones if all together are too large."""
+        now, used = time.time(), 0
+        entries = sorted((*_age_and_size(path, now), path) for path in self._entries())
+        for age, size, path in entries:  # from young to old
+            too_large = used + size > self._budget * 3 / 4
+            if path not in self._kept and (age > keep or (too_large and age > min_keep)):
+                _remove(path)
+            else:
+                used += size
+        with self._lock:
+            self._used = used
+
+    def _entries(self) -> list[Path]:
+        """Return what is removed as a whole."""
+        top = [path for path in self.root.iterdir() if path.name not in {JOBS, LOCK}]
+        return [*top, *(self.root / JOBS).glob("*")]
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            with contextlib.suppress(OSError):  # the process is ending
+                self.sweep()
+
+
+def _age_and_size(path: Path, now: float) -> tuple[float, int]:
+    """Return the seconds since the last change in a folder, and the bytes of its files."""
+    newest, size = 0.0, 0
+    for entry in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):  # removed since
+            stat = entry.lstat()
+            newest, size = max(newest, stat.st_mtime), size + stat.st_size
+    return now - newest, size
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def new_folder(root: Path) -> Path:

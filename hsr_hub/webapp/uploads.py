@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images import ImageData, ImageError, read_image, save_pil, to_eight_bits, to_image
+from hsr_hub.images import ImageData, ImageError, save_pil, to_eight_bits, to_image
+from hsr_hub.webapp.decoder import Decoder
 from hsr_hub.webapp.limits import (
     MAX_MEGAPIXELS,
     MAX_RESULT_MEGAPIXELS,
     MAX_SIDE,
     MAX_UPLOAD_MEGABYTES,
 )
+
+DECODER = Decoder()
+"""Starts no process before the first image, or `DECODER.start()`."""
 
 PREVIEW_SIDE = 960
 """Longer side of previews and thumbnails in pixels: about what the page shows."""
@@ -42,12 +47,15 @@ class Upload:
         return self.path.is_file() and self.thumbnail.is_file()
 
 
-def load_upload(path: Path, name: str) -> ImageData:
-    """Read an upload.
+def load_upload(
+    path: Path, name: str, raise_if_cancelled: Callable[[], object] = lambda: None
+) -> ImageData:
+    """Read an upload in another process, within limits of time and memory.
 
     Args:
         path: The file.
         name: What its owner calls it, for messages.
+        raise_if_cancelled: Called several times per second. If it raises, decoding ends.
 
     Raises:
         ImageError: It was removed, cannot be read, or is too large for this page.
@@ -57,7 +65,7 @@ def load_upload(path: Path, name: str) -> ImageData:
     megabytes = path.stat().st_size / 2**20
     if megabytes > MAX_UPLOAD_MEGABYTES:  # Gradio's MCP server does not check the size of files
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
-    return read_image(path, name, max_pixels=int(MAX_MEGAPIXELS * 1e6))
+    return DECODER.read_image(path, name, int(MAX_MEGAPIXELS * 1e6), raise_if_cancelled)
 
 
 def forward_passes(image: ImageData) -> int:

@@ -6,6 +6,9 @@ Gradio downloads them before it calls a handler, and holds each one in memory.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
+from typing import cast
 
 import gradio as gr
 import httpx
@@ -21,7 +24,7 @@ def guard() -> None:
 
 
 class LimitedTransport(httpx.AsyncBaseTransport):
-    """Downloads files up to the size of an upload, and only from public hosts, as Gradio does."""
+    """Downloads files up to the size of an upload, and only from public hosts."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(MAX_DOWNLOADS)
@@ -47,19 +50,52 @@ class LimitedTransport(httpx.AsyncBaseTransport):
         )
 
 
-async def _transport(host: str) -> httpx.AsyncBaseTransport:
-    """Return a transport to a public host; raise ValueError for any other host."""
-    if safehttpx.matches_domain_whitelist(host, processing_utils.PUBLIC_HOSTNAME_WHITELIST):
-        return httpx.AsyncHTTPTransport()
-    return safehttpx.AsyncSecureTransport(await safehttpx.async_validate_url(host))
+NOT_PUBLIC = [
+    ipaddress.ip_network(network)
+    for network in ("192.88.99.0/24", "2002::/16", "2001::/23", "64:ff9b::/96", "64:ff9b:1::/48")
+]
+"""Networks that `is_global` accepts, but whose addresses stand for others, or for none."""
+GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is reachable from everywhere, and so not in a local network."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif ip not in GLOBAL_V6:
+            return False
+    if not ip.is_global or ip.is_multicast:
+        return False
+    return not any(ip.version == network.version and ip in network for network in NOT_PUBLIC)
+
+
+async def public_address(host: str) -> str:
+    """Return the IP address of a host.
+
+    Raises:
+        ValueError: There is none, or one of them is not public.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(map(is_public, addresses)):
+        raise ValueError(f"{host} is not a public host")
+    return addresses[0]
 
 
 async def _fetch(request: httpx.Request) -> httpx.Response:
     # A copy, because the transport replaces the host name with its address.
     copy = httpx.Request("GET", request.url, headers=request.headers)
     copy.headers["Accept-Encoding"] = "identity"
-    async with await _transport(request.url.host) as transport:
-        response = await transport.handle_async_request(copy)
+    address = await public_address(request.url.host)
+    async with safehttpx.AsyncSecureTransport(address) as transport:
+        # safehttpx declares another type.
+        response = cast(httpx.Response, await transport.handle_async_request(copy))
         if response.has_redirect_location:
             return httpx.Response(response.status_code, headers=response.headers)
         if response.status_code != 200:

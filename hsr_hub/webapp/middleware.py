@@ -1,0 +1,370 @@
+"""The gate in front of Gradio: which requests get in, and how large they may be.
+
+Gradio has many routes that this page does not use. Only the routes in `ROUTES` are answered, each
+with the largest body that it needs. All others answer 404.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from hsr_hub.webapp.connections import Connections
+from hsr_hub.webapp.limits import (
+    BODY_SECONDS,
+    LOG_LINES_PER_MINUTE,
+    MAX_FILES,
+    MAX_JSON_BYTES,
+    MAX_MCP_BYTES,
+    MAX_SESSION_NAME,
+    MAX_STREAMS_PER_ADDRESS,
+    MAX_UPLOAD_BYTES,
+    UPLOAD_SECONDS,
+)
+from hsr_hub.webapp.storage import Disk, DiskFullError
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+READ = ("GET", "HEAD", "OPTIONS")
+API = "/gradio_api"
+ROUTES: list[tuple[re.Pattern[str], dict[str, int]]] = [
+    (re.compile(pattern), bodies)
+    for pattern, bodies in [
+        (r"/", dict.fromkeys(READ, 0)),
+        (r"/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json)/?", dict.fromkeys(READ, 0)),
+        (r"/(static|assets|svelte)/.+", dict.fromkeys(READ, 0)),
+        (
+            rf"{API}/(info|openapi\.json|app_id|user|token|login_check|theme\.css|startup-events)/?",
+            dict.fromkeys(READ, 0),
+        ),
+        (
+            rf"{API}/(queue/data|queue/status|upload_progress|heartbeat/[^/]+)",
+            dict.fromkeys(READ, 0),
+        ),
+        (rf"{API}/file=.+", dict.fromkeys(READ, 0)),
+        (rf"{API}/call/(v2/)?[^/]+/[^/]+", dict.fromkeys(READ, 0)),
+        (
+            rf"{API}/(queue/join|cancel|reset/?|(run|api|call|call/v2)/[^/]+/?)",
+            {"POST": MAX_JSON_BYTES, "OPTIONS": 0},
+        ),
+        (rf"{API}/upload", {"POST": MAX_UPLOAD_BYTES, "OPTIONS": 0}),
+        (
+            rf"{API}/mcp(/.*)?",
+            {"POST": MAX_MCP_BYTES, "GET": 0, "HEAD": 0, "DELETE": 0, "OPTIONS": 0},
+        ),
+    ]
+]
+
+FILE = f"{API}/file="
+UPLOAD = f"{API}/upload"
+MCP = f"{API}/mcp"
+STREAMS = re.compile(rf"{API}/(queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+)")
+STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
+EVENT = re.compile(rf"{API}/(queue/join|(run|api|call)/[^/]+/?)")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+FORWARDED = (b"forwarded", b"x-forwarded-", b"x-gradio-server", b"x-direct-url", b"x-real-ip")
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):  # noqa: N818  (an answer)
+    """A request that is not let in. The message is for the caller."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Address(NamedTuple):
+    """What is checked first: method, path without the prefix, and size of the body."""
+
+    method: str
+    path: str
+    limit: int
+
+
+Check = Callable[[dict[str, Any]], None]
+
+
+class LogLimit:
+    """Lets a few messages per minute through. A client could fill the log otherwise."""
+
+    def __init__(self, per_minute: int = LOG_LINES_PER_MINUTE) -> None:
+        self._per_minute, self._minute, self._count = per_minute, 0, 0
+
+    def allows(self) -> bool:
+        """Return whether one more message may be logged."""
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._count = minute, 0
+        self._count += 1
+        return self._count <= self._per_minute
+
+
+class Gate:
+    """Pure ASGI middleware. It refuses requests before Gradio reads them."""
+
+    def __init__(
+        self,
+        app: App,
+        connections: Connections,
+        disk: Disk,
+        hosts: Iterable[str] = (),
+        trusts_proxy: Callable[[str], bool] = lambda _: False,
+        check_event: Check = lambda _: None,
+    ) -> None:
+        """Wrap an app.
+
+        Args:
+            app: Gradio.
+            connections: Gets the streams that are open.
+            disk: The folder of this process and its budget.
+            hosts: Names under which the page may be called, in lower case. Empty: any.
+            trusts_proxy: Whether the address of a peer is a proxy's, whose headers are believed.
+            check_event: Raises `Refused` for the JSON of an event that Gradio could not process.
+        """
+        self.app, self.connections, self.disk = app, connections, disk
+        self.hosts, self.trusts_proxy = frozenset(hosts), trusts_proxy
+        self.check_event = check_event
+        self._log_limit = LogLimit()
+        self._streams: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            if not started and message.get("status") == 500 and scope["method"] == "POST":
+                raise Refused(422, "these values could not be processed")
+            started = True
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, watched)
+        except Refused as refused:
+            if not started:
+                await _send_error(send, refused.status, str(refused))
+        except OSError:  # the client hung up, or there are no descriptors
+            pass
+        except Exception as error:
+            if self._log_limit.allows():
+                log.error("%.200s: %s: %.200s", scope["path"], type(error).__name__, error)
+            if not started:
+                status = 400 if scope["method"] == "POST" else 500  # Gradio fails at wrong types
+                await _send_error(send, status, "this request could not be processed")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._check_headers(scope)
+        address = self._find(scope)
+        limited = _Body(receive, address.limit)
+        if address.path == UPLOAD:
+            limited = _UploadBody(receive, address.limit, _boundary(scope), self.disk)
+        length = _header(scope, b"content-length")
+        if length.isdigit() and int(length) > address.limit:
+            raise limited.too_large()
+        reader: Receive = limited
+        if address.method == "POST" and address.path != UPLOAD and not address.path.startswith(MCP):
+            body = await limited.read_all()
+            data = _parse(body)
+            if EVENT.fullmatch(address.path):
+                self.check_event(data)
+            reader = _replay(body, limited)
+        with contextlib.ExitStack() as stack:
+            if STREAMS.fullmatch(address.path) and address.method == "GET":
+                stack.enter_context(self._stream_of(scope))
+                stack.enter_context(self.connections.listening(_listener(address.path, scope)))
+            try:
+                await self.app(scope, reader, send)
+            except Exception:
+                if limited.refused:  # Gradio may have wrapped it
+                    raise limited.refused from None
+                raise
+
+    def _check_headers(self, scope: Scope) -> None:
+        """Check the host, and drop what only a named proxy may say."""
+        host = _header(scope, b"host").lower()
+        name = host.rsplit(":", 1)[0] if re.search(r":\d+$", host) else host
+        if self.hosts and name not in self.hosts:
+            raise Refused(400, "this page has another host name: see HSR_ALLOWED_HOSTS")
+        peer = scope["client"][0] if scope.get("client") else ""
+        if not self.trusts_proxy(peer):
+            scope["headers"] = [h for h in scope["headers"] if not h[0].startswith(FORWARDED)]
+
+    def _find(self, scope: Scope) -> Address:
+        """Return what a request is for.
+
+        Raises:
+            Refused: There is no such route.
+        """
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        for pattern, bodies in ROUTES:
+            if pattern.fullmatch(path) and scope["method"] in bodies:
+                if path.startswith(FILE) and not self._is_ours(path.removeprefix(FILE)):
+                    break
+                return Address(scope["method"], path, bodies[scope["method"]])
+        raise Refused(404, "there is nothing here")
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a name is a path below this process's folder, and no web address."""
+        path = Path(name)
+        return ".." not in path.parts and path.is_relative_to(self.disk.root)
+
+    @contextlib.contextmanager
+    def _stream_of(self, scope: Scope) -> Any:
+        """Count an open stream for its address."""
+        address = scope["client"][0] if scope.get("client") else ""
+        if self._streams[address] >= MAX_STREAMS_PER_ADDRESS:
+            raise Refused(429, f"{self._streams[address]} streams of this address are open")
+        self._streams[address] += 1
+        try:
+            yield
+        finally:
+            self._streams[address] -= 1
+            if not self._streams[address]:
+                del self._streams[address]
+
+
+class _Body:
+    """The `receive` of a request, which refuses a body that is too large or too slow."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self.limit = receive, limit
+        self._size, self._complete = 0, False
+        small = limit <= MAX_JSON_BYTES
+        self._deadline = time.monotonic() + (BODY_SECONDS if small else UPLOAD_SECONDS)
+        self.refused: Refused | None = None
+
+    def too_large(self) -> Refused:
+        return Refused(413, f"the request is too large: it may have {self.limit} bytes")
+
+    async def __call__(self) -> Message:
+        if self._complete:  # wait for the end of the connection
+            return await self._receive()
+        try:
+            left = min(BODY_SECONDS, self._deadline - time.monotonic())
+            message = await asyncio.wait_for(self._receive(), left)
+            if message["type"] == "http.request":
+                self._add(message.get("body", b""))
+                self._complete = not message.get("more_body", False)
+            return message
+        except asyncio.TimeoutError:
+            refused = Refused(408, "the request was not sent completely")
+        except Refused as error:
+            refused = error
+        self._complete, self.refused = True, refused
+        raise refused
+
+    async def read_all(self) -> bytes:
+        """Return the whole body, which is small."""
+        parts: list[bytes] = []
+        while not self._complete:
+            message = await self()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "the request was not sent completely")
+            parts.append(message.get("body", b""))
+        return b"".join(parts)
+
+    def _add(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.limit:
+            raise self.too_large()
+
+
+class _UploadBody(_Body):
+    """A body with files. Their number is limited, and the disk must have room."""
+
+    def __init__(self, receive: Receive, limit: int, boundary: bytes, disk: Disk) -> None:
+        super().__init__(receive, limit)
+        self._boundary, self._disk = boundary, disk
+        self._parts, self._tail = 0, b""
+
+    def _add(self, data: bytes) -> None:
+        super()._add(data)
+        try:
+            self._disk.reserve(len(data))
+        except DiskFullError as error:
+            raise Refused(507, str(error)) from error
+        if not self._boundary:
+            return
+        text = self._tail + data
+        self._parts += text.count(self._boundary)
+        self._tail = text[-(len(self._boundary) - 1) :]
+        if self._parts > MAX_FILES + 1:  # one boundary more than parts
+            raise Refused(413, f"these are too many files: send up to {MAX_FILES} at once")
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _boundary(scope: Scope) -> bytes:
+    found = re.search(r'boundary="?([^";]+)', _header(scope, b"content-type"))
+    return b"--" + found[1].strip().encode("latin-1") if found else b""
+
+
+def _listener(path: str, scope: Scope) -> str:
+    """Return the session or the event whose results a stream gets; "" for other streams."""
+    if path == f"{API}/queue/data":
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        return query.get("session_hash", [""])[0]
+    found = STREAM.fullmatch(path)
+    return found[1] if found else ""
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return the object of a JSON body.
+
+    Raises:
+        Refused: It is not a JSON object, or the name of its session is not valid.
+    """
+    try:
+        data = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "the request is not valid JSON") from error
+    if not isinstance(data, dict):
+        raise Refused(422, "the request must be a JSON object")
+    session = data.get("session_hash")
+    if session is not None and not (isinstance(session, str) and len(session) <= MAX_SESSION_NAME):
+        raise Refused(422, f"session_hash must be text of at most {MAX_SESSION_NAME} characters")
+    return data
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read, and then waits for the disconnect."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+async def _send_error(send: Send, status: int, message: str) -> None:
+    body = json.dumps({"detail": message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if status in {408, 413, 507}:
+        headers.append((b"connection", b"close"))  # what was not read is not wanted
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,331 @@
+"""Hostile requests over loopback: nothing leaks, nothing hangs, nothing fills up."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsr_hub.webapp import limits, storage
+from tests.space import Space, noise, running
+from tests.test_app_api import ask, uploaded
+from tests.test_decoder import gif_comments
+
+pytestmark = pytest.mark.slow
+
+MODEL = "hsr-lite-x4"
+
+
+@pytest.fixture(scope="module")
+def hostile_space() -> Iterator[Space]:
+    """A Space with a small disk."""
+    with running(HSR_MAX_DISK_GB="0.2") as space:
+        yield space
+
+
+def send(
+    space: Space,
+    path: str,
+    body: bytes | None = None,
+    method: str | None = None,
+    source: str = "127.0.0.1",
+    **headers: str,
+) -> tuple[int, str]:
+    """Return the status and the text of the answer to a request from an address of this machine."""
+    host, port = space.address.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30, source_address=(source, 0))
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method or ("GET" if body is None else "POST"), path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+
+
+def call(space: Space, data: Any, path: str = "/gradio_api/call/upscale", **more: Any) -> str:
+    """Start an event and return its id."""
+    body = json.dumps({"data": data, **more}).encode()
+    status, text = send(space, path, body, Content_Type="application/json")
+    assert status == 200, text
+    return json.loads(text)["event_id"]
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    """Wait for a condition, and return whether it was met."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return condition()
+
+
+def seconds_of_another_visitor(space: Space, upload: dict[str, Any]) -> float:
+    """Return how long a visitor with another address waits for a small image."""
+    started, data = time.monotonic(), [upload, 1, None, None, 0, MODEL]
+    body = json.dumps({"data": data}).encode()
+    path, other = "/gradio_api/call/upscale", "127.0.0.2"
+    _, text = send(space, path, body, source=other, Content_Type="application/json")
+    _, answer = send(space, f"{path}/{json.loads(text)['event_id']}", source=other)
+    assert "event: complete" in answer
+    return time.monotonic() - started
+
+
+def jobs_of(space: Space) -> set[Path]:
+    """Return the folders of the jobs."""
+    return set(next(space.temporary.glob("hsr-hub-*")).glob(f"{storage.JOBS}/*"))
+
+
+# Routes, bodies, hosts.
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/gradio_api/process_recording"),
+        ("GET", "/gradio_api/deep_link?session_hash=a"),
+        ("GET", "/monitoring"),
+        ("GET", "/monitoring/summary"),
+        ("GET", "/gradio_api/proxy=http://127.0.0.1/"),
+        ("GET", "/gradio_api/file=http://127.0.0.1/a.png"),
+        ("GET", "/gradio_api/file=https://example.com/a.png"),
+        ("GET", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/gradio_api/file/http://127.0.0.1/"),
+        ("GET", "/gradio_api/dev/reload"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("POST", "/login"),
+        ("DELETE", "/"),
+        ("PUT", "/gradio_api/upload"),
+    ],
+)
+def test_routes_that_the_page_does_not_use_answer_404(hostile_space: Space, method, path):
+    status, text = send(hostile_space, path, b"" if method == "POST" else None, method)
+    assert (status, json.loads(text)) == (404, {"detail": "there is nothing here"})
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"data": []}, 400),
+        ({"fn_index": 99_999, "data": []}, 404),
+        ({"fn_index": -1, "data": []}, 404),
+        ({"fn_index": True, "data": []}, 404),
+        ({"fn_index": "0", "data": []}, 404),
+        ({"fn_index": 0, "data": [1] * 99}, 422),
+        ({"fn_index": 0, "data": "x"}, 422),
+        ({"fn_index": 0}, 422),
+    ],
+)
+def test_events_of_wrong_types_get_one_sentence(hostile_space: Space, event, status: int):
+    body = json.dumps({**event, "session_hash": "a"}).encode()
+    for path in ("queue/join", "run/predict"):
+        answer = send(hostile_space, f"/gradio_api/{path}", body, Content_Type="application/json")
+        assert answer[0] == status and "\n" not in json.loads(answer[1])["detail"], answer
+
+
+def test_absurd_values_get_one_sentence_at_every_function(hostile_space: Space):
+    config = json.loads(send(hostile_space, "/config")[1])
+    absurd = [1e308, "x" * 1000, {"path": "/etc/passwd"}, [[]], {"__type__": "update"}, None, -1]
+    statuses = set()
+    for function in config["dependencies"]:
+        if function["queue"] or not function["backend_fn"]:
+            continue
+        for value in absurd:
+            values = [value] * len(function["inputs"])
+            event = {"fn_index": function["id"], "data": values, "session_hash": "a"}
+            body = json.dumps(event).encode()
+            status, text = send(
+                hostile_space, "/gradio_api/run/predict", body, Content_Type="application/json"
+            )
+            assert "Traceback" not in text
+            statuses.add(status)
+    assert statuses <= {200, 422}
+    assert hostile_space.log.read_text().count("Traceback") <= limits.LOG_LINES_PER_MINUTE * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"[" * 100_000, 400, "not valid JSON"),
+        (b'{"data": ', 400, "not valid JSON"),
+        (b"\xff\xfe", 400, "not valid JSON"),
+        (b"[1]", 422, "must be a JSON object"),
+        (b'{"data": [], "session_hash": "%s"}' % (b"x" * 65), 422, "at most 64 characters"),
+        (b'{"data": [], "session_hash": [1]}', 422, "at most 64 characters"),
+        (b" " * (limits.MAX_JSON_BYTES + 1), 413, "too large"),
+    ],
+)
+@pytest.mark.parametrize("path", ["queue/join", "run/predict", "call/upscale", "cancel"])
+def test_json_is_checked_before_gradio_parses_it(hostile_space: Space, path, body, status, message):
+    found, text = send(hostile_space, f"/gradio_api/{path}", body, Content_Type="application/json")
+    assert found == status and message in json.loads(text)["detail"]
+
+
+def test_a_body_without_a_length_ends_at_its_limit(hostile_space: Space):
+    host, port = hostile_space.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = "POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        sent = 0
+        try:
+            for sent in range(1000):  # noqa: B007
+                connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+                time.sleep(0.001)
+        except OSError:
+            pass
+    assert sent < 999, "60 MB were accepted"
+
+
+def test_the_number_and_the_sum_of_files_are_limited(hostile_space: Space):
+    part = b"--edge\r\nContent-Disposition: form-data; name=files; filename=a.png\r\n\r\na\r\n"
+    kind = {"Content_Type": "multipart/form-data; boundary=edge"}
+    body = part * (limits.MAX_FILES + 1) + b"--edge--\r\n"
+    assert send(hostile_space, "/gradio_api/upload", body, **kind)[0] == 413
+    body = part * limits.MAX_FILES + b"--edge--\r\n"
+    assert send(hostile_space, "/gradio_api/upload", body, **kind)[0] == 200
+    # The length alone is enough to refuse.
+    kind["Content_Length"] = str(limits.MAX_UPLOAD_BYTES + 1)
+    assert send(hostile_space, "/gradio_api/upload", b"", **kind)[0] == 413
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", ""])
+def test_another_host_name_is_refused(hostile_space: Space, host: str):
+    assert send(hostile_space, "/", Host=host)[0] == 400
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "LOCALHOST", "[::1]:7860"])
+def test_names_of_this_machine_are_accepted(hostile_space: Space, host: str):
+    assert send(hostile_space, "/config", Host=host)[0] == 200
+
+
+def test_forwarded_headers_are_not_believed(hostile_space: Space):
+    answer = send(
+        hostile_space,
+        "/config",
+        X_Forwarded_Host="evil.example",
+        X_Forwarded_Proto="https",
+        X_Gradio_Server="http://evil.example",
+        Forwarded="host=evil.example",
+    )
+    assert answer[0] == 200 and "evil.example" not in answer[1] and "https://1" not in answer[1]
+
+
+# Visitors who hang up, and the queue.
+
+
+@pytest.mark.parametrize("path", ["run/upscale", "api/upscale"])
+def test_no_call_passes_the_queue(hostile_space: Space, cat: Path, path: str):
+    data = [uploaded(hostile_space, cat), 1, None, None, 0, MODEL]
+    body = json.dumps({"data": data}).encode()
+    status, text = send(hostile_space, f"/gradio_api/{path}", body, Content_Type="application/json")
+    assert status == 404 and "queue" in text
+
+
+def test_a_caller_who_is_gone_is_not_computed_for(hostile_space: Space, tmp_path: Path):
+    noise((2200, 1700)).save(tmp_path / "large.jpg")
+    data = [uploaded(hostile_space, tmp_path / "large.jpg"), 4, None, None, 0, MODEL]
+    before = jobs_of(hostile_space)
+    event = call(hostile_space, data, session_hash="abc")
+    address = f"{hostile_space.address}/gradio_api/call/upscale/{event}"
+    with urllib.request.urlopen(address, timeout=30):  # somebody listens
+        assert until(lambda: len(jobs_of(hostile_space) - before) == 1)
+        [heard] = jobs_of(hostile_space) - before
+        for session in ({}, {"session_hash": "def"}):  # nobody ever does
+            call(hostile_space, data, **session)
+        assert until(lambda: len(jobs_of(hostile_space) - before) == 3)
+        unheard = jobs_of(hostile_space) - before - {heard}
+        seconds = limits.HANG_UP_SECONDS + 3
+        assert until(lambda: all((job / "cancelled").exists() for job in unheard), seconds)
+        assert not (heard / "cancelled").exists()
+    assert until(lambda: (heard / "cancelled").exists(), seconds)
+    # The device is free again after the tile that was being computed.
+    noise((40, 30)).save(tmp_path / "small.png")
+    small = uploaded(hostile_space, tmp_path / "small.png")
+    assert "event: complete" in ask(hostile_space, small, 1, None, None, 0, MODEL)
+
+
+def test_one_address_may_have_few_images_in_the_queue(hostile_space: Space, tmp_path: Path):
+    noise((1200, 900)).save(tmp_path / "large.jpg")
+    data = [uploaded(hostile_space, tmp_path / "large.jpg"), 4, None, None, 0, MODEL]
+    events = [call(hostile_space, data) for _ in range(limits.MAX_WAITING_PER_ADDRESS + 4)]
+    noise((40, 30)).save(tmp_path / "small.png")
+    small = uploaded(hostile_space, tmp_path / "small.png")
+    # Another address has its turn at once, while the large images wait.
+    seconds = seconds_of_another_visitor(hostile_space, small)
+    answers = [send(hostile_space, f"/gradio_api/call/upscale/{event}")[1] for event in events[-3:]]
+    assert all(
+        f"{limits.MAX_WAITING_PER_ADDRESS} images of yours wait already" in a for a in answers
+    )
+    assert seconds < 30
+
+
+def test_a_slow_file_does_not_keep_the_device(hostile_space: Space, tmp_path: Path):
+    noise((40, 30)).save(tmp_path / "small.png")
+    gif_comments(tmp_path / "slow.gif", 3_000_000)
+    slow = [uploaded(hostile_space, tmp_path / "slow.gif"), 1, None, None, 0, MODEL]
+    call(hostile_space, slow)
+    small = uploaded(hostile_space, tmp_path / "small.png")
+    assert seconds_of_another_visitor(hostile_space, small) < 10
+
+
+# The disk.
+
+
+def test_a_full_disk_refuses_uploads_and_recovers(hostile_space: Space, tmp_path: Path):
+    kind = {"Content_Type": "multipart/form-data; boundary=edge"}
+    head = b"--edge\r\nContent-Disposition: form-data; name=%s; filename=a.png\r\n\r\n"
+    statuses = []
+    for number in range(7):  # 39 MB each, under a field's name that Gradio ignores
+        content = number.to_bytes(4, "big") * (39 << 18)
+        body = head % b"other" + content + b"\r\n--edge--\r\n"
+        try:
+            statuses.append(send(hostile_space, "/gradio_api/upload", body, **kind)[0])
+        except OSError:  # refused before all was sent
+            statuses.append(507)
+    assert statuses[0] == 200 and statuses[-1] == 507
+    [root] = hostile_space.temporary.glob("hsr-hub-*")
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 0.25 * 2**30
+
+
+def test_the_folder_of_a_killed_process_is_removed_at_the_next_start(tmp_path: Path):
+    def start() -> tuple[subprocess.Popen[str], Path]:
+        code = (
+            "from hsr_hub.webapp import storage; print(storage.open_folder(), flush=True); input()"
+        )
+        environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    foreign = tmp_path / "hsr-hub-results"  # looks like one, but has no lock
+    foreign.mkdir()
+    running_one, kept = start()
+    killed, abandoned = start()
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert abandoned.is_dir()
+    last, own = start()
+    assert not abandoned.exists() and kept.is_dir() and own.is_dir() and foreign.is_dir()
+    for process in (running_one, last):
+        process.communicate("\n")
+    assert list(tmp_path.iterdir()) == [foreign]

@@ -1,0 +1,356 @@
+"""The parts that protect the page: turns, the disk, addresses, hosts, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+import time
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvicorn
+
+from hsr_hub.webapp import connections, device_queue, middleware, server, storage, url_guard
+from hsr_hub.webapp.connections import Caller, Connections
+from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
+
+MEGABYTE = 1 << 20
+
+
+# Turns.
+
+
+def run_all(submissions: list[tuple[str, Visitor, int]], seconds: float = 0) -> list[str]:
+    """Return the order in which entries run that are submitted while the device is busy."""
+    queue, release, order = DeviceQueue(1), threading.Event(), []
+
+    def work(name: str) -> None:
+        time.sleep(seconds)
+        order.append(name)
+
+    running = queue.submit(lambda: release.wait(10), visitor=Visitor("busy", "0"))
+    # Two more, which were prepared before the others came.
+    early = [queue.submit(lambda: None, visitor=Visitor("busy", "0")) for _ in range(2)]
+    time.sleep(0.1)
+    entries = [
+        queue.submit(partial(work, name), visitor=visitor, cost=cost)
+        for name, visitor, cost in submissions
+    ]
+    release.set()
+    assert all(entry.wait(10) for entry in [running, *early, *entries])
+    return order
+
+
+def test_addresses_take_turns_and_so_do_sessions_of_an_address():
+    one, same_address, other = Visitor("a", "1"), Visitor("a", "2"), Visitor("b", "3")
+    order = run_all(
+        [(f"a1-{n}", one, 0) for n in range(6)]
+        + [(f"a2-{n}", same_address, 0) for n in range(3)]
+        + [(f"b-{n}", other, 0) for n in range(3)],
+        seconds=0.02,
+    )
+    assert order.index("b-2") < 8, order
+    assert order.index("b-0") <= 2 and order.index("a2-0") <= 4, order
+    assert order.index("b-1") <= 4, order
+
+
+def test_a_small_image_is_not_starved_by_large_ones_nor_a_large_one_by_small_ones():
+    large = [(f"large{n}", Visitor("a", str(n)), 10 * MEGABYTE) for n in range(15)]
+    order = run_all([*large, ("small", Visitor("a", "small"), 1)])
+    assert order.index("small") <= 2, order
+    small = [(f"small{n}", Visitor(f"b{n}", ""), 1) for n in range(30)]
+    order = run_all([("large", Visitor("a", ""), 10 * MEGABYTE), *small])
+    assert order.index("large") <= device_queue.OLDEST_EVERY + 2, order
+
+
+def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device_queue, "MAX_WAITING", 8)
+    monkeypatch.setattr(device_queue, "MAX_WAITING_PER_ADDRESS", 3)
+    queue, release = DeviceQueue(1), threading.Event()
+    for _ in range(3):
+        queue.submit(lambda: release.wait(10), visitor=Visitor("a"))
+    with pytest.raises(QueueFullError, match="3 images of yours wait already"):
+        queue.submit(lambda: None, visitor=Visitor("a", "other session"))
+    last = [queue.submit(lambda: None, visitor=Visitor(address)) for address in "bcdef"][-1]
+    with pytest.raises(QueueFullError, match="8 images wait already"):
+        queue.submit(lambda: None, visitor=Visitor("g"))
+    release.set()
+    assert last.wait(10)
+    assert queue.submit(lambda: 7, visitor=Visitor("a")).future.result(10) == 7
+
+
+def test_slow_preparation_of_one_address_does_not_keep_the_device():
+    queue, release = DeviceQueue(1), threading.Event()
+    slow = [
+        queue.submit(lambda: None, lambda: release.wait(10), Visitor("slow", str(n)))
+        for n in range(4)
+    ]
+    quick = [queue.submit(lambda: "fine", lambda: None, Visitor("quick")) for _ in range(3)]
+    assert [entry.future.result(5) for entry in quick] == ["fine"] * 3
+    assert not any(entry.done for entry in slow)
+    release.set()
+
+
+def test_few_images_are_in_memory_while_many_wait():
+    queue, release, decoded = DeviceQueue(1), threading.Event(), []
+    entries = [
+        queue.submit(
+            lambda: release.wait(10), partial(decoded.append, n), Visitor(str(n % 5), str(n))
+        )
+        for n in range(20)
+    ]
+    time.sleep(0.3)
+    assert len(decoded) <= 1 + device_queue.MAX_PREPARING
+    release.set()
+    assert all(entry.wait(10) for entry in entries)
+
+
+def test_an_error_does_not_keep_the_image():
+    class Pixels:
+        pass
+
+    seen: list[weakref.ref] = []
+
+    def refuse() -> None:
+        image = Pixels()
+        seen.append(weakref.ref(image))
+        raise ValueError("too large")
+
+    entry = DeviceQueue(1).submit(lambda: None, refuse)
+    assert isinstance(entry.future.exception(10), ValueError)
+    gc.collect()
+    assert seen[0]() is None
+
+
+def test_a_caller_has_hung_up_when_nothing_listens_for_a_while(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "HANG_UP_SECONDS", 0.2)
+    streams, caller = Connections(), Caller(Visitor("a", "session"), "event")
+    assert streams.has(caller), "it was sent just now"
+    time.sleep(0.25)
+    assert not streams.has(caller)
+    for key in ("session", "event"):
+        with streams.listening(key):
+            time.sleep(0.25)
+            assert streams.has(caller)
+        assert streams.has(caller)
+        time.sleep(0.25)
+        assert not streams.has(caller)
+
+
+# The disk.
+
+
+def write(path: Path, size: int, age: float) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    then = time.time() - age
+    os.utime(path, (then, then))
+    os.utime(path.parent, (then, then))
+    return path
+
+
+def test_everything_in_the_folder_has_one_age(tmp_path: Path):
+    example = write(tmp_path / "hash0" / "cat.png", 9, 9999)
+    disk = storage.Disk(tmp_path)
+    old = [
+        write(tmp_path / "hash1" / "photo.png", 9, 9999),  # an upload
+        write(tmp_path / storage.JOBS / "job1" / "photo-4x.png", 9, 9999),
+    ]
+    write(tmp_path / "tmpcut", 9, 9999)  # an upload that was cut off
+    (tmp_path / "empty").mkdir()
+    os.utime(tmp_path / "empty", (0, 0))
+    (tmp_path / "link").symlink_to(example.parent)
+    os.utime(tmp_path / "link", (0, 0), follow_symlinks=False)
+    used = write(tmp_path / storage.JOBS / "job2" / "photo-4x.png", 9, 9999)
+    young = write(used.with_suffix(".webp"), 9, 5)  # converted just now
+    disk.sweep()
+    assert not any(path.parent.exists() for path in old)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"hash0", storage.JOBS}
+    assert example.exists() and used.exists() and young.exists()
+
+
+def test_the_oldest_files_give_way_when_the_disk_is_full(tmp_path: Path):
+    disk = storage.Disk(tmp_path, budget=10 * MEGABYTE)
+    files = [write(tmp_path / f"hash{n}" / "a.png", 2 * MEGABYTE, 700 + n) for n in range(8)]
+    disk.sweep()
+    assert [path.exists() for path in files] == [True] * 3 + [False] * 5
+    disk.reserve(3 * MEGABYTE)
+    with pytest.raises(storage.DiskFullError, match="full: try again later"):
+        disk.reserve(2 * MEGABYTE)
+    disk.sweep()  # counts what is really there
+    disk.reserve(2 * MEGABYTE)
+    recent = [write(tmp_path / f"new{n}" / "a.png", 2 * MEGABYTE, n) for n in range(8)]
+    disk.sweep()
+    assert all(path.exists() for path in recent), "somebody may still look at them"
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_public_addresses(address: str):
+    assert url_guard.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.0.2.1",
+        "192.88.99.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
+        "fe80::1", "fc00::1", "fec0::1", "ff0e::1", "2001::1", "2001:db8::1", "2002:7f00:1::1",
+        "64:ff9b::7f00:1", "64:ff9b:1::1", "::ffff:127.0.0.1", "::ffff:100.64.0.1", "host", "",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_public(address: str):
+    assert not url_guard.is_public(address)
+
+
+@pytest.mark.parametrize("answer", [["100.64.0.1"], ["8.8.8.8", "10.0.0.1"], []])
+def test_a_name_with_one_address_that_is_not_public_is_refused(
+    monkeypatch: pytest.MonkeyPatch, answer: list[str]
+):
+    async def resolve() -> None:
+        async def getaddrinfo(*_: object, **__: object) -> list:
+            return [(0, 0, 0, "", (address, 0)) for address in answer]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        await url_guard.public_address("huggingface.co")
+
+    with pytest.raises(ValueError, match="is not a public host"):
+        asyncio.run(resolve())
+
+
+# Hosts, proxies and connections.
+
+
+@pytest.mark.parametrize(
+    ("environment", "hosts"),
+    [
+        ({}, {"localhost", "127.0.0.1", "[::1]"}),
+        ({"HSR_ALLOWED_HOSTS": "Sharp.example, "}, {"sharp.example", "localhost", "127.0.0.1"}),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0"}, set()),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0", "HSR_ALLOWED_HOSTS": "a.example"}, {"a.example"}),
+        ({"GRADIO_SHARE": "True"}, set()),
+        ({"HSR_ALLOWED_HOSTS": "*"}, set()),
+    ],
+)
+def test_which_hosts_are_allowed(environment: dict[str, str], hosts: set[str]):
+    found = server.allowed_hosts(environment)
+    assert found >= hosts and bool(found) == bool(hosts)
+
+
+@pytest.mark.parametrize(
+    ("environment", "peer", "believed"),
+    [
+        ({}, "127.0.0.1", False),
+        ({"FORWARDED_ALLOW_IPS": "10.0.0.0/8"}, "10.1.2.3", True),
+        ({"FORWARDED_ALLOW_IPS": "10.0.0.0/8"}, "127.0.0.1", False),
+        ({"FORWARDED_ALLOW_IPS": "10.0.0.7, ::1"}, "::1", True),
+        ({"SPACE_ID": "me/space"}, "10.1.2.3", True),
+        ({"SPACE_ID": "me/space", "FORWARDED_ALLOW_IPS": ""}, "10.1.2.3", False),
+    ],
+)
+def test_only_named_proxies_are_believed(environment, peer, believed, tmp_path: Path):
+    gate, _ = server.middleware(environment, Connections(), storage.Disk(tmp_path))
+    assert cast(Any, gate.args[3])(peer) is believed
+    assert environment["FORWARDED_ALLOW_IPS"] == "", "uvicorn itself believes no proxy"
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(SystemExit, match="HSR_MAX_DISK_GB must be a positive number, not '-1'"):
+        server.disk_budget({"HSR_MAX_DISK_GB": "-1"})
+    with pytest.raises(SystemExit, match="must hold addresses or networks, not 'proxy'"):
+        server.middleware({server.PROXIES: "proxy"}, Connections(), None)  # pyright: ignore
+
+
+def test_connections_that_send_nothing_or_half_a_request_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
+
+    async def app(scope, receive, send) -> None:
+        await asyncio.sleep(1.5 if scope["path"] == "/slow" else 0)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = listening.getsockname()
+        config = uvicorn.Config(
+            app, http=server.LimitedProtocol, lifespan="off", log_level="critical"
+        )
+        http = uvicorn.Server(config)
+        thread = threading.Thread(target=http.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            connected = []
+            for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /"):
+                connected.append(socket.create_connection(address, timeout=10))
+                connected[-1].sendall(sent)
+            slow = socket.create_connection(address, timeout=10)
+            slow.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.1)
+            fifth = socket.create_connection(address, timeout=10)
+            with fifth, contextlib.suppress(ConnectionError):
+                assert fifth.recv(1) == b"", "one too many"
+            started = time.monotonic()
+            for connection in connected:
+                while connection.recv(1000):
+                    pass
+                connection.close()
+            assert time.monotonic() - started < 1.2
+            assert slow.recv(1000).startswith(b"HTTP/1.1 204"), "an answer may take its time"
+            slow.close()
+        finally:
+            http.should_exit = True
+            thread.join(10)
+
+
+def test_a_body_that_drips_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(middleware, "UPLOAD_SECONDS", 0.9)
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope, receive, send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def silence() -> dict[str, Any]:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    gate = middleware.Gate(app, Connections(), storage.Disk(tmp_path))
+    for path, receive, most in [
+        ("/gradio_api/queue/join", drip, 0.7),
+        ("/gradio_api/upload", drip, 1.3),
+        ("/gradio_api/upload", silence, 0.7),
+        ("/gradio_api/mcp/", silence, 0.7),
+    ]:
+        scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        started = time.monotonic()
+        asyncio.run(gate(scope, receive, send))
+        assert time.monotonic() - started < most + 1, path
+        assert sent[-2]["status"] == 408, path
+
+
+def test_a_guard_that_does_not_sit_ends_the_start(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gradio.processing_utils.async_transport", None)
+    with pytest.raises(RuntimeError, match="the guard of addresses cannot be installed"):
+        server.guard()
+    url_guard.guard()
+    server.guard()
