@@ -79,7 +79,7 @@ def add_endpoint(context: AppContext) -> None:
         width: float | None = None,
         height: float | None = None,
         strength: float = 0,
-        model: str = context.models.default,
+        model: str = context.models.choices[0],
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
         """Enlarge a photo and make it sharper, with the colours and the content it has.
@@ -92,7 +92,7 @@ def add_endpoint(context: AppContext) -> None:
                 proportions.
             height: Height of the result in pixels, likewise.
             strength: From 0, faithful, to 1, the most detail; above 0 a detail model is needed.
-            model: Name of the weights.
+            model: Name of the weights; auto looks at the photo and chooses.
             progress: Filled in by Gradio.
 
         Returns:
@@ -118,7 +118,9 @@ def add_endpoint(context: AppContext) -> None:
         gr.Number(None, label="width in pixels instead; alone, in proportion", visible=False),
         gr.Number(None, label="height in pixels instead; alone, in proportion", visible=False),
         gr.Number(0, label="0 faithful ... 1 most detail; needs a detail model", visible=False),
-        gr.Dropdown(context.models.names, label="which weights", visible=False),
+        gr.Dropdown(
+            context.models.choices, label="which weights; auto: by the photo", visible=False
+        ),
     ]
     result = gr.Image(label="lossless PNG", type="filepath", format="png", visible=False)
     gr.Button(visible=False).click(

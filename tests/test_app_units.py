@@ -170,13 +170,13 @@ def test_a_request_knows_size_and_name_of_its_result(model: HSRNet):
     models = ModelStore({"it": model}, {}, [])
     parse = partial(parse_request, models, strength=0, model="it")
     cases: list[tuple[UpscaleRequest, tuple[int, int], str]] = [
-        (parse(2, None, None), (80, 60), "2x"),
-        (parse(1.7, 0, None), (68, 51), "1.7x"),
-        (parse(4, 100, None), (100, 75), "100x75"),
-        (parse(None, None, 90), (120, 90), "120x90"),
-        (parse(None, 50, 90.2), (50, 90), "50x90"),
-        (request_from_form(models, EXACT, 50, None, 0, "it"), (50, 38), "50x38"),
-        (request_from_form(models, 3, 50, None, 0, "it"), (120, 90), "3x"),
+        (parse(2, None, None), (80, 60), "2x-it"),
+        (parse(1.7, 0, None), (68, 51), "1.7x-it"),
+        (parse(4, 100, None), (100, 75), "100x75-it"),
+        (parse(None, None, 90), (120, 90), "120x90-it"),
+        (parse(None, 50, 90.2), (50, 90), "50x90-it"),
+        (request_from_form(models, EXACT, 50, None, 0, "it"), (50, 38), "50x38-it"),
+        (request_from_form(models, 3, 50, None, 0, "it"), (120, 90), "3x-it"),
     ]
     for request, target, label in cases:
         assert (request.target((40, 30)), request.label((40, 30))) == (target, label)
@@ -232,7 +232,10 @@ def test_a_batch_that_is_cancelled_keeps_what_is_done(tmp_path: Path, model: HSR
         if len(update.get(tab.gallery, {}).get("value", [])) == 2:
             tab.cancel(REQUEST)
     last = updates[-1]
-    assert [name for _, name in last[tab.gallery]["value"]] == ["same-2x.png", "same-2x-2.png"]
+    assert [name for _, name in last[tab.gallery]["value"]] == [
+        "same-2x-it.png",
+        "same-2x-it-2.png",
+    ]
     assert "2 of 3 photos" in last[tab.progress_bar]["value"]
     archive = Path(last[tab.archive]["value"])
     # Results are in the archive only.

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hsr_hub.images import to_image, write_image
+from hsr_hub.hub import AUTO
+from hsr_hub.images import inspect_file, to_image, write_image
 from hsr_hub.inference import choose_level
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.eta import Estimate
@@ -56,6 +57,8 @@ class Result:
     """Before and after, if the view asked for them."""
     thumbnail: Path | None = None
     """If the view asked for it."""
+    request: UpscaleRequest | None = None
+    """What was done. Its model is never "auto"."""
 
     @property
     def files(self) -> list[Path]:
@@ -132,6 +135,10 @@ class UpscaleTask:
         context, request = self.context, self.request
         image = load_upload(self.path, self.name)
         target = request.target(image.size)
+        if request.model == AUTO:
+            request, _ = request.with_model(
+                context.models, inspect_file(self.path, image), image.size
+            )
         passes = forward_passes(image)
         self._expected = context.estimate(request, image.size, passes)
         self._started = time.perf_counter()
@@ -156,7 +163,7 @@ class UpscaleTask:
         elif self.view == "thumbnail":
             thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
         context.estimator.add_save(target, time.perf_counter() - computed)
-        return Result(path, made.size, comparison, thumbnail)
+        return Result(path, made.size, comparison, thumbnail, request)
 
     def _set_tiles(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total
