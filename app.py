@@ -46,7 +46,10 @@ from hsr_hub.webapp.single_tab import SingleTab
 
 ROOT = Path(__file__).resolve().parent
 WEBAPP = ROOT / "hsr_hub" / "webapp"
-EXAMPLES = [ROOT / "examples" / f"{name}.png" for name in ("cat", "astronaut", "coffee")]
+EXAMPLES = [
+    ROOT / "examples" / name
+    for name in ("web-photo.jpg", "old-photo.jpg", "coffee.png", "astronaut.png", "cat.png")
+]
 
 
 def build_app(context: AppContext) -> gr.Blocks:
@@ -59,6 +62,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             single = SingleTab(context, EXAMPLES)
         with gr.Tab("Several photos", id="batch"):
             batch = BatchTab(context)
+        gr.HTML(templates.ABOUT, elem_id="about")
         add_endpoint(context)
 
         def leave(request: gr.Request) -> None:
@@ -158,6 +162,7 @@ def main() -> None:
         footer_links=["api", "gradio", "settings"],
         run_history=False,  # results are removed after an hour
         ssr_mode=False,
+        head=templates.head(os.environ.get("SPACE_HOST")),
     )
 
 

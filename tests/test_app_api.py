@@ -80,8 +80,7 @@ def test_the_api_view_documents_the_endpoint(page: Page, space: Space):
 def test_the_result_is_a_lossless_png_with_the_model_s_pixels(
     client: Client, bundled: HSRNet, cat: Path
 ):
-    options = {"model": "hsr-lite-x4", "api_name": "/upscale"}
-    result = client.predict(handle_file(str(cat)), **options)
+    result = client.predict(handle_file(str(cat)), model="hsr-lite-x4", api_name="/upscale")
     assert Path(result).name == "cat-4x-hsr-lite-x4.png"
     with Image.open(result) as image:
         assert image.format == "PNG"
@@ -152,8 +151,8 @@ def test_options_equal_those_of_upscale(
 def test_sixteen_bits_of_colour_stay(client: Client, bundled: HSRNet, tmp_path: Path):
     colours = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.uint16)
     write_image(ImageData(colours), tmp_path / "deep.png")
-    options = {"model": "hsr-lite-x4", "api_name": "/upscale"}
-    result = client.predict(handle_file(str(tmp_path / "deep.png")), **options)
+    upload = handle_file(str(tmp_path / "deep.png"))
+    result = client.predict(upload, model="hsr-lite-x4", api_name="/upscale")
     assert np.array_equal(read_image(result).array, bundled.upscale(colours))
 
 

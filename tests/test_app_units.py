@@ -276,15 +276,15 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
             *batch.run(REQUEST, [received(context, photo)], *form),
         ):
             box = answer.get(single.error_box) or answer[batch.error_box]
-            assert "scale must be a number" in box["value"], scale
+            assert "Scale must be a number" in box["value"], scale
     for output_format in ("GIF", "", None, 7, [], {}):
         box = single.convert(photo, output_format)[single.error_box]["value"]
         assert "choose PNG, JPEG, WebP" in box
     for files in (None, [], {}, "cat.png", 7):
         [answer] = batch.run(REQUEST, files, *FORM)
-        assert "there are no files" in answer[batch.error_box]["value"]
+        assert "There are no files" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [7], *FORM)
-    assert "there is no image" in answer[batch.error_box]["value"]
+    assert "There is no image" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [received(context, photo)] * 101, *FORM)
     assert "101 files are too many" in answer[batch.error_box]["value"]
 
@@ -393,7 +393,11 @@ def test_the_front_matter_is_what_a_space_needs():
     assert {"super-resolution", "mcp-server"} <= set(front["tags"])
 
 
-def test_every_bundled_model_is_described():
-    choices = {name for name in bundled_models() if not name.endswith(DETAIL)}
-    assert choices == set(templates.MODELS)
-    assert templates.describe_models(["org/hsr"]) is None
+def test_every_bundled_model_has_a_name_for_people(model: HSRNet):
+    plain = {name: model for name in bundled_models() if not name.endswith(DETAIL)}
+    detail = {name: model for name in plain if name + DETAIL in bundled_models()}
+    store = ModelStore(plain, detail, [], auto=True)
+    labels = store.labels
+    assert list(labels.values())[:3] == ["Auto", "Clean original", "Web or phone photo"]
+    assert len(set(labels.values())) == len(labels) and set(plain) < set(labels)
+    assert ModelStore({"org/hsr": model}, {}, []).labels == {"org/hsr": "org/hsr"}

@@ -134,9 +134,9 @@ def test_strength_finds_the_detail_model(cat: Path, tmp_path: Path):
         done = hsr_hub("upscale", cat, "-o", target, "--strength", "0.5", *model)
         assert done.returncode == 0, done.stderr
         name = "hsr-lite-x4" if model else default_model(best_device())
-        networks = (HSRNet.from_pretrained(n) for n in (name, f"{name}-detail"))
+        plain, detail = (HSRNet.from_pretrained(n) for n in (name, f"{name}-detail"))
         with Image.open(target) as image:
-            expected = HSRNet.interpolate(*networks, 0.5).upscale(cat)
+            expected = HSRNet.interpolate(plain, detail, 0.5).upscale(cat)
             assert np.array_equal(np.asarray(image), np.asarray(expected))
 
 

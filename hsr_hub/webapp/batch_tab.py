@@ -105,7 +105,7 @@ class BatchTab:
             uploaded = self._uploaded(files)
             wanted = request_from_form(self.models, *form)
         except ValueError as error:
-            yield {self.error_box: html(templates.error_box("Not like this.", error))}
+            yield {self.error_box: html(templates.option_error(error))}
             return
 
         owner = _owner(request)

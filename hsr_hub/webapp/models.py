@@ -15,7 +15,7 @@ from typing import Any
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet
-from hsr_hub.hub import AUTO, DETAIL, LABELS, REAL, bundled_models, default_model, model_for
+from hsr_hub.hub import AUTO, DETAIL, LABELS, REAL, bundled_models, cleans, default_model, model_for
 from hsr_hub.webapp.limits import MAX_MIXED_MODELS
 
 HUB_SECONDS = 5
@@ -83,6 +83,12 @@ class ModelStore:
         if name == AUTO:
             return self.auto and bool(self.detail)
         return isinstance(name, str) and self.split(name)[0] in self.detail
+
+    def cleans(self, name: str, strength: float) -> bool:
+        """Return whether a choice removes noise, blur and blocks, so that 1x is of use."""
+        if name == AUTO:
+            return not strength and any(plain.endswith(REAL) for plain in self.names)
+        return not strength and cleans(name)
 
     def candidates(self, strength: float) -> list[str]:
         """Return the models among which Auto can choose: above strength 0 those with detail."""

@@ -121,7 +121,13 @@ def request_from_form(
         ValueError: A value is missing, has the wrong type or is out of range.
     """
     if scale != EXACT:
-        return parse_request(models, scale, None, None, strength, model)
+        request = parse_request(models, scale, None, None, strength, model)
+        if models.auto and request.scale == 1 and not models.cleans(request.model, strength or 0):
+            raise ValueError(
+                "1x only cleans, and these weights do not: choose Auto or Web or phone photo with "
+                "strength 0, or a larger scale"
+            )
+        return request
     if not width and not height:
         raise ValueError("fill in a width, a height, or both")
     return parse_request(models, None, width, height, strength, model)
