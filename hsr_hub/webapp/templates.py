@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from hsr_hub.hub import ORGANIZATION, REPOSITORY
 from hsr_hub.webapp.engine import Progress
 from hsr_hub.webapp.limits import MAX_MEGAPIXELS, MAX_RESULT_MEGAPIXELS, MAX_UPLOAD_MEGABYTES
 from hsr_hub.webapp.models import ModelStore
@@ -45,7 +46,9 @@ PLACEHOLDER = showcase(
 ABOUT = f"""
 <p class="hsr-about">Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo,
 {MAX_RESULT_MEGAPIXELS} megapixels a result. Files are deleted an hour after their last use.
-<br>Code, models and this page: Apache License 2.0.</p>
+<br><a href="{REPOSITORY}">Code and models</a> ·
+<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
+<a href="https://huggingface.co/{ORGANIZATION}">Models on the Hub</a></p>
 """
 
 BATCH_PLACEHOLDER = """
