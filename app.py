@@ -49,7 +49,10 @@ from hsr_hub.webapp.uploads import DECODER
 
 ROOT = Path(__file__).resolve().parent
 WEBAPP = ROOT / "hsr_hub" / "webapp"
-EXAMPLES = [ROOT / "examples" / f"{name}.png" for name in ("cat", "astronaut", "coffee")]
+EXAMPLES = [
+    ROOT / "examples" / name
+    for name in ("web-photo.jpg", "old-photo.jpg", "coffee.png", "astronaut.png", "cat.png")
+]
 
 
 def build_app(context: AppContext) -> gr.Blocks:
@@ -61,6 +64,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             single = SingleTab(context, EXAMPLES)
         with gr.Tab("Several photos", id="batch"):
             batch = BatchTab(context)
+        gr.HTML(templates.ABOUT, elem_id="about")
         add_endpoint(context)
 
         def leave(request: gr.Request) -> None:
@@ -82,7 +86,7 @@ def add_endpoint(context: AppContext) -> None:
         width: float | None = None,
         height: float | None = None,
         strength: float = 0,
-        model: str = context.models.default,
+        model: str = context.models.choices[0],
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
         """Enlarge a photo and make it sharper, with the colours and the content it has.
@@ -95,7 +99,7 @@ def add_endpoint(context: AppContext) -> None:
                 proportions.
             height: Height of the result in pixels, likewise.
             strength: From 0, faithful, to 1, the most detail; above 0 a detail model is needed.
-            model: Name of the weights.
+            model: Name of the weights; auto looks at the photo and chooses.
             progress: Filled in by Gradio.
             caller: Filled in by Gradio.
 
@@ -124,7 +128,9 @@ def add_endpoint(context: AppContext) -> None:
         gr.Number(None, label="width in pixels instead; alone, in proportion", visible=False),
         gr.Number(None, label="height in pixels instead; alone, in proportion", visible=False),
         gr.Number(0, label="0 faithful ... 1 most detail; needs a detail model", visible=False),
-        gr.Dropdown(context.models.names, label="which weights", visible=False),
+        gr.Dropdown(
+            context.models.choices, label="which weights; auto: by the photo", visible=False
+        ),
     ]
     result = gr.Image(label="lossless PNG", type="filepath", format="png", visible=False)
     gr.Button(visible=False).click(
@@ -169,6 +175,7 @@ def main() -> None:
         footer_links=["api", "gradio", "settings"],
         run_history=False,  # results are removed after an hour
         ssr_mode=False,
+        head=templates.head(os.environ.get("SPACE_HOST")),
     )
 
 

@@ -22,6 +22,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
+from hsr_hub import HSRNet
+from hsr_hub.hub import bundled_models, choose_weights, default_model
+from hsr_hub.images import inspect_file, read_image
+from hsr_hub.inference import best_device
 from tests.util import ROOT
 
 expect.set_options(timeout=30_000)  # on a busy machine an answer may take its time
@@ -138,10 +142,26 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def drop(page: Page, space: Space, path: Path) -> None:
-    """Open the page and upload a file."""
+def drop(page: Page, space: Space, path: Path, start: bool = False) -> None:
+    """Open the page and its options, and upload a file.
+
+    Args:
+        page: The visitor.
+        space: What to open.
+        path: The file.
+        start: Whether the work starts at once, which is the page's default.
+    """
     page.goto(space.address)
+    show_options(page)
+    if not start:
+        page.get_by_label("Start as soon as").uncheck()
     page.locator("#photo input[type=file]").set_input_files(path)
+
+
+def show_options(page: Page) -> None:
+    """Open the options of the tab for one photo."""
+    page.get_by_role("button", name="Options").click()
+    expect(page.get_by_label("Start as soon as")).to_be_visible()
 
 
 def expire_uploads(space: Space, name: str) -> None:
@@ -173,6 +193,13 @@ def pixels(path: str | Path) -> np.ndarray:
     """Return the pixels of an image file."""
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def chosen(path: str | Path, scale: float = 4) -> tuple[str, HSRNet]:
+    """Return the weights that Auto chooses for a file, and their name."""
+    traits = inspect_file(path, read_image(path))
+    name, _ = choose_weights(traits, scale, bundled_models(), default_model(best_device()))
+    return name, HSRNet.from_pretrained(name)
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:

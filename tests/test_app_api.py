@@ -28,14 +28,15 @@ from tests.space import Space, noise, pixels
 
 pytestmark = pytest.mark.slow
 
-NAMES = [name for name in bundled_models() if not name.endswith(DETAIL)]
-"""Models that can be chosen. On a CPU the first one is also the default."""
+BUNDLED = bundled_models()
+NAMES = [name for name in BUNDLED if not name.endswith(DETAIL)]
+DETAILS = [name + DETAIL for name in NAMES if name + DETAIL in BUNDLED]
 OPTIONS = {
     "scale": ("float", 4),
     "width": ("float", None),
     "height": ("float", None),
     "strength": ("float", 0),
-    "model": (f"Literal[{', '.join(map(repr, NAMES))}]", "hsr-lite-x4"),
+    "model": (f"Literal[{', '.join(map(repr, ['auto', *NAMES, *DETAILS]))}]", "auto"),
 }
 
 
@@ -79,11 +80,41 @@ def test_the_api_view_documents_the_endpoint(page: Page, space: Space):
 def test_the_result_is_a_lossless_png_with_the_model_s_pixels(
     client: Client, bundled: HSRNet, cat: Path
 ):
-    result = client.predict(handle_file(str(cat)), api_name="/upscale")
-    assert Path(result).name == "cat-4x.png"
+    result = client.predict(handle_file(str(cat)), model="hsr-lite-x4", api_name="/upscale")
+    assert Path(result).name == "cat-4x-hsr-lite-x4.png"
     with Image.open(result) as image:
         assert image.format == "PNG"
     assert np.array_equal(pixels(result), np.asarray(bundled.upscale(cat)))
+
+
+@pytest.mark.parametrize(
+    ("quality", "options", "weights"),
+    [
+        (40, {}, "hsr-lite-x4-real"),
+        (None, {}, "hsr-lite-x4"),
+        (None, {"scale": 1}, "hsr-lite-x4-real"),
+        (None, {"model": "auto", "strength": 1}, "hsr-lite-x4-detail"),
+        (40, {"strength": 1}, "hsr-lite-x4-detail"),  # the others have no detail model
+        (40, {"model": "hsr-lite-x4-detail"}, "hsr-lite-x4-detail"),
+        (40, {"model": "hsr-lite-x4"}, "hsr-lite-x4"),
+    ],
+)
+def test_by_default_the_image_decides_on_the_weights(
+    client: Client, tmp_path: Path, quality: int | None, options: dict[str, Any], weights: str
+):
+    path = tmp_path / "image.png"
+    if quality:
+        path = tmp_path / "image.jpg"
+        noise((64, 48)).save(path, quality=quality)
+    else:  # hard edges without noise
+        Image.new("RGB", (64, 48), "teal").save(path)
+        with Image.open(path) as image:
+            image.paste("white", (20, 10, 44, 38))
+            image.save(path)
+    result = client.predict(handle_file(str(path)), api_name="/upscale", **options)
+    expected = HSRNet.from_pretrained(weights).upscale(path, scale=options.get("scale"))
+    assert np.array_equal(pixels(result), np.asarray(expected))
+    assert weights.removesuffix(DETAIL) in Path(result).name
 
 
 @pytest.mark.parametrize(
@@ -109,6 +140,7 @@ def test_options_equal_those_of_upscale(
         if mode in {"LA", "RGBA"}:
             image.putalpha(noise((64, 48), seed=1).convert("L"))
     image.save(path)
+    asked["model"] = "hsr-lite-x4"
     result = client.predict(handle_file(str(path)), api_name="/upscale", **asked)
     expected = bundled.upscale(path, **same_as)
     with Image.open(result) as image:
@@ -119,7 +151,8 @@ def test_options_equal_those_of_upscale(
 def test_sixteen_bits_of_colour_stay(client: Client, bundled: HSRNet, tmp_path: Path):
     colours = np.random.default_rng(0).integers(0, 65536, (24, 32, 3)).astype(np.uint16)
     write_image(ImageData(colours), tmp_path / "deep.png")
-    result = client.predict(handle_file(str(tmp_path / "deep.png")), api_name="/upscale")
+    upload = handle_file(str(tmp_path / "deep.png"))
+    result = client.predict(upload, model="hsr-lite-x4", api_name="/upscale")
     assert np.array_equal(read_image(result).array, bundled.upscale(colours))
 
 
@@ -135,7 +168,7 @@ def test_sixteen_bits_of_colour_stay(client: Client, bundled: HSRNet, tmp_path: 
         ({"width": 10, "height": -5}, "height must be between 1 and 16000, not -5"),
         ({"width": 16000, "height": 16000}, "would be 256 megapixels"),
         ({"strength": 7}, "strength must be between 0 and 1, not 7"),
-        ({"model": "gpt"}, "there is no model 'gpt' here; choose hsr-lite-x4"),
+        ({"model": "gpt"}, "there is no model 'gpt' here; choose auto or hsr-lite-x4"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(client: Client, cat: Path, options, message):

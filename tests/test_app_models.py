@@ -25,7 +25,7 @@ from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.models import ModelStore, load_models
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
-from tests.space import Space, download, drop, noise, pixels, running
+from tests.space import Space, download, drop, noise, pixels, running, show_options
 
 BUNDLED = "hsr-lite-x4"
 
@@ -60,13 +60,16 @@ def choice(weights: dict[str, str]) -> Iterator[Space]:
 
 
 def shown(store: ModelStore, folder: Path) -> dict[str, list[bool]]:
-    """Return whether the controls of both tabs are visible at first."""
+    """Return whether the controls of both tabs are visible and enabled at first."""
     context = AppContext(folder, store, DeviceQueue(1))
     found: dict[str, list[bool]] = {"Strength": [], "Model": []}
     for block in app.build_app(context).blocks.values():
         label = getattr(block, "label", None)
         if label in found:
-            found[label].append(bool(getattr(block, "visible", None)))
+            shown = (
+                getattr(block, "visible", None) and getattr(block, "interactive", None) is not False
+            )
+            found[label].append(bool(shown))
     return found
 
 
@@ -96,13 +99,14 @@ def test_strength_and_model_are_shown_where_there_is_a_choice(
 @pytest.mark.slow
 def test_strength_follows_the_model_that_is_selected(page: Page, choice: Space):
     page.goto(choice.address)
+    show_options(page)
     expect(page.get_by_role("slider", name="Strength").first).to_be_visible()
-    model = page.get_by_role("combobox", name="Model").first
-    expect(model).to_have_value("plain")
-    # The second model has no detail model.
-    model.click()
-    page.get_by_role("option", name="other").click()
-    expect(page.get_by_role("slider", name="Strength").locator("visible=true")).to_have_count(0)
+    expect(page.get_by_role("radio", name="plain").first).to_be_checked()
+    # The second model has no detail model. There is no Auto among a user's models.
+    page.get_by_role("radio", name="other").first.check()
+    expect(page.get_by_role("slider", name="Strength").first).to_be_disabled()
+    expect(page.get_by_text("other has no detail model").first).to_be_visible()
+    expect(page.get_by_role("radio", name="Auto")).to_have_count(0)
 
 
 @pytest.mark.slow

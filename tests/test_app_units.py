@@ -171,13 +171,13 @@ def test_a_request_knows_size_and_name_of_its_result(model: HSRNet):
     models = ModelStore({"it": model}, {}, [])
     parse = partial(parse_request, models, strength=0, model="it")
     cases: list[tuple[UpscaleRequest, tuple[int, int], str]] = [
-        (parse(2, None, None), (80, 60), "2x"),
-        (parse(1.7, 0, None), (68, 51), "1.7x"),
-        (parse(4, 100, None), (100, 75), "100x75"),
-        (parse(None, None, 90), (120, 90), "120x90"),
-        (parse(None, 50, 90.2), (50, 90), "50x90"),
-        (request_from_form(models, EXACT, 50, None, 0, "it"), (50, 38), "50x38"),
-        (request_from_form(models, 3, 50, None, 0, "it"), (120, 90), "3x"),
+        (parse(2, None, None), (80, 60), "2x-it"),
+        (parse(1.7, 0, None), (68, 51), "1.7x-it"),
+        (parse(4, 100, None), (100, 75), "100x75-it"),
+        (parse(None, None, 90), (120, 90), "120x90-it"),
+        (parse(None, 50, 90.2), (50, 90), "50x90-it"),
+        (request_from_form(models, EXACT, 50, None, 0, "it"), (50, 38), "50x38-it"),
+        (request_from_form(models, 3, 50, None, 0, "it"), (120, 90), "3x-it"),
     ]
     for request, target, label in cases:
         assert (request.target((40, 30)), request.label((40, 30))) == (target, label)
@@ -233,7 +233,10 @@ def test_a_batch_that_is_cancelled_keeps_what_is_done(tmp_path: Path, model: HSR
         if len(update.get(tab.gallery, {}).get("value", [])) == 2:
             tab.cancel(REQUEST)
     last = updates[-1]
-    assert [name for _, name in last[tab.gallery]["value"]] == ["same-2x.png", "same-2x-2.png"]
+    assert [name for _, name in last[tab.gallery]["value"]] == [
+        "same-2x-it.png",
+        "same-2x-it-2.png",
+    ]
     assert "2 of 3 photos" in last[tab.progress_bar]["value"]
     archive = Path(last[tab.archive]["value"])
     # Results are in the archive only.
@@ -274,15 +277,15 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
             *batch.run(REQUEST, [received(context, photo)], *form),
         ):
             box = answer.get(single.error_box) or answer[batch.error_box]
-            assert "scale must be a number" in box["value"], scale
+            assert "Scale must be a number" in box["value"], scale
     for output_format in ("GIF", "", None, 7, [], {}):
         box = single.convert(photo, output_format)[single.error_box]["value"]
         assert "choose PNG, JPEG, WebP" in box
     for files in (None, [], {}, "cat.png", 7):
         [answer] = batch.run(REQUEST, files, *FORM)
-        assert "there are no files" in answer[batch.error_box]["value"]
+        assert "There are no files" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [7], *FORM)
-    assert "there is no image" in answer[batch.error_box]["value"]
+    assert "There is no image" in answer[batch.error_box]["value"]
     [answer] = batch.run(REQUEST, [received(context, photo)] * 101, *FORM)
     assert "101 files are too many" in answer[batch.error_box]["value"]
 
@@ -394,7 +397,11 @@ def test_the_front_matter_is_what_a_space_needs():
     assert {"super-resolution", "mcp-server"} <= set(front["tags"])
 
 
-def test_every_bundled_model_is_described():
-    choices = {name for name in bundled_models() if not name.endswith(DETAIL)}
-    assert choices == set(templates.MODELS)
-    assert templates.describe_models(["org/hsr"]) is None
+def test_every_bundled_model_has_a_name_for_people(model: HSRNet):
+    plain = {name: model for name in bundled_models() if not name.endswith(DETAIL)}
+    detail = {name: model for name in plain if name + DETAIL in bundled_models()}
+    store = ModelStore(plain, detail, [], auto=True)
+    labels = store.labels
+    assert list(labels.values())[:3] == ["Auto", "Clean original", "Web or phone photo"]
+    assert len(set(labels.values())) == len(labels) and set(plain) < set(labels)
+    assert ModelStore({"org/hsr": model}, {}, []).labels == {"org/hsr": "org/hsr"}

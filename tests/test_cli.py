@@ -19,7 +19,8 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from hsr_hub import HSRNet, __version__
 from hsr_hub.cli.main import build_parser, main
 from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
-from hsr_hub.hub import PublishError, default_model
+from hsr_hub.hub import PublishError, bundled_models, choose_weights, default_model
+from hsr_hub.images import inspect_file, read_image
 from hsr_hub.inference import best_device
 from tests.hub_process import run_python
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
@@ -99,8 +100,52 @@ def test_one_file_with_the_bundled_weights(cat: Path, tmp_path: Path):
     done = hsr_hub("upscale", cat, "-o", target)
     assert done.returncode == 0, done.stderr
     with Image.open(target) as image:
-        expected = HSRNet.from_pretrained(default_model(best_device())).upscale(cat)
+        traits, default = inspect_file(cat, read_image(cat)), default_model(best_device())
+        name, reason = choose_weights(traits, 4, bundled_models(), default)
+        assert f"cat.png: {reason} ({name})" in done.stderr
+        expected = HSRNet.from_pretrained(name).upscale(cat)
         assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_each_image_of_a_folder_gets_the_weights_that_fit(cat: Path, tmp_path: Path):
+    with Image.open(cat) as image:
+        small = image.convert("RGB").crop((0, 0, 48, 32))
+    small.save(tmp_path / "web.jpg", quality=30)
+    Image.new("RGB", (48, 32), "teal").save(tmp_path / "plain.png")
+    for options, scale, weights in (
+        ((), 4, {"web": "hsr-lite-x4-real", "plain": "hsr-lite-x4"}),
+        (("--scale", "1"), 1, {"web": "hsr-lite-x4-real", "plain": "hsr-lite-x4-real"}),
+    ):
+        out = tmp_path / f"out{scale}"
+        done = hsr_hub("upscale", tmp_path / "web.jpg", tmp_path / "plain.png", "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+        for name, suffix in (("web", "jpg"), ("plain", "png")):
+            expected = HSRNet.from_pretrained(weights[name]).upscale(
+                tmp_path / f"{name}.{suffix}", scale=scale
+            )
+            with Image.open(out / f"{name}-{scale}x.png") as image:
+                assert np.array_equal(np.asarray(image), np.asarray(expected)), (name, scale)
+    assert "web.jpg: Compressed photo, JPEG about 30" in done.stderr
+
+
+def test_strength_finds_the_detail_model(cat: Path, tmp_path: Path):
+    for model in ((), ("--model", "hsr-lite-x4")):
+        target = tmp_path / "out.png"
+        done = hsr_hub("upscale", cat, "-o", target, "--strength", "0.5", *model)
+        assert done.returncode == 0, done.stderr
+        name = "hsr-lite-x4" if model else default_model(best_device())
+        plain, detail = (HSRNet.from_pretrained(n) for n in (name, f"{name}-detail"))
+        with Image.open(target) as image:
+            expected = HSRNet.interpolate(plain, detail, 0.5).upscale(cat)
+            assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_models_lists_every_bundled_model_with_its_purpose(capsys):
+    assert main(["models"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert list(listed) == ["auto", *bundled_models()]
+    assert "web and phone photos" in listed["hsr-lite-x4-real"]
+    assert "invented" in listed["hsr-lite-x4-detail"]
 
 
 def test_bad_files_in_a_folder_are_named_and_skipped(
@@ -199,7 +244,12 @@ def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
         (["{cat}", "-o", "out.gif"], "gif"),
         (["{cat}", "-o", "out.png", "--model", "nothing-here"], "nothing-here"),
         (["gone.png", "-o", "out.png"], "gone.png"),
-        (["{cat}", "-o", "out.png", "--strength", "0.5"], "--detail-model"),
+        (
+            ["{cat}", "-o", "out.png", "--strength=0.5", "--model", "hsr-lite-x4-real"],
+            "--detail-model",
+        ),
+        (["{cat}", "-o", "out.png", "--strength", "2"], "between 0 and 1"),
+        (["{cat}", "-o", "out.png", "--model=auto", "--detail-model", "hsr-x4"], "name a model"),
         (["{cat}", "-o", "out.png", "--size", "12"], "WIDTHxHEIGHT"),
         (["{cat}", "{cat}", "-o", "result.png"], "need a folder"),
         (["{cat}", "-o", "out.png", "--format", "jpg"], "contradict"),

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TypeAlias
 
+from tqdm.auto import tqdm
+
 from hsr_hub import HSRNet
-from hsr_hub.hub import DEFAULT_MODEL, GPU_MODEL, default_model
-from hsr_hub.inference import best_device
+from hsr_hub.hub import (
+    AUTO,
+    DEFAULT_MODEL,
+    DETAIL,
+    GPU_MODEL,
+    bundled_models,
+    choose_weights,
+    default_model,
+)
+from hsr_hub.images import ImageData, inspect_file
+from hsr_hub.inference import FileOptions, best_device
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Type of the object to which commands add their parsers."""
@@ -18,12 +31,17 @@ def new_parser(commands: Commands, name: str, text: str) -> argparse.ArgumentPar
     return commands.add_parser(name, help=text, description=text)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --device and --dtype."""
-    parser.add_argument(
-        "--model",
-        help=f"Hub id, folder or bundled model (default: {DEFAULT_MODEL}, on a GPU {GPU_MODEL})",
-    )
+def add_model_arguments(parser: argparse.ArgumentParser, auto: bool = False) -> None:
+    """Add --model, --device and --dtype.
+
+    Args:
+        parser: The command's parser.
+        auto: Whether the command chooses the weights for each image by default.
+    """
+    default = f"{DEFAULT_MODEL}, on a GPU {GPU_MODEL}"
+    if auto:
+        default = f"{AUTO}, which looks at each image and chooses; `hsr-hub models` lists them"
+    parser.add_argument("--model", help=f"Hub id, folder or bundled model (default: {default})")
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the best available)")
     parser.add_argument(
         "--dtype",
@@ -47,3 +65,45 @@ def load_model(model: str | None, device: str | None) -> tuple[str, HSRNet]:
         return name, HSRNet.from_pretrained(name, map_location=device)
     except AssertionError as error:  # torch raises it if it was built without the device
         raise ValueError(f"--device {device}: {error}") from error
+
+
+def bundled_detail_model(name: str) -> str:
+    """Return the name of the bundled detail model of a bundled model.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name + DETAIL not in bundled_models():
+        raise ValueError(f"{name} has no bundled detail model: name one with --detail-model")
+    return name + DETAIL
+
+
+class AutoModel:
+    """Chooses bundled weights for each image. Weights are loaded when they are first needed."""
+
+    scale = 4
+    """Scale of the bundled weights."""
+
+    def __init__(self, device: str | None, strength: float | None, options: FileOptions) -> None:
+        self.device, self.strength, self.options = device or best_device(), strength, options
+        self._loaded: dict[str, HSRNet] = {}
+
+    def __call__(self, source: Path, image: ImageData) -> HSRNet:
+        """Return the network for an image, and print what was seen."""
+        bundled = bundled_models()
+        names = [name for name in bundled if not name.endswith(DETAIL)]
+        if self.strength:  # only weights to which details can be added
+            names = [name for name in names if name + DETAIL in bundled]
+        target = self.options.target_size(image.size, self.scale)
+        scale = max(target[0] / image.size[0], target[1] / image.size[1])
+        name, reason = choose_weights(
+            inspect_file(source, image), scale, names, default_model(self.device)
+        )
+        tqdm.write(f"{source.name}: {reason} ({name})", file=sys.stderr)
+        if name not in self._loaded:
+            _, model = load_model(name, self.device)
+            if self.strength:
+                detail = HSRNet.from_pretrained(bundled_detail_model(name))
+                model = HSRNet.interpolate(model, detail, self.strength)
+            self._loaded[name] = model
+        return self._loaded[name]

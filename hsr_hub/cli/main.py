@@ -11,15 +11,17 @@ import traceback
 from collections.abc import Sequence
 
 from hsr_hub import __version__
-from hsr_hub.cli import evaluate, export, push, push_space, upscale
+from hsr_hub.cli import evaluate, export, models, push, push_space, upscale
 from hsr_hub.hub import PublishError
 
-COMMANDS = (upscale, evaluate, export, push, push_space)
+COMMANDS = (upscale, models, evaluate, export, push, push_space)
 
 EXAMPLES = """\
 examples:
   hsr-hub upscale photo.jpg -o photo-4x.png
   hsr-hub upscale holiday/ -o enlarged/ --scale 2
+  hsr-hub upscale scan.jpg -o clean.png --scale 1
+  hsr-hub models
 """
 
 EXPECTED_ERRORS = (OSError, ValueError, ModuleNotFoundError, PublishError)

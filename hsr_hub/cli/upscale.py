@@ -10,7 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from hsr_hub import HSRNet
-from hsr_hub.cli.common import Commands, add_model_arguments, load_model, new_parser
+from hsr_hub.cli.common import (
+    AutoModel,
+    Commands,
+    add_model_arguments,
+    bundled_detail_model,
+    load_model,
+    new_parser,
+)
+from hsr_hub.hub import AUTO
 from hsr_hub.images import WRITE_FORMATS, describe_left_out, read_stamp
 from hsr_hub.inference import FileOptions, FileTask, best_device, own_share, plan, upscale_files
 
@@ -26,10 +34,16 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         help="a file for a single image, or a folder (created if needed) for files NAME-4x.png "
         "(default for a single image: NAME-4x.png in its folder)",
     )
-    add_model_arguments(parser)
-    parser.add_argument("--detail-model", metavar="M2", help="detail model to mix in by --strength")
+    add_model_arguments(parser, auto=True)
     parser.add_argument(
-        "--strength", type=float, help="from 0 (faithful) to 1 (most detail); default: 0.5"
+        "--detail-model",
+        metavar="M2",
+        help="detail model to mix in by --strength (default: the model's bundled one)",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        help="from 0 (faithful) to 1 (most detail); default: 0, or 0.5 with --detail-model",
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--scale", type=float, help="factor (default: the model's)")
@@ -82,8 +96,13 @@ def run(args: argparse.Namespace) -> int:
 
     If a launcher such as `accelerate launch` started several processes, each takes a share.
     """
-    if args.strength is not None and not args.detail_model:
-        raise ValueError("--strength mixes two models: name the other one with --detail-model")
+    if args.strength is not None and not 0 <= args.strength <= 1:
+        raise ValueError(f"--strength must be between 0 and 1, not {args.strength}")
+    if args.model == AUTO and args.detail_model:
+        raise ValueError(
+            "--model auto chooses the detail model itself: leave out --detail-model, or name a "
+            "model"
+        )
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise ValueError(f"--quality must be between 1 and 100, not {args.quality}")
     if (args.width or args.height) and (args.scale or args.size or args.longest):
@@ -106,12 +125,21 @@ def run(args: argparse.Namespace) -> int:
         processes = PartialState(cpu=True, timeout=timedelta(days=30))
         if not args.device and best_device() == "cuda":
             args.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    name, model = load_model(args.model, args.device)
-    settings = ["hsr-hub", options.label(model.scale), Path(name).name]
-    if args.detail_model:
+    if args.model in {None, AUTO} and not args.detail_model:
+        model = AutoModel(args.device, args.strength, options)
+        settings = ["hsr-hub", options.label(model.scale), AUTO]
+        if args.strength:
+            settings.append(f"detail {args.strength:g}")
+    else:
+        name, model = load_model(args.model, args.device)
+        settings = ["hsr-hub", options.label(model.scale), Path(name).name]
+        detail_model = args.detail_model
         strength = 0.5 if args.strength is None else args.strength
-        model = HSRNet.interpolate(model, HSRNet.from_pretrained(args.detail_model), strength)
-        settings.append(f"{Path(args.detail_model).name} {strength:g}")
+        if not detail_model and args.strength:
+            detail_model = bundled_detail_model(name)
+        if detail_model:
+            model = HSRNet.interpolate(model, HSRNet.from_pretrained(detail_model), strength)
+            settings.append(f"{Path(detail_model).name} {strength:g}")
     options = replace(options, stamp=" ".join(settings))
     planned = plan(
         args.inputs,

@@ -14,6 +14,7 @@ from hsr_hub.hub.bundled import (
     resolve_folder,
 )
 from hsr_hub.hub.checkpoint import resolve_file
+from hsr_hub.hub.choose import AUTO, LABELS, REAL, choose_weights, cleans, model_for
 from hsr_hub.hub.links import DEMO, ORGANIZATION, PATENT, REPOSITORY
 from hsr_hub.hub.mixin import PretrainedMixin
 from hsr_hub.hub.model_card import (
@@ -32,6 +33,7 @@ from hsr_hub.hub.publish_space import push_space, space_files
 
 __all__ = [
     "ATTRIBUTION_NAME",
+    "AUTO",
     "BUNDLED",
     "CARD_NAME",
     "CONFIG_NAME",
@@ -39,20 +41,25 @@ __all__ = [
     "DEMO",
     "DETAIL",
     "GPU_MODEL",
+    "LABELS",
     "LIMITS",
     "ORGANIZATION",
     "PATENT",
     "PURPOSES",
+    "REAL",
     "REPOSITORY",
     "WEIGHTS_NAME",
     "PretrainedMixin",
     "PublishError",
     "RefusedError",
     "bundled_models",
+    "choose_weights",
+    "cleans",
     "default_model",
     "merged",
     "metadata",
     "model_card",
+    "model_for",
     "publish",
     "push_space",
     "read_metrics",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from hsr_hub.hub.bundled import DETAIL
+from hsr_hub.hub.bundled import DETAIL, bundled_models
 from hsr_hub.images.analysis import ImageTraits
 
 Kind = Literal["clean", "photo"]
@@ -30,7 +30,7 @@ LABELS = {
 MAX_JPEG_QUALITY = 97
 """Quality up to which a JPEG file is taken for compressed. Above it the pixels decide."""
 
-MIN_BLOCKINESS = 0.2
+MIN_BLOCKINESS = 0.15
 """Lowest blockiness at which an image is taken for a JPEG that was saved again.
 
 Clean images reach 0.1. JPEGs of quality 95 begin at 0.2, of quality 90 at 0.35.
@@ -123,3 +123,26 @@ def model_for(kind: Kind, names: Collection[str], default: str) -> str:
         return default
     preferred = default.removesuffix(DETAIL) + REAL
     return preferred if preferred in real else real[0]
+
+
+def choose_weights(
+    traits: ImageTraits, scale: float, names: Collection[str], default: str
+) -> tuple[str, str]:
+    """Return the code name of the weights that fit an image, and the reason for people.
+
+    Args:
+        traits: What is known about the image.
+        scale: Factor of the enlargement.
+        names: Weights that are at hand.
+        default: Weights for clean images that are preferred, such as `default_model(device)`.
+    """
+    choice = choose_model(traits, scale, names)
+    return model_for(choice.kind, names, default), choice.reason
+
+
+def cleans(name: str) -> bool:
+    """Return whether weights can remove noise, blur and blocks, so that 1x is of use.
+
+    Bundled weights can if they end in `-real`. Nothing is known about others, so they may.
+    """
+    return name.endswith(REAL) or name not in bundled_models()

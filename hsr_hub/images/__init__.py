@@ -1,5 +1,6 @@
 """Read and write image files of 8 and 16 bits with their metadata."""
 
+from hsr_hub.images.analysis import ImageTraits, inspect_file
 from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
@@ -17,6 +18,7 @@ __all__ = [
     "FoundImages",
     "ImageData",
     "ImageError",
+    "ImageTraits",
     "ImageWarning",
     "Metadata",
     "atomic_write",
@@ -24,6 +26,7 @@ __all__ = [
     "choose_format",
     "describe_left_out",
     "find_images",
+    "inspect_file",
     "is_image_file",
     "normalize_mode",
     "prepare_folder",

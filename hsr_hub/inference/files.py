@@ -9,11 +9,11 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from PIL import Image
 from tqdm.auto import tqdm
@@ -36,6 +36,9 @@ from hsr_hub.network import HSRNetwork
 
 RESULT_LABEL = re.compile(r"\d+(\.\d+)?x|\d+x\d+|\d+(w|h|px)")
 """Endings of the names of results, such as 4x, 1920x1080 or 300w."""
+
+ModelChooser: TypeAlias = "Callable[[Path, ImageData], HSRNetwork]"
+"""Returns the network for an image file and what was read from it."""
 
 
 class FileTask(NamedTuple):
@@ -207,7 +210,9 @@ def own_share(tasks: list[FileTask]) -> list[FileTask]:
     return tasks[rank::processes]
 
 
-def upscale_files(model: HSRNetwork, tasks: Sequence[FileTask], options: FileOptions) -> int:
+def upscale_files(
+    model: HSRNetwork | ModelChooser, tasks: Sequence[FileTask], options: FileOptions
+) -> int:
     """Upscale files with a progress bar; a file that fails is reported and skipped.
 
     While the network computes an image, the next one is read and the previous one is written.
@@ -292,9 +297,11 @@ def _read_ahead(
 
 
 def _upscale(
-    model: HSRNetwork, task: FileTask, image: ImageData, options: FileOptions
+    model: HSRNetwork | ModelChooser, task: FileTask, image: ImageData, options: FileOptions
 ) -> ImageData:
     """Upscale one image, with a progress bar for its tiles."""
+    if not isinstance(model, HSRNetwork):
+        model = model(task.source, image)
     target = options.target_size(image.size, model.scale)
     check_target(task.target, target)
     prepare_folder(task.target)

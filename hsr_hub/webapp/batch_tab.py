@@ -79,8 +79,13 @@ class BatchTab:
             self.run,
             [self.files, *self.form],
             [
-                *(self.error_box, self.run_button, self.cancel_button),
-                *(self.placeholder, self.progress_bar, self.archive, self.gallery),
+                self.error_box,
+                self.run_button,
+                self.cancel_button,
+                self.placeholder,
+                self.progress_bar,
+                self.archive,
+                self.gallery,
             ],
             trigger_mode="multiple",  # a new run can start while a cancelled one ends
             **GPU_EVENT,
@@ -106,7 +111,7 @@ class BatchTab:
             uploaded = self._uploaded(files)
             wanted = request_from_form(self.models, *form)
         except ValueError as error:
-            yield {self.error_box: html(templates.error_box("Not like this.", error))}
+            yield {self.error_box: html(templates.option_error(error))}
             return
 
         owner = _owner(request)

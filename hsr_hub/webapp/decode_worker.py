@@ -34,7 +34,7 @@ else:
     import resource
 
 END_OF_REPLY = b"\n"
-METADATA_BLOBS = ("icc_profile", "exif", "xmp")
+METADATA_BLOBS = ("icc_profile", "exif", "xmp", "iptc", "comment")
 """Fields of `Metadata` that are sent as bytes."""
 
 MAX_OPEN_FILES = 64
@@ -85,6 +85,8 @@ def _describe(image: ImageData) -> tuple[dict[str, Any], list[bytes | memoryview
         "shape": pixels.shape,
         "dtype": pixels.dtype.name,
         "dpi": image.metadata.dpi,
+        "text": image.metadata.text,
+        "notes": image.notes,
         "blobs": {field: len(blob) for field, blob in blobs.items() if blob is not None},
     }
     return header, [*(blob for blob in blobs.values() if blob is not None), pixels.data.cast("B")]

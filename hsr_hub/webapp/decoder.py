@@ -253,12 +253,22 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
             "remove them in another program"
         )
     blobs = {field: _read(stream, sizes[field]) for field in METADATA_BLOBS if field in sizes}
-    metadata = Metadata(**blobs, dpi=(float(dpi[0]), float(dpi[1])) if dpi else None)
+    text, notes = header["text"] or {}, header["notes"]
+    metadata = Metadata(
+        icc_profile=blobs.get("icc_profile"),
+        exif=blobs.get("exif"),
+        xmp=blobs.get("xmp"),
+        iptc=blobs.get("iptc"),
+        comment=blobs.get("comment"),
+        text={str(key): str(value) for key, value in text.items()} or None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+    )
     pixels = np.empty(shape, dtype)
     if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
         raise ValueError("pixels are missing")
     _read_end(stream)
-    return _Reply(ImageData(pixels, metadata), warnings=tuple(str(text) for text in texts))
+    image = ImageData(pixels, metadata, tuple(str(note) for note in notes))
+    return _Reply(image, warnings=tuple(str(text) for text in texts))
 
 
 def _read(stream: BufferedReader, size: int) -> bytes:

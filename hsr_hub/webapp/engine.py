@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from hsr_hub.images import ImageData, to_image, write_image
+from hsr_hub.hub import AUTO
+from hsr_hub.images import ImageData, inspect_file, to_image, write_image
 from hsr_hub.inference import choose_level
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
@@ -58,6 +59,8 @@ class Result:
     """Before and after, if the view asked for them."""
     thumbnail: Path | None = None
     """If the view asked for it."""
+    request: UpscaleRequest | None = None
+    """What was done. Its model is never "auto"."""
 
     @property
     def files(self) -> list[Path]:
@@ -151,6 +154,10 @@ class UpscaleTask:
         image, self._image = self._image, None
         assert image is not None
         target = request.target(image.size)
+        if request.model == AUTO:
+            request, _ = request.with_model(
+                context.models, inspect_file(self.path, image), image.size
+            )
         passes = forward_passes(image)
         self._expected = context.estimate(request, image.size, passes)
         self._started = time.perf_counter()
@@ -175,7 +182,7 @@ class UpscaleTask:
         elif self.view == "thumbnail":
             thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
         context.estimator.add_save(target, time.perf_counter() - computed)
-        return Result(path, made.size, comparison, thumbnail)
+        return Result(path, made.size, comparison, thumbnail, request)
 
     def _set_tiles(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total

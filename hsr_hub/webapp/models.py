@@ -15,7 +15,7 @@ from typing import Any
 from huggingface_hub import constants, errors, get_session
 
 from hsr_hub import HSRNet
-from hsr_hub.hub import DETAIL, bundled_models, default_model
+from hsr_hub.hub import AUTO, DETAIL, LABELS, REAL, bundled_models, cleans, default_model, model_for
 from hsr_hub.webapp.limits import MAX_MIXED_MODELS
 
 HUB_SECONDS = 5
@@ -32,6 +32,8 @@ class ModelStore:
     detail: dict[str, HSRNet]
     notices: list[str]
     """Messages for visitors about models that could not be loaded."""
+    auto: bool = False
+    """Whether the models are the bundled ones, among which the page can choose."""
     _mixed: OrderedDict[tuple[str, float], HSRNet] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,9 +47,52 @@ class ModelStore:
         """Name of the default model."""
         return self.names[0]
 
+    @property
+    def choices(self) -> list[str]:
+        """Code names that a request can give, the default first."""
+        details = [name + DETAIL for name in self.detail]
+        return [*([AUTO] if self.auto else []), *self.names, *details]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What visitors read, by code name: the choices of the page, the default first."""
+        if not self.auto:
+            return {name: name for name in self.names}
+        clean, photo = self.default, model_for("photo", self.names, self.default)
+        labels = {AUTO: LABELS[AUTO], clean: LABELS["clean"]}
+        if photo != clean:
+            labels[photo] = LABELS["photo"]
+        if clean in self.detail:
+            labels[clean + DETAIL] = LABELS["detail"]
+        for name in self.names:
+            kind = "photo" if name.endswith(REAL) else "clean"
+            network = "small network" if "-lite-" in name else "large network"
+            labels.setdefault(name, f"{LABELS[kind]}, {network}")
+        return labels
+
+    def split(self, name: Any) -> tuple[Any, bool]:
+        """Return the plain model of a code name, and whether its detail model was meant."""
+        if isinstance(name, str) and name not in self.plain:
+            plain = name.removesuffix(DETAIL)
+            if plain != name and plain in self.detail:
+                return plain, True
+        return name, False
+
     def has_detail(self, name: Any) -> bool:
-        """Return whether there is a model of that name with a detail model."""
-        return isinstance(name, str) and name in self.detail
+        """Return whether a choice has a detail model, so that a strength can be set."""
+        if name == AUTO:
+            return self.auto and bool(self.detail)
+        return isinstance(name, str) and self.split(name)[0] in self.detail
+
+    def cleans(self, name: str, strength: float) -> bool:
+        """Return whether a choice removes noise, blur and blocks, so that 1x is of use."""
+        if name == AUTO:
+            return not strength and any(plain.endswith(REAL) for plain in self.names)
+        return not strength and cleans(name)
+
+    def candidates(self, strength: float) -> list[str]:
+        """Return the models among which Auto can choose: above strength 0 those with detail."""
+        return [name for name in self.names if not strength or name in self.detail]
 
     def check(self, name: Any, strength: float = 0) -> None:
         """Raise if a choice cannot be served.
@@ -56,12 +101,13 @@ class ModelStore:
             ValueError: There is no such model, the strength is out of range, or it is above 0 and
                 the model has no detail model.
         """
-        if not isinstance(name, str) or name not in self.plain:
-            choices = " or ".join(self.plain)
+        known = isinstance(name, str) and (name in self.plain or (name == AUTO and self.auto))
+        if not known:
+            choices = " or ".join(self.choices)
             raise ValueError(f"there is no model {str(name)[:80]!r} here; choose {choices}")
         if not 0 <= strength <= 1:  # true for NaN too
             raise ValueError(f"strength must be between 0 and 1, not {strength!r}")
-        if strength and name not in self.detail:
+        if strength and not self.has_detail(name):
             raise ValueError(f"{name} has no detail model here: strength must be 0")
 
     def get(self, name: str, strength: float = 0) -> HSRNet:
@@ -148,6 +194,7 @@ def load_models(
         if network := _load(store.notices, hub, source, choice.revision, device):
             store.plain[_label(source)] = network
     if not store.plain:
+        store.auto = True
         for name in _choices(device):
             store.plain[name] = HSRNet.from_pretrained(name, map_location=device)
         if store.notices:

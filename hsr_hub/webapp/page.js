@@ -63,11 +63,31 @@
       // Only once, because the change triggers this observer again.
       if (large && title && title.textContent !== "Too large") title.textContent = "Too large";
     }
-    const names = ["Chelsea the cat", "Eileen Collins", "a cup of coffee"];
+    const names = [
+      "a web photo of a cat", "an old photo", "a cup of coffee", "Eileen Collins",
+      "Chelsea the cat",
+    ];
     document.querySelectorAll("#examples .gallery-item").forEach((button, i) => {
       button.setAttribute("aria-label", `Example: ${names[i]}`);
     });
   };
+  // The form is locked while it works, and the preview or the result is in view.
+  let stage = null;
+  const followStage = () => {
+    const working = document.querySelector("#cancel-button") !== null;
+    document.querySelectorAll("#options").forEach((options) => {
+      if (options.inert !== working) options.inert = working;
+    });
+    const shown = document.querySelector("#preview, #slider");
+    const id = shown?.id ?? null;
+    if (id === stage) return;
+    stage = id;
+    const box = shown?.getBoundingClientRect();
+    if (box && (box.top < 0 || box.top > innerHeight / 2)) {
+      shown.scrollIntoView({ block: "start", behavior: "instant" });
+    }
+  };
+  new MutationObserver(followStage).observe(document.body, { childList: true, subtree: true });
   new MutationObserver(addNames).observe(document.body, { childList: true, subtree: true });
   addNames();
 };

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hsr_hub.hub import AUTO, choose_weights
+from hsr_hub.images import ImageTraits
 from hsr_hub.inference import target_size
 from hsr_hub.webapp.limits import MAX_SCALE, MAX_SIDE, MIN_SCALE
 from hsr_hub.webapp.models import ModelStore
@@ -48,9 +51,35 @@ class UpscaleRequest:
         return target
 
     def label(self, source: tuple[int, int]) -> str:
-        """Return the end of a result's name: "4x" or "1920x1080"."""
+        """Return the end of a result's name: size and weights, "4x-hsr-x4" for example."""
         size = self.size(source)
-        return f"{size[0]}x{size[1]}" if size else f"{self.scale:g}x"
+        scale = f"{size[0]}x{size[1]}" if size else f"{self.scale:g}x"
+        model = re.sub(r"[^\w.]+", "-", self.model).strip("-.")[:60]
+        strength = f"-detail-{self.strength:.2g}" if self.strength else ""
+        return f"{scale}-{model}{strength}"
+
+    def with_model(
+        self, models: ModelStore, traits: ImageTraits, source: tuple[int, int]
+    ) -> tuple[UpscaleRequest, str]:
+        """Replace `"auto"` by the weights that fit an image.
+
+        Args:
+            models: What can be chosen.
+            traits: What is known about the image.
+            source: Size of the image.
+
+        Returns:
+            The request, and a sentence for people: what was seen and what is done. The sentence is
+            empty if the request names its weights.
+        """
+        if self.model != AUTO:
+            return self, ""
+        target = self.target(source)
+        scale = max(target[0] / source[0], target[1] / source[1])
+        names = models.candidates(self.strength)
+        default = models.default if models.default in names else names[0]
+        name, reason = choose_weights(traits, scale, names, default)
+        return replace(self, model=name), reason
 
 
 def parse_request(
@@ -64,7 +93,7 @@ def parse_request(
         width: Width of the result in pixels. None or 0: not given.
         height: Height of the result in pixels. None or 0: not given.
         strength: From 0, faithful, to 1, the most detail. None is 0.
-        model: Name of a model.
+        model: Code name of a choice. That of a detail model stands for its strength 1.
 
     Raises:
         ValueError: A value has the wrong type or is out of range. The message names it.
@@ -76,8 +105,11 @@ def parse_request(
     elif exact_width is not None and exact_height is not None:
         check_result_size((round(exact_width), round(exact_height)))
     amount = _number("strength", 0 if strength is None else strength, 0, 1)
-    models.check(model, amount)
-    return UpscaleRequest(model, amount, factor, exact_width, exact_height)
+    name, detail = models.split(model)
+    if detail and not amount:
+        amount = 1
+    models.check(name, amount)
+    return UpscaleRequest(name, amount, factor, exact_width, exact_height)
 
 
 def request_from_form(
@@ -89,7 +121,13 @@ def request_from_form(
         ValueError: A value is missing, has the wrong type or is out of range.
     """
     if scale != EXACT:
-        return parse_request(models, scale, None, None, strength, model)
+        request = parse_request(models, scale, None, None, strength, model)
+        if models.auto and request.scale == 1 and not models.cleans(request.model, strength or 0):
+            raise ValueError(
+                "1x only cleans, and these weights do not: choose Auto or Web or phone photo with "
+                "strength 0, or a larger scale"
+            )
+        return request
     if not width and not height:
         raise ValueError("fill in a width, a height, or both")
     return parse_request(models, None, width, height, strength, model)

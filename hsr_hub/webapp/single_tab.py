@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from hsr_hub.images import ImageError, read_image, read_pil, write_image
+from hsr_hub.hub import model_for
+from hsr_hub.images import ImageError, inspect_file, read_image, read_pil, write_image
 from hsr_hub.webapp import storage, templates, uploads
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
@@ -26,7 +27,7 @@ from hsr_hub.webapp.example_cache import ExampleCache
 from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_RECEIVING
-from hsr_hub.webapp.requests import request_from_form
+from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.uploads import Preview, Upload
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
@@ -57,6 +58,12 @@ class SingleTab:
         """The `Upload` that was accepted."""
         self.result_path = gr.State()
         """The result as PNG."""
+        self.made = gr.State()
+        """The `UpscaleRequest` of the result that is shown."""
+        self.other_model = gr.State()
+        """What the button below the sentence changes to."""
+        self.width = gr.State()
+        """Width of the result that was described last, from which an exact size starts."""
         self._connect()
 
     def _build_input(self) -> None:
@@ -65,7 +72,7 @@ class SingleTab:
             image_mode=None,
             format="png",
             sources=["upload", "clipboard", "webcam"],
-            height=300,
+            height=220,
             elem_id="photo",
             alt_text="Your photo",
             placeholder="Drop a photo here, paste one,\nor click to choose",
@@ -73,18 +80,26 @@ class SingleTab:
         )
         self.error_box = gr.HTML(visible=False, elem_id="error-box")
         self.image_info = gr.HTML(visible=False, elem_id="image-info")
-        self.form = build_form(self.models)
-        self.run_button = gr.Button(
-            "Make it sharp", variant="primary", interactive=False, elem_id="run-button"
-        )
-        self.cancel_button = gr.Button(
-            "Cancel", variant="stop", visible=False, elem_id="cancel-button"
-        )
+        self.choice = gr.HTML(visible=False, elem_id="choice")
+        self.switch_button = gr.Button(size="sm", visible=False, elem_id="switch-button")
+        with gr.Column(elem_id="actions"):
+            self.progress_bar = gr.HTML(visible=False, elem_id="progress-bar")
+            self.run_button = gr.Button(
+                "Make it sharp", variant="primary", interactive=False, elem_id="run-button"
+            )
+            self.cancel_button = gr.Button(
+                "Cancel", variant="stop", visible=False, elem_id="cancel-button"
+            )
+        with gr.Accordion("Options", open=False, elem_id="options"):
+            self.form = build_form(self.models)
+            self.start_at_once = gr.Checkbox(
+                True, label="Start as soon as a photo is here", elem_id="start-at-once"
+            )
 
     def _build_output(self) -> None:
         self.placeholder = gr.HTML(templates.PLACEHOLDER, elem_id="placeholder")
-        self.progress_bar = gr.HTML(visible=False, elem_id="progress-bar")
         self.preview = gr.HTML(visible=False, elem_id="preview")
+        self.stale = gr.HTML(templates.STALE, visible=False, elem_id="stale")
         self.slider = gr.ImageSlider(
             label="Before and after",
             show_label=False,
@@ -93,7 +108,7 @@ class SingleTab:
             image_mode=None,
             interactive=False,
             buttons=["fullscreen"],
-            max_height=540,
+            max_height=400,
             visible=False,
             elem_id="slider",
         )
@@ -112,8 +127,18 @@ class SingleTab:
 
     def _connect(self) -> None:
         form = list(self.form)
-        description = [self.image_info, self.error_box, self.run_button]
+        description = [
+            self.image_info,
+            self.error_box,
+            self.run_button,
+            self.choice,
+            self.switch_button,
+            self.other_model,
+            self.width,
+        ]
         stages = [
+            self.stale,
+            self.made,
             self.placeholder,
             self.progress_bar,
             self.preview,
@@ -125,7 +150,18 @@ class SingleTab:
         self.photo.change(
             self.receive,
             [self.photo, *form],
-            [self.photo, self.upload, self.form.scale, *stages, self.image_info, self.error_box],
+            [
+                self.photo,
+                self.upload,
+                self.form.scale,
+                *stages,
+                self.image_info,
+                self.error_box,
+                self.choice,
+                self.switch_button,
+                self.other_model,
+                self.width,
+            ],
             concurrency_limit=MAX_RECEIVING,
             **PRIVATE_EVENT,
         )
@@ -140,17 +176,47 @@ class SingleTab:
             trigger_mode="always_last",
             **PRIVATE_EVENT,
         )
-        self.run_button.click(
-            self.run,
-            [self.upload, *form],
-            [
-                *(self.photo, self.upload, *stages, self.image_info, self.error_box),
-                *(self.result_summary, self.result_path, self.output_format, self.download),
-            ],
-            trigger_mode="multiple",  # a new run can start while a cancelled one ends
-            **GPU_EVENT,
+        self.form.scale.change(
+            self.start_exact,
+            [self.form.scale, self.form.width, self.form.height, self.width],
+            self.form.width,
+            queue=False,
             **PRIVATE_EVENT,
         )
+        gr.on(
+            [control.change for control in form],
+            self.mark_stale,
+            [self.upload, self.made, *form],
+            self.stale,
+            queue=False,
+            trigger_mode="always_last",
+            **PRIVATE_EVENT,
+        )
+        results = [
+            self.photo,
+            self.upload,
+            *stages,
+            self.image_info,
+            self.error_box,
+            self.result_summary,
+            self.result_path,
+            self.output_format,
+            self.download,
+        ]
+        options: dict[str, Any] = {
+            "trigger_mode": "multiple",  # a new run can start while a cancelled one ends
+            **GPU_EVENT,
+            **PRIVATE_EVENT,
+        }
+        self.run_button.click(self.run, [self.upload, *form], results, **options)
+        # The upload changes only if a new photo was accepted, and the photo also if it is replaced
+        # by its thumbnail.
+        self.upload.change(
+            self.run_at_once, [self.start_at_once, self.upload, *form], results, **options
+        )
+        self.switch_button.click(
+            lambda other: other, self.other_model, self.form.model, queue=False, **PRIVATE_EVENT
+        ).then(self.run, [self.upload, *form], results, **options)
         self.cancel_button.click(self.cancel, None, stages, queue=False, **PRIVATE_EVENT)
         self.output_format.input(
             self.convert,
@@ -166,7 +232,10 @@ class SingleTab:
         """Check a photo that was dropped, pasted, taken or removed."""
         if file is None:
             self.context.jobs.cancel(visitor(request))
-            return {self.upload: None, **self.describe(None, scale, *form)}
+            described = self.describe(None, scale, *form)
+            shown = self._show("placeholder")
+            shown[self.run_button] = gr.update(visible=True, interactive=False)
+            return {**described, **shown, self.upload: None}
         if storage.is_result(self.context.folder, file):  # set by the last lines of this handler
             return gr.skip()
         self.context.jobs.cancel(visitor(request))
@@ -180,7 +249,8 @@ class SingleTab:
         thumbnail = storage.new_folder(self.context.folder) / "thumbnail.jpg"
         uploads.save_thumbnail(image, thumbnail)
         passes = uploads.forward_passes(image)
-        upload = Upload(path, name, image.size, passes, thumbnail)
+        traits = inspect_file(path, image)
+        upload = Upload(path, name, image.size, passes, thumbnail, traits)
         updates: Updates = {self.upload: upload, **self._show("placeholder")}
         if path.suffix.lower() in NOT_SHOWN_BY_BROWSERS:
             updates[self.photo] = str(thumbnail)
@@ -195,23 +265,62 @@ class SingleTab:
             return {
                 self.image_info: gr.update(visible=False),
                 self.run_button: gr.update(interactive=False),
+                **self._describe_choice("", None),
+            }
+        if form[0] == EXACT and not form[1] and not form[2]:
+            return {
+                self.error_box: html(""),
+                self.image_info: html(templates.ASK_SIZE),
+                self.run_button: gr.update(interactive=False),
+                **self._describe_choice("", None),
             }
         try:
             wanted = request_from_form(self.models, *form)
             target = wanted.target(upload.size)
+            chosen, reason = wanted.with_model(self.models, upload.traits, upload.size)
         except ValueError as error:
             return {
-                self.error_box: html(templates.error_box("Not like this.", error)),
+                self.error_box: html(templates.option_error(error)),
                 self.image_info: gr.update(visible=False),
                 self.run_button: gr.update(interactive=False),
+                **self._describe_choice("", None),
             }
-        expected = self.context.estimate(wanted, upload.size, upload.forward_passes)
+        other = self._other_choice(chosen, target == upload.size) if reason else None
+        expected = self.context.estimate(chosen, upload.size, upload.forward_passes)
         info = templates.image_info(upload.size, target, expected and expected.total)
         return {
             self.error_box: html(""),
             self.image_info: html(info),
             self.run_button: gr.update(interactive=True),
+            **self._describe_choice(reason, other),
+            self.width: target[0],
         }
+
+    def start_exact(self, scale: Any, width: Any, height: Any, last_width: Any) -> dict[str, Any]:
+        """Start an exact size from the size of the last scale; the height follows the width."""
+        return last_width if scale == EXACT and not width and not height else gr.skip()
+
+    def mark_stale(
+        self, upload: Upload | None, made: UpscaleRequest | None, *form: Any
+    ) -> dict[str, Any]:
+        """Veil the result if the form asks for another one."""
+        if upload is None or made is None:
+            return gr.update(visible=False)
+        try:
+            wanted = request_from_form(self.models, *form)
+            wanted, _ = wanted.with_model(self.models, upload.traits, upload.size)
+        except ValueError:  # `describe` shows it
+            return gr.update(visible=True)
+        return gr.update(visible=wanted != made)
+
+    def run_at_once(
+        self, request: gr.Request, start: Any, upload: Upload | None, scale: Any, *form: Any
+    ) -> UpdateStream:
+        """Upscale a photo that has just been accepted, unless the visitor turned that off."""
+        if upload is None or start is not True:
+            yield gr.skip()
+            return
+        yield from self.run(request, upload, _fitting_scale(upload.size, scale), *form)
 
     def run(self, request: gr.Request, upload: Upload | None, *form: Any) -> UpdateStream:
         """Upscale the photo, show the progress, and then the result."""
@@ -221,15 +330,16 @@ class SingleTab:
         try:
             wanted = request_from_form(self.models, *form)
             target = wanted.target(upload.size)
+            wanted, _ = wanted.with_model(self.models, upload.traits, upload.size)
         except ValueError as error:
-            yield {self.error_box: html(templates.error_box("Not like this.", error))}
+            yield {self.error_box: html(templates.option_error(error))}
             return
 
         owner = visitor(request)
         job = self.context.jobs.start(owner)
         cached = self.example_cache.find(upload, wanted)
         if cached is not None:
-            yield self._show_result(upload, cached, None)
+            yield self._show_result(upload, wanted, cached, None)
             return
         started = time.perf_counter()
         first = Preview(read_pil(upload.thumbnail), target)
@@ -265,7 +375,7 @@ class SingleTab:
             return
         assert task.result is not None
         self.example_cache.keep(upload, wanted, task.result)
-        yield self._show_result(upload, task.result, time.perf_counter() - started)
+        yield self._show_result(upload, wanted, task.result, time.perf_counter() - started)
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop the work of this tab."""
@@ -295,6 +405,8 @@ class SingleTab:
         """Return what is visible at a stage: "placeholder", "working" or "result"."""
         working = stage == "working"
         return {
+            self.stale: gr.update(visible=False),
+            self.made: None,
             self.placeholder: gr.update(visible=stage == "placeholder"),
             self.progress_bar: gr.update(visible=working),
             self.preview: gr.update(visible=working),
@@ -307,14 +419,38 @@ class SingleTab:
     def _preview(self, preview: Preview) -> dict[str, Any]:
         return html(templates.preview(preview.data_url(), preview.size))
 
-    def _show_result(self, upload: Upload, result: Result, seconds: float | None) -> Updates:
+    def _other_choice(self, chosen: UpscaleRequest, same_size: bool) -> str | None:
+        """Return the choice of the other kind than Auto's, if it is of use."""
+        names = list(self.models.labels)
+        clean, photo = self.models.default, model_for("photo", names, self.models.default)
+        if chosen.strength or same_size or clean == photo:
+            return None
+        return photo if chosen.model == clean else clean
+
+    def _describe_choice(self, reason: str, other: str | None) -> Updates:
+        label = f"Not right? Use “{self.models.labels[other]}”" if other else ""
+        return {
+            self.choice: html(templates.choice(reason)),
+            self.switch_button: gr.update(value=label, visible=other is not None),
+            self.other_model: other,
+        }
+
+    def _show_result(
+        self, upload: Upload, request: UpscaleRequest, result: Result, seconds: float | None
+    ) -> Updates:
         assert result.comparison is not None
         before, after = result.comparison
         summary = templates.result_summary(
-            upload.size, result.size, seconds, reduced=after != result.path
+            upload.size,
+            result.size,
+            seconds,
+            reduced=after != result.path,
+            made=templates.made_with(self.models, request),
+            cleaned=self.models.cleans(request.model, request.strength),
         )
         return {
             **self._show("result"),
+            self.made: request,
             self.error_box: html(""),
             self.slider: gr.update(value=(str(before), str(after)), visible=True),
             self.result_summary: html(summary),

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import base64
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
+from hsr_hub.hub import ORGANIZATION, REPOSITORY
 from hsr_hub.webapp.engine import Progress
+from hsr_hub.webapp.limits import MAX_MEGAPIXELS, MAX_RESULT_MEGAPIXELS, MAX_UPLOAD_MEGABYTES
+from hsr_hub.webapp.models import ModelStore
+from hsr_hub.webapp.requests import UpscaleRequest
 
 TITLE = """
 <h1>Sharper photos, honest to the original</h1>
 <p>Drop a small photo. It comes back larger and sharper, with the colours it had.</p>
 """
 
-PLACEHOLDER = """
-<div class="hsr-placeholder">
-<p>Your photo will appear here, before and after, with a line to drag.</p>
-</div>
+SHOWCASE = Path(__file__).with_name("showcase")
+"""Finished results, written by `docs/showcase.py`: the left half before, the right half after."""
+
+
+def showcase(files: list[tuple[str, str]]) -> str:
+    """Return before and after of photos that show what the page does.
+
+    Args:
+        files: Name in `SHOWCASE`, and caption of each.
+    """
+    figures = ""
+    for name, caption in files:
+        data = base64.b64encode((SHOWCASE / name).read_bytes()).decode()
+        figures += (
+            f'<figure><img src="data:image/jpeg;base64,{data}" width="480" height="400" '
+            f'alt="{caption}, before and after"><span>Before</span><span>After</span>'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    return f'<div class="hsr-showcase">{figures}</div>'
+
+
+PLACEHOLDER = showcase(
+    [("web-photo.jpg", "A small web JPEG"), ("old-photo.jpg", "An old, noisy photo")]
+)
+
+ABOUT = f"""
+<p class="hsr-about">Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo,
+{MAX_RESULT_MEGAPIXELS} megapixels a result. Files are deleted an hour after their last use.
+<br><a href="{REPOSITORY}">Code and models</a> ·
+<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
+<a href="https://huggingface.co/{ORGANIZATION}">Models on the Hub</a></p>
 """
 
 BATCH_PLACEHOLDER = """
@@ -23,17 +57,56 @@ BATCH_PLACEHOLDER = """
 </div>
 """
 
-MODELS = {
-    "hsr-lite-x4": "hsr-lite-x4: fast, faithful.",
-    "hsr-x4": "hsr-x4: slower, a little more faithful.",
-    "hsr-lite-x4-real": "hsr-lite-x4-real: for photos with blur, noise or JPEG blocks.",
-}
-"""What the bundled models are for."""
+
+def describe_choices(models: ModelStore) -> str | None:
+    """Return the text below the kinds of photo."""
+    return "Auto looks at your photo and chooses." if models.auto else None
 
 
-def describe_models(names: list[str]) -> str | None:
-    """Return what is known of the models that can be chosen."""
-    return " ".join(MODELS[name] for name in names if name in MODELS) or None
+def made_with(models: ModelStore, request: UpscaleRequest) -> str:
+    """Return the weights and the strength of a result: "Clean original (hsr-x4)"."""
+    label = models.labels.get(request.model, request.model)
+    text = label if label == request.model else f"{label} ({request.model})"
+    return f"{text}, strength {request.strength:g}" if request.strength else text
+
+
+def choice(reason: str) -> str:
+    """Return the sentence about what the page saw and does."""
+    return f'<p class="hsr-choice" role="status">{escape(reason)}.</p>' if reason else ""
+
+
+def head(host: str | None) -> str:
+    """Return what other sites show for a link to the page.
+
+    Args:
+        host: Public name of the server, as in `SPACE_HOST`, for the image's address.
+    """
+    tags = {
+        "og:type": "website",
+        "og:title": "Sharper photos, honest to the original",
+        "og:description": "Drop a small photo. It comes back larger and sharper.",
+    }
+    if host:
+        image = quote(str(SHOWCASE / "web-photo.jpg"))
+        tags["og:image"] = f"https://{host}/gradio_api/file={image}"
+    return "".join(
+        f'<meta property="{name}" content="{escape(text)}">' for name, text in tags.items()
+    )
+
+
+ASK_SIZE = '<p class="hsr-choice">Type a width, a height, or both.</p>'
+
+
+def option_error(error: Exception) -> str:
+    """Return an error about the form, with a headline that names its kind."""
+    text = str(error)
+    title = "This size is too large." if "would be" in text else "These options do not work."
+    return error_box(title, text[:1].upper() + text[1:] + ".")
+
+
+STALE = """
+<p class="hsr-stale" role="status">Settings changed: make it again to see them.</p>
+"""
 
 
 def size(pixels: tuple[int, int]) -> str:
@@ -122,7 +195,12 @@ def waiting(ahead: int) -> str:
 
 
 def result_summary(
-    source: tuple[int, int], target: tuple[int, int], seconds: float | None, reduced: bool
+    source: tuple[int, int],
+    target: tuple[int, int],
+    seconds: float | None,
+    reduced: bool,
+    made: str,
+    cleaned: bool,
 ) -> str:
     """Return what was done.
 
@@ -131,12 +209,16 @@ def result_summary(
         target: Size of the result.
         seconds: How long it took; None if the result was there already.
         reduced: Whether the slider shows a reduced result.
+        made: Weights and strength, from `made_with`.
+        cleaned: Whether the weights remove noise, blur and blocks.
     """
     took = "was made before" if seconds is None else f"took {seconds:.1f} s"
+    took = f"{escape(made)}; it {took}"
     if target == source:
-        text = f"<strong>{size(source)}</strong> cleaned up; it {took}. "
+        what = "cleaned up" if cleaned else "kept at its size"
+        text = f"<strong>{size(source)}</strong> {what} with {took}. "
     else:
-        text = f"{size(source)} became <strong>{size(target)}</strong>; it {took}. "
+        text = f"{size(source)} became <strong>{size(target)}</strong> with {took}. "
         text += "Before: resized the plain way (bicubic). "
     text += "Drag the line; scroll or pinch to zoom."
     if reduced:

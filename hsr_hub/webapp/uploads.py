@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images import ImageData, ImageError, save_pil, to_eight_bits, to_image
+from hsr_hub.images import (
+    ImageData,
+    ImageError,
+    ImageTraits,
+    save_pil,
+    to_eight_bits,
+    to_image,
+)
 from hsr_hub.webapp.decoder import Decoder
 from hsr_hub.webapp.limits import (
     MAX_MEGAPIXELS,
@@ -40,6 +47,8 @@ class Upload:
     forward_passes: int
     thumbnail: Path
     """A small copy, which takes no time to read."""
+    traits: ImageTraits = field(default_factory=ImageTraits)
+    """What the automatic choice of weights looks at."""
 
     @property
     def exists(self) -> bool:
