@@ -13,6 +13,7 @@ from hsr_hub.hub.bundled import (
     resolve_folder,
 )
 from hsr_hub.hub.checkpoint import resolve_file
+from hsr_hub.hub.download import error_text, hide_token, hub_api
 from hsr_hub.hub.mixin import PretrainedMixin
 from hsr_hub.hub.model_card import (
     LIMITS,
@@ -24,7 +25,7 @@ from hsr_hub.hub.model_card import (
     with_metrics,
     with_repo_id,
 )
-from hsr_hub.hub.publish_model import PublishError, RefusedError, publish
+from hsr_hub.hub.publish_model import PublishError, RefusedError, publish, refuse_public
 from hsr_hub.hub.publish_space import push_space, space_files
 
 __all__ = [
@@ -41,12 +42,16 @@ __all__ = [
     "RefusedError",
     "bundled_models",
     "default_model",
+    "error_text",
+    "hide_token",
+    "hub_api",
     "merged",
     "metadata",
     "model_card",
     "publish",
     "push_space",
     "read_metrics",
+    "refuse_public",
     "resolve_file",
     "resolve_folder",
     "same_prose",
