@@ -81,7 +81,7 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
     launch = command(out, *flags, "--max_train_steps", "2")
     done = client(hub, home, *launch, look_in=(out,), env=ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert hub.count("create") == 1
+    assert "the result will be published to user/my-model" in done.stdout
     assert "photos 3, validation pairs 0" in done.stdout
     assert "try it: hsr-hub upscale photo.jpg -o sharp.png --model user/my-model" in done.stdout
     card = hub.repo("user/my-model").files()["README.md"].decode()
@@ -103,12 +103,13 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
     assert done.returncode == 0, done.stdout + done.stderr
     (last,) = {tuple(x["arguments"]["dataset_commit"] for x in read_launches(out / "checkpoint-4"))}
     assert last == (commit, commit)
-    whole = ["--pretrained_model", str(start), "--max_train_steps", "2"]
+    # The rows of the data set are in the order of the folder, which is that of the names.
     folder = tmp_path / "folder"
+    whole = ["--train_data_dir", str(photo_folder), "--pretrained_model", str(start)]
     for steps in ("2", "4"):
         flags = ["--max_train_steps", steps, "--resume_from_checkpoint", "latest"]
-        train(photo_folder, folder, *whole[:2], "--checkpointing_steps", "1", *flags)
-    # Sorted names: the rows of the data set are in the order of the folder.
+        done = client(hub, home, *command(folder, *whole, *flags), env=ENVIRONMENT)
+        assert done.returncode == 0, done.stdout + done.stderr
     assert same(out, folder)
     assert same(out / "checkpoint-4", folder / "checkpoint-4")
 

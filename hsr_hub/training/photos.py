@@ -429,7 +429,9 @@ def load_images(
         dataset: Any = datasets.load_dataset(
             name, config, split=split, revision=revision, streaming=streaming
         )
-        features = dataset.features or next(iter(dataset.take(1)), {})
+        if dataset.features is None:  # a stream of files, before its first row
+            dataset = dataset._resolve_features()
+        features = dataset.features
     except Exception as error:  # the library, the Hub and the network raise many kinds
         raise SystemExit(f"{flag} {name}: {error}") from error
     if column is None:

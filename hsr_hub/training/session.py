@@ -65,7 +65,8 @@ def start_accelerator(args: Namespace) -> Accelerator:
         datefmt="%H:%M:%S",
         stream=sys.stdout,
     )
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    for library in ("accelerate", "httpx", "datasets"):  # httpx logs every request to the Hub
+        logging.getLogger(library).setLevel(logging.WARNING)
     return accelerator
 
 
