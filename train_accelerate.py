@@ -5,18 +5,27 @@ r"""Train HSRNet on your own photographs: pixel, perceptual and adversarial loss
 
     # detail: all losses, starting from those weights
     accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
+        --preset detail --pretrained_model fidelity
+
+    # the same as --preset detail, in full
+    accelerate launch train_accelerate.py --train_data_dir photos --output_dir detail \
         --pretrained_model fidelity --learning_rate 4e-4 --pixel_weight 0.5 \
         --perceptual_weight 0.02 --adversarial_weight 0.015 --consistency_weight 1 \
         --checkerboard_weight 3 --strengths 1 1 1 0.5
+
+    # photographs from the Hub in, a model on the Hub out
+    accelerate launch train_accelerate.py --dataset_name org/photos --output_dir my-model \
+        --pretrained_model hsr-lite-x4 --push_to_hub
 
     # two GPUs in bfloat16, validation on a folder with HR/ and LRx4/, resumed after a stop
     accelerate launch --multi_gpu --num_processes 2 --mixed_precision bf16 train_accelerate.py \
         --train_data_dir photos more_photos --output_dir fidelity --validation_data_dir Set5 \
         --report_to tensorboard --resume_from_checkpoint latest
 
-One folder of photographs is enough: low-resolution images and the labels of every level are made
-from them. At the end `--output_dir` holds config.json, model.safetensors (averaged weights) and
-README.md, which `HSRNet.from_pretrained` loads.
+Photographs are enough: low-resolution images and the labels of every level are made from them.
+Your own low-resolution images are used with `--train_pairs_dir`. At the end `--output_dir` holds
+config.json, model.safetensors (averaged weights) and README.md, which
+`HSRNet.from_pretrained` loads.
 
 `main` is the whole program in order. The steps of D and G, which it calls, are above it.
 """
@@ -27,7 +36,6 @@ import argparse
 import copy
 import logging
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -38,13 +46,14 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from hsr_hub import HSRNet
-from hsr_hub.evaluation import LpipsSqueeze, evaluate
-from hsr_hub.hub import merged, model_card, publish
+from hsr_hub.evaluation import LpipsSqueeze
 from hsr_hub.images import atomic_write
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.checkpoints import save_checkpoint
 from hsr_hub.training.data import (
+    Cropper,
     PhotoCrops,
+    StreamCrops,
     crop_margin,
     exit_without_photos,
     label_pyramid,
@@ -66,7 +75,15 @@ from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
 from hsr_hub.training.networks import TrainingNetworks, build_networks
 from hsr_hub.training.optimizers import get_lr, set_lr
-from hsr_hub.training.resume import forget_best, resume
+from hsr_hub.training.photos import Photos, StreamPhotos, export_validation, open_photos
+from hsr_hub.training.publishing import (
+    next_command,
+    prepare_repository,
+    publish_checkpoint,
+    publish_result,
+    save,
+)
+from hsr_hub.training.resume import Launch, forget_best, resume
 from hsr_hub.training.session import (
     announce,
     any_process,
@@ -87,24 +104,36 @@ VALIDATION_SIDE = 32
 """Pixels of x1 at the center of each validation image that VGG compares."""
 
 
-def build_data(
-    args: argparse.Namespace, accelerator: Accelerator, first_step: int
-) -> tuple[PhotoCrops, DataLoader]:
-    """Return the crops from `first_step` on, and their loader.
+EARLY_LOGS = (1, 2, 5, 10, 20)
+"""Steps of a launch that are logged, whatever `--logging_steps` is, to show that it learns."""
 
-    A sample depends on the seed and its index alone, so a resumed run continues at its index.
+
+def photos_per_step(args: argparse.Namespace, accelerator: Accelerator) -> int:
+    """Return the number of crops in a step of all processes."""
+    return args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
+
+
+def build_loader(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    photos: Photos | StreamPhotos,
+    first_step: int,
+) -> DataLoader:
+    """Return the loader of the crops from `first_step` on.
+
+    A sample depends on the seed and its index alone, so a resumed run continues at its index. For
+    a stream that holds for the position of the crop, but not for the photo.
     """
-    micro_batch = args.train_batch_size * accelerator.num_processes
-    global_batch = micro_batch * args.gradient_accumulation_steps
-    with exit_on_error("--train_data_dir"):
+    per_step = photos_per_step(args, accelerator)
+    cropper = Cropper(args.crop_size, args.scale, args.seed, args.degradation)
+    span = {"num_samples": args.max_train_steps * per_step, "first_index": first_step * per_step}
+    if isinstance(photos, StreamPhotos):
+        dataset = StreamCrops(photos, cropper, **span)
+    else:
         dataset = PhotoCrops(
-            args.train_data_dir,
-            crop_size=args.crop_size,
-            scale=args.scale,
-            num_samples=args.max_train_steps * global_batch,
-            seed=args.seed,
-            first_index=first_step * global_batch,
-            degradation=args.degradation,
+            photos,
+            cropper,
+            **span,
             cache_on={"memory": "cpu", "device": accelerator.device}.get(args.cache_images),
             progress=accelerator.is_main_process,
         )
@@ -114,7 +143,7 @@ def build_data(
         num_workers=args.dataloader_num_workers,
         worker_init_fn=ignore_signals,
     )
-    return dataset, accelerator.prepare(loader)
+    return accelerator.prepare(loader)
 
 
 class StepResult(NamedTuple):
@@ -268,21 +297,23 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv, __doc__)
     accelerator = start_accelerator(args)
     resume_folder = prepare_output(args, accelerator)
+    photos = open_photos(args, accelerator, resume_folder)
+    number = None if isinstance(photos, StreamPhotos) else len(photos)
+    if args.num_train_epochs and number:
+        per_step = photos_per_step(args, accelerator)
+        args.max_train_steps = math.ceil(args.num_train_epochs * number / per_step)
+    if args.validation_dataset_name:
+        args.validation_data_dir = [*args.validation_data_dir, export_validation(args, accelerator)]
     set_seed(args.seed)  # the same initial weights in every process; crops have their own seeds
     nets = build_networks(args, accelerator)
     state = RunState()
     accelerator.register_for_checkpointing(nets.ema, state)
-    launches = resume(args, accelerator, nets, state, resume_folder)
-    dataset, loader = build_data(args, accelerator, state.global_step)
+    launches = resume(args, accelerator, nets, state, resume_folder, number)
+    first_step = state.global_step
+    loader = build_loader(args, accelerator, photos, first_step)
     lpips, pairs = prepare_validation(args, accelerator)
-    announce(
-        args,
-        accelerator,
-        nets.raw_g,
-        first_step=state.global_step,
-        photos=len(dataset.paths),
-        pairs=pairs,
-    )
+    prepare_repository(args, accelerator)
+    announce(args, accelerator, nets.raw_g, first_step=first_step, photos=number, pairs=pairs)
 
     levels = nets.raw_g.levels
     forward_g = torch.compile(nets.net_g) if args.compile else nets.net_g
@@ -335,11 +366,13 @@ def main(argv: list[str] | None = None) -> None:
             counter.note_skipped(state, losses, args.output_dir)
 
         # 5. Log.
-        if state.global_step % args.logging_steps == 0:
+        regular = state.global_step % args.logging_steps == 0
+        if regular or state.global_step - first_step in EARLY_LOGS:
             values = meter.summary(accelerator) | {"lr": rate}
             log(args, accelerator, state.global_step, values)
             trend.add(values)
-            if not hinted and values["seconds/data"] > 0.05 * values["seconds/step"]:
+            waits = values["seconds/data"] > 0.05 * values["seconds/step"]
+            if regular and waits and not hinted and not args.streaming:
                 logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
                 hinted = True
 
@@ -355,14 +388,18 @@ def main(argv: list[str] | None = None) -> None:
                 forget_best(nets, state)
             reason = stop_reason(args, accelerator, state, stop)
             if reason or state.global_step % args.checkpointing_steps == 0:
-                save_checkpoint(
+                checkpoint = save_checkpoint(
                     accelerator,
                     args.output_dir,
                     state.global_step,
                     args.checkpoints_total_limit,
+                    averaged=nets.averaged,
                     launches=launches,
                     best=nets.best,
                 )
+                if args.push_checkpoints and accelerator.is_main_process and not reason:
+                    text = describe(args, launches, state.global_step, number)
+                    publish_checkpoint(nets.averaged, args, checkpoint, text)
         if reason:
             break
     progress.close()
@@ -373,16 +410,30 @@ def main(argv: list[str] | None = None) -> None:
     counter.check()
     if accelerator.is_main_process:
         net, saved_step = choose_weights(args, nets, state)
-        training = training_text(
-            launches,
-            steps=state.global_step,
-            saved_step=saved_step,
-            photos=len(dataset.paths),
-            credits=args.data_credits,
-        )
+        text = describe(args, launches, state.global_step, number, saved_step)
         with exit_on_error("--output_dir"):
-            save_and_publish(net, args, training)
+            save(net, args, text)
+        if args.push_to_hub:
+            publish_result(args)
+        logger.info("try it: %s", next_command(args))
     accelerator.end_training()
+
+
+def describe(
+    args: argparse.Namespace,
+    launches: list[Launch],
+    steps: int,
+    photos: int | None,
+    saved_step: int | None = None,
+) -> str:
+    """Return the card's text about the training; see `training_text`."""
+    return training_text(
+        launches,
+        steps=steps,
+        saved_step=steps if saved_step is None else saved_step,
+        photos=photos,
+        credits=args.data_credits,
+    )
 
 
 def run_validation(
@@ -450,45 +501,6 @@ def choose_weights(
         "" if state.best_step == state.global_step else " (--save_last saves those of the end)",
     )
     return nets.best, state.best_step
-
-
-def save_and_publish(net: HSRNet, args: argparse.Namespace, training: str) -> None:
-    """Write weights, config and card to the output folder, and publish it if asked to.
-
-    Args:
-        net: What to save.
-        args: The flags of the run.
-        training: The card's text about the training.
-    """
-    card_path = args.output_dir / "README.md"
-    earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
-    net.save_pretrained(args.output_dir)
-    metrics = [
-        evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
-        for folder in args.validation_data_dir
-    ]
-    card = model_card(
-        net,
-        name=args.hub_model_id or args.output_dir.resolve().name,
-        # The memory would be that of the training.
-        metrics=[replace(m, peak_memory_mib=None) for m in metrics],
-        training=training,
-        degradation=args.degradation,
-        datasets=args.hub_dataset_ids,
-        sample=(args.output_dir / "sample.png").exists(),
-    )
-    text = merged(earlier, str(card), same_weights=False) if earlier else str(card)
-    with atomic_write(card_path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    logger.info("saved: %s", args.output_dir)
-    if args.push_to_hub:
-        try:
-            address = publish(
-                args.output_dir, args.hub_model_id, private=args.hub_private_repo or None
-            )
-        except Exception as error:  # any failure of the network or the Hub; the folder is complete
-            raise SystemExit(f"publishing failed: {error}") from error
-        logger.info("published: %s", address)
 
 
 if __name__ == "__main__":

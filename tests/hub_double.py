@@ -84,9 +84,15 @@ class Hub:
         repo.commit("main", start, "initial commit")
         return repo
 
-    def put(self, repo_id: str, files: dict[str, bytes], revision: str = "main") -> str:
+    def put(
+        self,
+        repo_id: str,
+        files: dict[str, bytes],
+        revision: str = "main",
+        kind: str = "models",
+    ) -> str:
         """Commit files as the web editor of the Hub or another user does."""
-        repo = self.repos.get(("models", repo_id)) or self.add_repo(repo_id)
+        repo = self.repos.get((kind, repo_id)) or self.add_repo(repo_id, kind)
         new = {path: Blob(content, is_binary(content)) for path, content in files.items()}
         for blob in new.values():
             self.storage.objects[blob.sha256] = blob.content

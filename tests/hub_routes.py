@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -89,6 +90,12 @@ def add_routes(hub: Hub, api: FastAPI) -> None:
         known = {"id": repo.id, "modelId": repo.id, "private": repo.private, "sha": oid}
         return {**known, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0}
 
+    @api.get("/api/{kind}/{org}/{name}/auth-check", name="auth-check")
+    @api.get("/api/{kind}/{org}/{name}/auth-check/write", name="auth-check")
+    async def auth_check(request: Request, kind: str, org: str, name: str):
+        find(request, kind, f"{org}/{name}", write=request.url.path.endswith("/write"))
+        return {}
+
     @api.get("/api/{kind}/{org}/{name}/refs", name="refs")
     async def refs(request: Request, kind: str, org: str, name: str):
         repo = find(request, kind, f"{org}/{name}")
@@ -121,10 +128,21 @@ def add_routes(hub: Hub, api: FastAPI) -> None:
         repo.tags[asked] = repo.resolve(revision)
         return {}
 
-    @api.get("/api/{kind}/{org}/{name}/tree/{revision:path}", name="tree")
-    async def tree(request: Request, kind: str, org: str, name: str, revision: str):
+    @api.get("/api/{kind}/{org}/{name}/tree/{rest:path}", name="tree")
+    async def tree(request: Request, kind: str, org: str, name: str, rest: str):
         repo = find(request, kind, f"{org}/{name}")
-        return [b.described(p) for p, b in repo.commits[repo.resolve(revision)].items()]
+        oid, folder = repo.split(rest)
+        prefix = f"{folder}/" if folder else ""
+        inside = {p: b for p, b in repo.commits[oid].items() if p.startswith(prefix)}
+        if not inside:
+            raise HubError(404, f"{folder} does not exist on {rest}", "EntryNotFound")
+        parents = {str(above) for p in inside for above in PurePosixPath(p).parents}
+        folders = sorted(p for p in parents if p != "." and p.startswith(prefix))
+        listed = [{"type": "directory", "path": p, "oid": "0" * 40, "size": 0} for p in folders]
+        listed += [blob.described(path) for path, blob in inside.items()]
+        if request.query_params.get("recursive") in {"true", "True", "1"}:
+            return listed
+        return [entry for entry in listed if "/" not in entry["path"].removeprefix(prefix)]
 
     @api.post("/api/{kind}/{org}/{name}/paths-info/{revision:path}", name="paths-info")
     async def paths_info(request: Request, kind: str, org: str, name: str, revision: str):
@@ -183,11 +201,7 @@ def add_routes(hub: Hub, api: FastAPI) -> None:
 
     async def resolve(request: Request, rest: str, org: str, name: str, kind: str = "models"):
         repo = find(request, kind, f"{org}/{name}")
-        # A revision may contain slashes (refs/pr/1), so the longest known one is taken.
-        known = [*repo.refs, *repo.tags, *repo.commits]
-        fitting = [r for r in known if rest.startswith(r + "/")]
-        revision = max(fitting, key=len, default=rest.partition("/")[0])
-        oid, path = repo.resolve(revision), rest.removeprefix(revision + "/")
+        oid, path = repo.split(rest)
         headers = {"X-Repo-Commit": oid}
         blob = repo.commits[oid].get(path)
         if blob is None:

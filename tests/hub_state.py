@@ -68,6 +68,16 @@ class Repo:
             raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return found
 
+    def split(self, rest: str) -> tuple[str, str]:
+        """Return the commit and the path in `REVISION/PATH`.
+
+        A revision may contain slashes (refs/pr/1), so the longest known one is taken.
+        """
+        known = [*self.refs, *self.tags, *self.commits]
+        fitting = [r for r in known if rest == r or rest.startswith(r + "/")]
+        revision = max(fitting, key=len, default=rest.partition("/")[0])
+        return self.resolve(revision), rest.removeprefix(revision).removeprefix("/")
+
     def files(self, revision: str = "main") -> dict[str, bytes]:
         return {p: blob.content for p, blob in self.commits[self.resolve(revision)].items()}
 

@@ -311,7 +311,7 @@ def test_diverging_run_gives_up_with_its_checkpoint_intact(photo_folder, tmp_pat
     out = tmp_path / "out"
     flags = ["--max_train_steps", "4", "--checkpointing_steps", "4"]
     launch(photo_folder, out, *flags)
-    before = (out / "checkpoint-4" / "model.safetensors").read_bytes()
+    before = (out / "checkpoint-4" / "state" / "model.safetensors").read_bytes()
     # An infinite loss: the gradient is NaN from the first step on.
     flags = ["--max_train_steps", "100", "--resume_from_checkpoint", "latest"]
     flags += ["--checkpointing_steps", "10", "--checkpoints_total_limit", "9"]
@@ -321,7 +321,7 @@ def test_diverging_run_gives_up_with_its_checkpoint_intact(photo_folder, tmp_pat
     assert "20 steps in a row" in done.stderr
     assert "checkpoint-20 is intact" in done.stderr
     for name in ("checkpoint-4", "checkpoint-10", "checkpoint-20"):  # no step changed anything
-        assert (out / name / "model.safetensors").read_bytes() == before
+        assert (out / name / "state" / "model.safetensors").read_bytes() == before
 
 
 def test_full_disk_is_a_clear_error(photo_folder: Path, tmp_path: Path):

@@ -120,20 +120,21 @@ def truncate(path: Path) -> None:
     ("name", "harm"),
     [
         ("model.safetensors", truncate),
-        ("model_1.safetensors", Path.unlink),
-        ("optimizer.bin", truncate),
-        ("optimizer_1.bin", Path.unlink),
-        ("custom_checkpoint_0.pkl", truncate),
-        ("random_states_0.pkl", truncate),
+        ("state/model.safetensors", truncate),
+        ("state/model_1.safetensors", Path.unlink),
+        ("state/optimizer.bin", truncate),
+        ("state/optimizer_1.bin", Path.unlink),
+        ("state/custom_checkpoint_0.pkl", truncate),
+        ("state/random_states_0.pkl", truncate),
         ("launches.json", truncate),
-        ("", lambda folder: [path.unlink() for path in folder.iterdir() if path.is_file()]),
+        ("", lambda folder: [path.unlink() for path in folder.rglob("*") if path.is_file()]),
     ],
 )
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(copy_of, caplog, name, harm):
     out = copy_of("gan")
     assert damage(out / "checkpoint-4") == ""
     harm(out / "checkpoint-4" / name)
-    wanted = "latest" if name != "optimizer.bin" else str(out / "checkpoint-4")
+    wanted = "latest" if name != "state/optimizer.bin" else str(out / "checkpoint-4")
     assert find_resume_folder(wanted, out) == out / "checkpoint-2"
     assert "checkpoint-4 is damaged" in caplog.text
     assert (out / "checkpoint-4.damaged").is_dir()
@@ -150,12 +151,16 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(copy_of, runs, p
 
 
 def test_checkpoints_of_earlier_versions_are_resumed(copy_of, photo_folder):
-    """They have no launches, and several processes put a prefix before the names."""
+    """They have no launches, no folder of the state, and prefixes by several processes."""
     from safetensors.torch import save_file
 
     out = copy_of("gan")
-    for path in out.glob("checkpoint-*/launches.json"):
-        path.unlink()
+    for checkpoint in out.glob("checkpoint-*"):
+        (checkpoint / "launches.json").unlink()
+        for path in (checkpoint / "state").iterdir():
+            path.replace(checkpoint / path.name)
+        (checkpoint / "state").rmdir()
+        (checkpoint / "config.json").unlink()
     for path in out.glob("checkpoint-4/model*.safetensors"):
         save_file({f"module.{key}": value for key, value in load_file(path).items()}, path)
     with pytest.raises(SystemExit, match="does not fit this run"):
@@ -231,5 +236,7 @@ def test_folders_without_a_photo_that_decodes_are_an_error(tmp_path: Path, worke
     Image.fromarray(noise).save(photos / "cut.png")
     truncate(photos / "cut.png")
     flags = ["--max_train_steps", "3", "--dataloader_num_workers", workers]
-    with pytest.raises(SystemExit, match=r"--train_data_dir: .*no photo in .* can be decoded"):
+    with pytest.raises(
+        SystemExit, match=r"--train_data_dir .*: no photo of at least 32x32 .* can be decoded"
+    ):
         train(photos, tmp_path / "out", *flags)

@@ -15,9 +15,9 @@ from hsr_hub import HSRNet
 from hsr_hub.evaluation import flat_noise
 from hsr_hub.training.data import (
     LQ_MARGIN,
+    Cropper,
     PhotoCrops,
     crop_margin,
-    find_images,
     label_pyramid,
     quantise,
     resize_antialiased,
@@ -25,13 +25,17 @@ from hsr_hub.training.data import (
 from hsr_hub.training.degradations import degrade
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import LevelPairs
+from hsr_hub.training.photos import FolderPhotos, find_images
 from hsr_hub.training.state import RunState
 from hsr_hub.training.validation import log_grid, validate
 
 
-def crops(folder: Path, **options) -> PhotoCrops:
-    defaults = {"crop_size": 48, "scale": 4, "num_samples": 64, "progress": False}
-    return PhotoCrops([folder], **{**defaults, **options})
+def crops(
+    folder: Path, crop_size: int = 48, seed: int = 0, degradation: str = "bicubic", **options
+) -> PhotoCrops:
+    photos = FolderPhotos([folder], crop_size, progress=False)
+    cropper = Cropper(crop_size, 4, seed, degradation)
+    return PhotoCrops(photos, cropper, **{"num_samples": 64, "progress": False, **options})
 
 
 def test_samples_depend_on_seed_and_index_alone(photo_folder: Path):
@@ -62,7 +66,7 @@ def test_unusable_files_are_named_and_skipped(photo_folder: Path, tmp_path: Path
     (folder / "broken.jpg").write_bytes(b"no image")
     Image.new("RGB", (40, 400)).save(folder / "narrow.png")
     data = crops(folder)
-    assert len(data.paths) == 3
+    assert len(data.photos) == 3
     assert "broken.jpg" in caplog.text
     assert "narrow.png" in caplog.text
     with pytest.raises(ValueError, match="no usable photo"):
@@ -81,8 +85,8 @@ def test_a_damaged_photo_is_named_and_replaced_by_the_next(
         image.save(tmp_path / f"{value}.png")
     damaged = tmp_path / "2.png"
     damaged.write_bytes(damaged.read_bytes()[:-2000])
-    data = crops(tmp_path, cache_on=cache_on, num_samples=10, crop_size=4, degradation="bicubic")
-    assert len(data.paths) == 5
+    data = crops(tmp_path, cache_on=cache_on, num_samples=10, crop_size=4)
+    assert len(data.photos) == 5
     drawn = [photo_of(data, index) for index in range(10)]
     again = crops(tmp_path, cache_on=None, num_samples=10, crop_size=4, first_index=5)
     assert [photo_of(again, index) for index in range(5)] == drawn[5:]
@@ -96,8 +100,8 @@ def test_a_damaged_photo_is_named_and_replaced_by_the_next(
 
 def photo_of(data: PhotoCrops, index: int) -> int:
     """Return which of the photos a sample is from, by the photo that the order names."""
-    epoch, position = divmod(index + data.first_index, len(data.paths))
-    image = data._draw(epoch, position)
+    epoch, position = divmod(index + data.first_index, len(data.photos))
+    image = data._draw(epoch, position).gt
     return round(float(image[0, 0, 0]) / 40)
 
 
@@ -105,8 +109,8 @@ def test_the_start_reads_headers_only(photo_folder: Path, monkeypatch):
     def decode(path: Path):
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr("hsr_hub.training.data.read_rgb", decode)
-    assert len(crops(photo_folder).paths) == 3
+    monkeypatch.setattr("hsr_hub.training.photos.read_rgb", decode)
+    assert len(crops(photo_folder).photos) == 3
 
 
 def test_linked_folders_are_searched_once(photo_folder: Path, tmp_path: Path):
@@ -123,7 +127,7 @@ def test_linked_folders_are_searched_once(photo_folder: Path, tmp_path: Path):
 def test_labels_are_the_whole_photos_labels(photo_folder: Path, monkeypatch):
     """Cut out of the photo's own pyramid: the crop's edge leaves no trace."""
     data = crops(photo_folder)
-    with Image.open(data.paths[0]) as image:
+    with Image.open(data.photos.label(0)) as image:
         photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
     whole = label_pyramid(photo, [1, 2, 4])
     top, left, size, m = 40, 24, 48, 4 * LQ_MARGIN

@@ -21,15 +21,23 @@ NETWORK = [
 CPU = {"ACCELERATE_USE_CPU": "true"}
 
 
-def train(photos: Path, out: Path, *flags: str, network: Sequence[str] = NETWORK) -> None:
-    """Run `train_accelerate.main` on the CPU and restore what it changes in this process."""
+def train(photos: Path | None, out: Path, *flags: str, network: Sequence[str] = NETWORK) -> None:
+    """Run `train_accelerate.main` on the CPU and restore what it changes in this process.
+
+    Args:
+        photos: Folder of photographs; None if the flags name other data.
+        out: The output folder.
+        flags: More flags.
+        network: Flags of the network.
+    """
+    data = [] if photos is None else ["--train_data_dir", str(photos)]
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     AcceleratorState._reset_state(reset_partial_state=True)
     try:
         with mock.patch.dict(os.environ, CPU):
             train_accelerate.main(
                 [
-                    *("--train_data_dir", str(photos), "--output_dir", str(out)),
+                    *(*data, "--output_dir", str(out)),
                     *("--dataloader_num_workers", "0", *network, *flags),
                 ]
             )

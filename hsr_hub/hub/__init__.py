@@ -15,6 +15,7 @@ from hsr_hub.hub.bundled import (
 )
 from hsr_hub.hub.checkpoint import resolve_file
 from hsr_hub.hub.choose import AUTO, LABELS, REAL, choose_weights, cleans, model_for
+from hsr_hub.hub.download import error_text, hide_token, hub_api
 from hsr_hub.hub.links import DEMO, ORGANIZATION, PATENT, REPOSITORY
 from hsr_hub.hub.mixin import PretrainedMixin
 from hsr_hub.hub.model_card import (
@@ -28,7 +29,7 @@ from hsr_hub.hub.model_card import (
     with_metrics,
     with_repo_id,
 )
-from hsr_hub.hub.publish_model import PublishError, RefusedError, publish
+from hsr_hub.hub.publish_model import PublishError, RefusedError, publish, refuse_public
 from hsr_hub.hub.publish_space import push_space, space_files
 
 __all__ = [
@@ -56,6 +57,9 @@ __all__ = [
     "choose_weights",
     "cleans",
     "default_model",
+    "error_text",
+    "hide_token",
+    "hub_api",
     "merged",
     "metadata",
     "model_card",
@@ -63,6 +67,7 @@ __all__ = [
     "publish",
     "push_space",
     "read_metrics",
+    "refuse_public",
     "resolve_file",
     "resolve_folder",
     "same_prose",

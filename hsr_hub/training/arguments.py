@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from hsr_hub.training.losses import parse_layers
+from hsr_hub.training.presets import PRESETS, STAGE_TWO, preset_flags
+
+OF_DIFFUSERS = {
+    "--resolution": "use --crop_size",
+    "--center_crop": "crops are random; --crop_size sets their side",
+    "--random_flip": "crops are always flipped and turned at random",
+    "--gradient_checkpointing": "the network is small; lower --crop_size or --train_batch_size",
+    "--use_8bit_adam": "the network is small; leave the flag out",
+    "--enable_xformers_memory_efficient_attention": "the network has no attention; leave it out",
+    "--use_ema": "the averaged weights are always saved; --ema_decay sets their decay",
+    "--hub_token": "set HF_TOKEN or run `hf auth login`, so that no token is in a command line",
+    "--cache_dir": "set HF_HOME",
+    "--tracker_project_name": "the project is called hsr-hub",
+    "--logging_dir": "logs are written to --output_dir",
+    "--validation_prompt": "use --validation_data_dir or --validation_dataset_name",
+    "--validation_epochs": "use --validation_steps",
+    "--caption_column": "captions are not used; --image_column names the images",
+}
+"""Flags of the diffusers scripts that make no sense here, with what to do instead."""
 
 
 def parse_args(argv: list[str] | None, description: str | None) -> argparse.Namespace:
@@ -15,16 +36,42 @@ def parse_args(argv: list[str] | None, description: str | None) -> argparse.Name
     with a message that names the flag.
     """
     parser = build_parser(description)
-    args = parser.parse_args(argv)
+    given, _ = parser.parse_known_args(argv)
+    if given.preset:
+        parser.set_defaults(**preset_flags(given))
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_suggestion(parser, unknown))
     _check(parser, args)
     if args.dataloader_num_workers is None:
         # Cutting crops out of decoded photos costs less than sending them between processes.
-        args.dataloader_num_workers = 0 if args.cache_images else 2
+        args.dataloader_num_workers = 0 if args.cache_images or args.streaming else 2
+    if args.push_to_hub and not args.hub_model_id:
+        args.hub_model_id = args.output_dir.resolve().name
     try:
         args.perceptual_layers = parse_layers(args.perceptual_layers)
     except ValueError as error:
         parser.error(f"--perceptual_layers: {error}")
     return args
+
+
+def _suggestion(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
+    """Return a message about unknown flags that names those that were probably meant."""
+    known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+    lines = []
+    for word in unknown:
+        flag = word.partition("=")[0]
+        if not flag.startswith("-"):
+            if not lines:
+                lines.append(f"{word!r} belongs to no flag")
+            continue
+        advice = OF_DIFFUSERS.get(flag.replace("-", "_").replace("__", "--", 1))
+        if advice is None:
+            normal = f"--{flag.strip('-').replace('-', '_')}"
+            close = difflib.get_close_matches(normal, known, n=1)
+            advice = f"did you mean {close[0]}?" if close else "--help lists all flags"
+        lines.append(f"there is no flag {flag}: {advice}")
+    return "; ".join(lines)
 
 
 def build_parser(description: str | None) -> argparse.ArgumentParser:
@@ -33,14 +80,14 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
+    add("--output_dir", type=Path, help="Folder for checkpoints and the result.")
     add(
-        "--train_data_dir",
-        nargs="+",
-        type=Path,
-        required=True,
-        help="Folders of training photographs. Subfolders are searched too.",
+        "--preset",
+        choices=sorted(PRESETS),
+        help="Settings that are known to work: 'fidelity' is the pixel loss alone; 'detail' and "
+        "'real' use all losses, on clean and on degraded images, and start from --pretrained_model."
+        " Other flags take precedence.",
     )
-    add("--output_dir", type=Path, required=True, help="Folder for checkpoints and the result.")
     add("--seed", type=int, default=0, help="Seed of the initial weights and of all crops.")
     _add_network(parser)
     _add_data(parser)
@@ -71,8 +118,10 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--pretrained_model",
+        "--pretrained_model_name_or_path",
         help="Start from these weights: a Hub id, a folder or the name of a bundled model.",
     )
+    add("--revision", help="Branch, tag or commit of --pretrained_model on the Hub.")
     add(
         "--discriminator_width",
         type=int,
@@ -83,6 +132,35 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("data").add_argument
+    add(
+        "--train_data_dir",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="Folders of training photographs. Subfolders are searched too.",
+    )
+    add(
+        "--train_pairs_dir",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="Folders with HR/ and LRx{scale}/, for low-resolution images of your own.",
+    )
+    add(
+        "--dataset_name",
+        help="Data set of photographs: a Hub id, or a folder that the datasets library loads.",
+    )
+    add("--dataset_config_name", help="Configuration of --dataset_name.")
+    add("--dataset_split", default="train", help="Split of --dataset_name.")
+    add("--dataset_revision", help="Branch, tag or commit of --dataset_name.")
+    add("--image_column", help="Column of images. The default is the first one.")
+    add("--max_train_samples", type=int, help="Use no more photos of --dataset_name than this.")
+    add(
+        "--streaming",
+        action="store_true",
+        help="Read --dataset_name while training, without a download first. Photos are shuffled "
+        "within a buffer only, and a resumed run is not the same to the bit.",
+    )
     add("--crop_size", type=int, default=128, help="Side of the crops in ground-truth pixels.")
     add("--train_batch_size", type=int, default=16, help="Crops per process and batch.")
     add(
@@ -153,6 +231,12 @@ def _add_losses(parser: argparse.ArgumentParser) -> None:
         help="Convolutions of VGG-19 with their weights.",
     )
     add(
+        "--perceptual_levels",
+        choices=["all", "upper"],
+        default="all",
+        help="Levels that VGG-19 compares. 'upper' leaves the x1 level to the pixel loss.",
+    )
+    add(
         "--perceptual_weights_path",
         type=Path,
         help="Safetensors file of VGG-19 in Caffe's convention. By default torchvision's weights "
@@ -178,6 +262,12 @@ def _add_optimization(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("optimization").add_argument
     add("--max_train_steps", type=int, default=10_000, help="Optimizer steps of the whole run.")
     add(
+        "--num_train_epochs",
+        type=int,
+        help="Length of the run in passes over the photos, one crop of each per pass, instead of "
+        "--max_train_steps.",
+    )
+    add(
         "--gradient_accumulation_steps",
         type=int,
         default=1,
@@ -191,10 +281,23 @@ def _add_optimization(parser: argparse.ArgumentParser) -> None:
         default=1e-4,
         help="Highest learning rate of D.",
     )
+    add(
+        "--lr_scheduler",
+        choices=["cosine", "linear", "constant", "constant_with_warmup"],
+        default="cosine",
+        help="Learning rate after the warm-up. 'constant' has no warm-up.",
+    )
     add("--lr_warmup_steps", type=int, default=100, help="Steps of linear warm-up.")
     add("--adam_beta1", type=float, default=0.9, help="Decay of AdamW's mean gradient.")
     add("--adam_beta2", type=float, default=0.99, help="Decay of AdamW's mean squared gradient.")
-    add("--weight_decay", type=float, default=0.0, help="Weight decay of G and D.")
+    add(
+        "--weight_decay",
+        "--adam_weight_decay",
+        type=float,
+        default=0.0,
+        help="Weight decay of G and D.",
+    )
+    add("--adam_epsilon", type=float, default=1e-8, help="AdamW's epsilon.")
     add(
         "--max_grad_norm",
         type=float,
@@ -202,6 +305,12 @@ def _add_optimization(parser: argparse.ArgumentParser) -> None:
         help="Longer gradients are clipped to this norm. The log has the norms before clipping.",
     )
     add("--ema_decay", type=float, default=0.999, help="Decay of the averaged weights.")
+    add(
+        "--mixed_precision",
+        choices=["no", "fp16", "bf16"],
+        help="By default that of `accelerate launch` or `accelerate config`.",
+    )
+    add("--allow_tf32", action="store_true", help="Let GPUs from Ampere on multiply in TF32.")
     add("--compile", action="store_true", help="Compile G's forward pass with torch.compile.")
 
 
@@ -213,6 +322,16 @@ def _add_tracking(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         help="Test sets: folders with HR/ and LRx{scale}/.",
+    )
+    add(
+        "--validation_dataset_name",
+        help="Data set of the Hub to validate on. It is written into --output_dir, and its images "
+        "are scaled down by bicubic.",
+    )
+    add(
+        "--validation_dataset_split",
+        default="validation",
+        help="Split of --validation_dataset_name.",
     )
     add("--validation_steps", type=int, default=500, help="Steps between validations.")
     add("--metric_weights", type=Path, help="Folder with the weights of LPIPS.")
@@ -241,15 +360,25 @@ def _add_tracking(parser: argparse.ArgumentParser) -> None:
     add(
         "--push_to_hub",
         action="store_true",
-        help="Publish the result. Log in with `hf auth login` first.",
+        help="Publish the result. Log in with `hf auth login` first. The repository is made, and "
+        "the right to write checked, before the first step.",
     )
-    add("--hub_model_id", help="Repository to publish to, as org/name.")
+    add(
+        "--push_checkpoints",
+        action="store_true",
+        help="With --push_to_hub: also publish the averaged weights of every checkpoint.",
+    )
+    add(
+        "--hub_model_id",
+        help="Repository to publish to, as org/name. The default is the name of --output_dir.",
+    )
+    add("--hub_license", help="Licence of the weights, such as cc-by-4.0. Default: apache-2.0.")
     add("--hub_private_repo", action="store_true", help="Make a new repository private.")
     add(
         "--hub_dataset_ids",
         nargs="+",
         default=[],
-        help="Hub ids of the photographs, for the model card.",
+        help="Hub ids of the photographs, for the model card. --dataset_name is added.",
     )
     add(
         "--data_credits",
@@ -272,12 +401,24 @@ AT_LEAST_ONE = (
 
 def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End the program with a message if values are out of range or do not fit together."""
+    if args.output_dir is None:
+        parser.error("--output_dir is missing: the folder for checkpoints and the result")
+    _check_data(parser, args)
+    if args.preset in STAGE_TWO and not args.pretrained_model:
+        parser.error(
+            f"--preset {args.preset} continues from weights of the pixel loss: add "
+            "--pretrained_model with the --output_dir of a run with --preset fidelity, or a "
+            "bundled model such as hsr-lite-x4"
+        )
+    if args.revision and not args.pretrained_model:
+        parser.error("--revision belongs to --pretrained_model: add that flag")
     if args.crop_size % args.scale:
         parser.error(f"--crop_size {args.crop_size} is not a multiple of --scale {args.scale}")
     for name in AT_LEAST_ONE:
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1, not {getattr(args, name)}")
-    if args.patience is not None and not args.validation_data_dir:
+    validates = args.validation_data_dir or args.validation_dataset_name
+    if args.patience is not None and not validates:
         parser.error("--patience counts validations: add --validation_data_dir FOLDER")
     if args.patience is not None and args.patience < 1:
         parser.error(f"--patience must be at least 1, not {args.patience}")
@@ -288,8 +429,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if needed and not args.metric_weights:
             parser.error(f"{flag} needs the weights of LPIPS: add --metric_weights FOLDER")
     _check_losses(parser, args)
-    if args.push_to_hub and not args.hub_model_id:
-        parser.error("--push_to_hub needs --hub_model_id org/name")
+    if args.push_checkpoints and not args.push_to_hub:
+        parser.error("--push_checkpoints goes with --push_to_hub: add that flag")
     if not all(0 < strength <= 1 for strength in args.strengths):
         parser.error(f"--strengths must be above 0 and at most 1, not {args.strengths}")
     if args.strengths != [1.0] and not args.pretrained_model:
@@ -298,6 +439,41 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--data_credits: there is no file {args.data_credits}")
     if args.cache_images == "device" and args.dataloader_num_workers:
         parser.error("--cache_images device works without workers: --dataloader_num_workers 0")
+
+
+SOURCES = ("train_data_dir", "train_pairs_dir", "dataset_name")
+OF_DATASET = (
+    "dataset_config_name",
+    "dataset_revision",
+    "max_train_samples",
+    "streaming",
+)
+
+
+def _check_data(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program unless the flags name one source of photographs, and fit it."""
+    given = [f"--{name}" for name in SOURCES if getattr(args, name)]
+    if len(given) != 1:
+        parser.error(
+            "no photographs: add --train_data_dir FOLDER, --dataset_name ORG/NAME or "
+            "--train_pairs_dir FOLDER"
+            if not given
+            else f"{' and '.join(given)} exclude each other: choose one"
+        )
+    for name in OF_DATASET:
+        if getattr(args, name) and not args.dataset_name:
+            parser.error(f"--{name} belongs to --dataset_name: add that flag or leave this one out")
+    if args.train_pairs_dir and args.degradation != "bicubic":
+        parser.error("--degradation has no effect on --train_pairs_dir: leave it out")
+    for name in ("max_train_samples", "num_train_epochs"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1, not {getattr(args, name)}")
+    if args.streaming and args.cache_images:
+        parser.error("--streaming keeps no photos: leave out --cache_images")
+    if args.streaming and args.num_train_epochs:
+        parser.error("the length of a stream is not known: use --max_train_steps")
+    if args.streaming and (args.dataloader_num_workers or 0) > 1:
+        parser.error("--streaming reads in one process: --dataloader_num_workers 0 or 1")
 
 
 PIXEL_TERMS = ("pixel_weight", "consistency_weight", "checkerboard_weight", "flat_weight")

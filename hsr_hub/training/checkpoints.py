@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 LAUNCHES = "launches.json"
 """The arguments of every launch of the run so far, as `hsr_hub.training.resume` records them."""
 
+STATE = "state"
+"""Folder of Accelerate's state. In checkpoints of earlier versions it is the checkpoint itself."""
+
 BEST = "best"
 """Folder of the best averaged weights so far, which `HSRNet.from_pretrained` loads."""
 
@@ -82,19 +85,22 @@ def save_checkpoint(
     global_step: int,
     total_limit: int,
     *,
+    averaged: HSRNet,
     launches: Sequence[Mapping[str, Any]] = (),
     best: HSRNet | None = None,
-) -> None:
-    """Write `checkpoint-{global_step}` and remove the oldest ones beyond the limit.
+) -> Path:
+    """Write `checkpoint-{global_step}`, remove the oldest ones beyond the limit, and return it.
 
-    The checkpoint is written under another name and then renamed. All processes must call this,
-    because each has its own random states.
+    `HSRNet.from_pretrained` loads the checkpoint's averaged weights. The checkpoint is written
+    under another name and then renamed. All processes must call this, because each has its own
+    random states.
 
     Args:
         accelerator: Holds networks, optimizers and random states.
         output_dir: Folder of the checkpoints.
         global_step: Steps done.
         total_limit: Checkpoints to keep.
+        averaged: The averaged weights.
         launches: The arguments of every launch so far.
         best: The best averaged weights so far, on the main process.
 
@@ -106,8 +112,10 @@ def save_checkpoint(
         shutil.rmtree(partial)
     accelerator.wait_for_everyone()
     try:
-        accelerator.save_state(str(partial))
+        accelerator.save_state(str(partial / STATE))
         if accelerator.is_main_process:
+            name = f"checkpoint-{global_step}"
+            averaged.save_pretrained(partial, model_card_kwargs={"name": name})
             (partial / LAUNCHES).write_text(json.dumps(launches, indent=1), encoding="utf-8")
             if best is not None:
                 best.save_pretrained(partial / BEST)
@@ -120,13 +128,20 @@ def save_checkpoint(
             + "free some space and start again with --resume_from_checkpoint latest."
         ) from error
     accelerator.wait_for_everyone()
+    complete = output_dir / f"checkpoint-{global_step}"
     if accelerator.is_main_process:
-        complete = output_dir / f"checkpoint-{global_step}"
         _remove(complete)
         partial.rename(complete)
         for old in find_checkpoints(output_dir)[:-total_limit]:
             _remove(old)
     accelerator.wait_for_everyone()
+    return complete
+
+
+def state_folder(checkpoint: Path) -> Path:
+    """Return the folder of Accelerate's state in a checkpoint."""
+    inner = checkpoint / STATE
+    return inner if inner.is_dir() else checkpoint
 
 
 def load_checkpoint(accelerator: Accelerator, folder: Path) -> None:
@@ -136,10 +151,11 @@ def load_checkpoint(accelerator: Accelerator, folder: Path) -> None:
         SystemExit: The checkpoint does not fit this run.
     """
     scaler = accelerator.scaler
-    if not (folder / "scaler.pt").exists():  # it was written without fp16
+    state = state_folder(folder)
+    if not (state / "scaler.pt").exists():  # it was written without fp16
         accelerator.scaler = None
     try:
-        accelerator.load_state(str(folder))
+        accelerator.load_state(str(state))
     except Exception as error:  # torch and Accelerate raise different ones
         raise SystemExit(
             f"--resume_from_checkpoint: {folder} does not fit this run: {error}"
@@ -164,7 +180,7 @@ def damage(checkpoint: Path) -> str:
     except (ValueError, LookupError, TypeError, OSError) as error:
         return f"{LAUNCHES} is damaged: {error}"
     for name in needed:
-        if not (checkpoint / name).is_file():
+        if not (state_folder(checkpoint) / name).is_file():
             return f"{name} is missing"
     for path in sorted(p for p in checkpoint.rglob("*") if p.is_file()):
         try:

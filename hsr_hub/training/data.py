@@ -7,22 +7,20 @@ sample 1234 of a run is the same crop, and no two processes see the same one.
 from __future__ import annotations
 
 import logging
-import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 from tqdm.auto import tqdm
 
-from hsr_hub.images import READ_SUFFIXES, read_pil, to_rgb
 from hsr_hub.training.degradations import degrade
+from hsr_hub.training.photos import NoPhotosError, Photo, Photos, StreamPhotos
 
 logger = logging.getLogger(__name__)
 
@@ -34,144 +32,125 @@ are those of the whole photo, cropped, instead of those of a photo that ends at 
 """
 
 
-class NoPhotosError(ValueError):
-    """No photo of the training folders can be decoded."""
+@dataclass(frozen=True)
+class Cropper:
+    """Cuts random crops out of photographs, flips and rotates them.
 
-
-def find_images(folders: Iterable[Path]) -> list[Path]:
-    """Return all image files in folders and their subfolders, sorted within each folder.
-
-    Links to folders are followed, and every folder is searched once, so loops end.
+    Args:
+        crop_size: Side of the ground-truth crop in pixels; a multiple of `scale`.
+        scale: Factor of the network.
+        seed: Seed of every random choice.
+        degradation: "bicubic": the low-resolution image is the x1 label, made on the device with
+            the others. "real": made here, by `degradations.degrade`. Pairs have their own images.
 
     Raises:
-        FileNotFoundError: A folder is missing.
+        ValueError: `crop_size` does not fit `scale`.
     """
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"training folder {folder} does not exist")
-        inside: list[Path] = []
-        searched: set[Path] = set()
-        for root, subfolders, names in os.walk(folder, followlinks=True):
-            target = Path(root).resolve()
-            if target in searched:
-                subfolders.clear()
-                continue
-            searched.add(target)
-            subfolders.sort()
-            inside += [Path(root, name) for name in names]
-        found += sorted(p for p in inside if p.suffix.lower() in READ_SUFFIXES)
-    return found
 
+    crop_size: int
+    scale: int
+    seed: int = 0
+    degradation: str = "bicubic"
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Return an image file as (H,W,3) uint8."""
-    return np.array(to_rgb(read_pil(path)))
+    def __post_init__(self) -> None:
+        if self.crop_size % self.scale:
+            raise ValueError(f"crop_size {self.crop_size} is not a multiple of scale {self.scale}")
+
+    def cut(self, gt: Tensor, lq: Tensor | None, index: int) -> dict[str, Tensor]:
+        """Return a crop that depends on the photo, the seed and the index alone.
+
+        Args:
+            gt: (H,W,3) uint8.
+            lq: (H/scale,W/scale,3) uint8, if the photo has a low-resolution image.
+            index: Index of the sample.
+
+        Returns:
+            `gt`, (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`; and unless the
+            low-resolution image is the x1 label also `lq`, (3,C/scale,C/scale) uint8.
+        """
+        rng = np.random.default_rng((self.seed, 1, index))
+        side, around = self.crop_size, margin(self.scale)
+        step = 1 if lq is None else self.scale  # crops of a pair begin at whole pixels of both
+        height, width = gt.shape[:2]
+        top = step * int(rng.integers((height - side) // step + 1))
+        left = step * int(rng.integers((width - side) // step + 1))
+        rows = _mirrored(top - around, top + side + around, height)
+        columns = _mirrored(left - around, left + side + around, width)
+        mirror, turns = bool(rng.integers(2)), int(rng.integers(4))
+
+        def turned(crop: Tensor) -> Tensor:
+            return (crop.flip(1) if mirror else crop).rot90(turns)
+
+        crop = turned(gt[rows.to(gt.device)[:, None], columns.to(gt.device)])
+        sample = {"gt": crop.permute(2, 0, 1).contiguous()}
+        if lq is not None:
+            y, x, small = top // step, left // step, side // step
+            low = turned(lq[y : y + small, x : x + small])
+            sample["lq"] = low.permute(2, 0, 1).contiguous()
+        elif self.degradation == "real":
+            low = torch.from_numpy(degrade(crop.cpu().numpy(), self.scale, rng).copy())
+            inner = slice(LQ_MARGIN, -LQ_MARGIN)
+            sample["lq"] = low[inner, inner].permute(2, 0, 1).contiguous()
+        return sample
 
 
 class PhotoCrops(Dataset[dict[str, Tensor]]):
-    """Random crops of photographs, flipped and rotated, with a margin for the label pyramid.
+    """Random crops of photographs, with a margin for the label pyramid; see `Cropper.cut`.
 
-    Item `i` is a dict: `gt`, (3,C+2*m,C+2*m) uint8 with C = `crop_size` and m = `margin(scale)`;
-    and with the degradation "real" also `lq`, (3,C/scale,C/scale) uint8, without a margin. Every
-    photo is visited once per epoch, in an order that depends on the epoch.
-
-    Only the headers of the files are read at the start. A photo that turns out to be damaged when
-    it is needed is named in the log, and the next one of the epoch takes its place.
+    Every photo is visited once per epoch, in an order that depends on the epoch. A photo that turns
+    out to be damaged or too small when it is needed is named in the log, and the next one of the
+    epoch takes its place.
 
     Args:
-        folders: Folders of photographs, searched recursively.
-        crop_size: Side of the ground-truth crop in pixels; a multiple of `scale`.
-        scale: Factor of the network.
+        photos: The photographs.
+        cropper: Cuts the crops.
         num_samples: Length of the run in samples.
-        seed: Seed of every random choice.
         first_index: Sample to begin with, where an interrupted run stopped.
-        degradation: "bicubic": the low-resolution image is the x1 label, made on the device with
-            the others. "real": made here, by `degradations.degrade`.
         cache_on: Keep every decoded photo as uint8 on this device ("cpu" is the main memory).
-        progress: Show a progress bar while the files are read.
-
-    Raises:
-        FileNotFoundError: A folder is missing.
-        ValueError: `crop_size` does not fit `scale`.
-        NoPhotosError: No usable photo was found.
+        progress: Show a progress bar while the photos are decoded for the cache.
     """
 
     def __init__(
         self,
-        folders: Sequence[Path],
+        photos: Photos,
+        cropper: Cropper,
         *,
-        crop_size: int,
-        scale: int,
         num_samples: int,
-        seed: int = 0,
         first_index: int = 0,
-        degradation: str = "bicubic",
         cache_on: str | torch.device | None = None,
         progress: bool = True,
     ) -> None:
-        if crop_size % scale:
-            raise ValueError(f"crop_size {crop_size} is not a multiple of scale {scale}")
-        self.crop_size = crop_size
-        self.margin = margin(scale)
+        self.photos = photos
+        self.cropper = cropper
         self.num_samples = num_samples
-        self.seed = seed
         self.first_index = first_index
-        self.scale = scale
-        self.degradation = degradation
-        self.device = torch.device(cache_on or "cpu")
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
         self._damaged: set[int] = set()
-        self.paths: list[Path] = []
-        self._folders = ", ".join(map(str, folders))
-
-        paths = find_images(folders)
-        with ThreadPoolExecutor() as pool:
-            problems = pool.map(self._header_problem, paths)
-            bar = tqdm(paths, desc="photos", disable=not progress)
-            for path, problem in zip(bar, problems, strict=True):
-                if problem:
-                    logger.warning("skipped %s: %s", path, problem)
-                else:
-                    self.paths.append(path)
-        self._cache: list[Tensor | None] | None = None
+        self._cache: list[Decoded | None] | None = None
         if cache_on is not None:
+            device = torch.device(cache_on)
             with ThreadPoolExecutor() as pool:
-                decoded = pool.map(self._decode, range(len(self.paths)))
-                bar = tqdm(decoded, total=len(self.paths), desc="decoding", disable=not progress)
-                self._cache = [image if image is None else image.to(self.device) for image in bar]
-        if len(self._damaged) == len(self.paths):
-            raise NoPhotosError(
-                f"no usable photo of at least {crop_size}x{crop_size} pixels in {self._folders}"
-            )
+                decoded = pool.map(self._decode, range(len(photos)))
+                bar = tqdm(decoded, total=len(photos), desc="decoding", disable=not progress)
+                self._cache = [one if one is None else one.to(device) for one in bar]
 
-    def _header_problem(self, path: Path) -> str:
-        """Return why a file cannot be used, by its header; empty if it can."""
+    def _decode(self, photo: int) -> Decoded | None:
+        """Return a photo; None, after a warning, if it is damaged or too small."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about sizes and metadata
-                with Image.open(path) as image:
-                    width, height = image.size
-        except Exception as error:  # decoders raise many kinds
-            return str(error)
-        if min(height, width) < self.crop_size:
-            return f"{width}x{height} is smaller than the crop of {self.crop_size}"
-        return ""
-
-    def _decode(self, photo: int) -> Tensor | None:
-        """Return a photo as (H,W,3) uint8; None, after a warning, if it is damaged."""
-        path = self.paths[photo]
-        try:
-            image = torch.from_numpy(read_rgb(path))
-            if min(image.shape[:2]) < self.crop_size:
-                raise ValueError(f"smaller than the crop of {self.crop_size}")
+            decoded = Decoded.from_photo(self.photos.read(photo))
+            if min(decoded.gt.shape[:2]) < self.cropper.crop_size:
+                raise ValueError(f"smaller than the crop of {self.cropper.crop_size}")
         except Exception as error:  # decoders raise many kinds
             self._damaged.add(photo)
-            logger.warning("skipped %s, which is replaced by the next photo: %s", path, error)
+            logger.warning(
+                "skipped %s, which is replaced by the next photo: %s",
+                self.photos.label(photo),
+                error,
+            )
             return None
-        return image
+        return decoded
 
-    def _image(self, photo: int) -> Tensor | None:
+    def _photo(self, photo: int) -> Decoded | None:
         if self._cache is not None:
             return self._cache[photo]
         return None if photo in self._damaged else self._decode(photo)
@@ -181,34 +160,63 @@ class PhotoCrops(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         index += self.first_index
-        image = self._draw(*divmod(index, len(self.paths)))
-        rng = np.random.default_rng((self.seed, 1, index))
-        height, width = image.shape[:2]
-        top = int(rng.integers(height - self.crop_size + 1))
-        left = int(rng.integers(width - self.crop_size + 1))
-        rows = _mirrored(top - self.margin, top + self.crop_size + self.margin, height)
-        columns = _mirrored(left - self.margin, left + self.crop_size + self.margin, width)
-        crop = image[rows.to(self.device)[:, None], columns.to(self.device)]
-        if rng.integers(2):
-            crop = crop.flip(1)
-        crop = crop.rot90(int(rng.integers(4)))
-        sample = {"gt": crop.permute(2, 0, 1).contiguous()}
-        if self.degradation == "real":
-            lq = torch.from_numpy(degrade(crop.cpu().numpy(), self.scale, rng).copy())
-            inner = slice(LQ_MARGIN, -LQ_MARGIN)
-            sample["lq"] = lq[inner, inner].permute(2, 0, 1).contiguous()
-        return sample
+        return self.cropper.cut(*self._draw(*divmod(index, len(self.photos))), index)
 
-    def _draw(self, epoch: int, position: int) -> Tensor:
+    def _draw(self, epoch: int, position: int) -> Decoded:
         """Return the photo at a position of an epoch's order, or the next that is not damaged."""
         if self._order[0] != epoch:
-            order = np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.paths))
-            self._order = (epoch, order)
+            rng = np.random.default_rng((self.cropper.seed, 0, epoch))
+            self._order = (epoch, rng.permutation(len(self.photos)))
         for photo in np.roll(self._order[1], -position).tolist():
-            image = self._image(photo)
-            if image is not None:
-                return image
-        raise NoPhotosError(f"no photo in {self._folders} can be decoded")
+            decoded = self._photo(photo)
+            if decoded is not None:
+                return decoded
+        side = self.cropper.crop_size
+        raise NoPhotosError(
+            f"{self.photos.name}: no photo of at least {side}x{side} pixels can be decoded"
+        )
+
+
+class StreamCrops(IterableDataset[dict[str, Tensor]]):
+    """Random crops of a stream of photographs: one of each photo and pass.
+
+    Args:
+        photos: The stream.
+        cropper: Cuts the crops.
+        num_samples: Length of the run in samples.
+        first_index: Sample to begin with, where an interrupted run stopped. The stream begins at
+            its start in an order of its own.
+    """
+
+    def __init__(
+        self, photos: StreamPhotos, cropper: Cropper, *, num_samples: int, first_index: int = 0
+    ) -> None:
+        self.photos = photos
+        self.cropper = cropper
+        self.indices = range(first_index, num_samples)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        order = np.random.default_rng((self.cropper.seed, 0, self.indices.start))
+        stream = self.photos.endless(int(order.integers(2**31)), self.cropper.crop_size)
+        for index, photo in zip(self.indices, stream, strict=False):
+            yield self.cropper.cut(*Decoded.from_photo(photo), index)
+
+
+class Decoded(NamedTuple):
+    """A photograph as tensors; see `Photo`."""
+
+    gt: Tensor
+    lq: Tensor | None
+
+    @classmethod
+    def from_photo(cls, photo: Photo) -> Decoded:
+        """Return a photo as tensors that share its memory."""
+        gt, lq = photo
+        return cls(torch.from_numpy(gt), None if lq is None else torch.from_numpy(lq))
+
+    def to(self, device: torch.device) -> Decoded:
+        """Return the photo on a device."""
+        return Decoded(self.gt.to(device), None if self.lq is None else self.lq.to(device))
 
 
 def exit_without_photos(
@@ -219,7 +227,7 @@ def exit_without_photos(
         yield from batches
     except NoPhotosError as error:
         # An error from a data loader's worker has its traceback in the message.
-        raise SystemExit(f"--train_data_dir: {str(error).splitlines()[-1]}") from error
+        raise SystemExit(str(error).splitlines()[-1]) from error
 
 
 def margin(scale: int) -> int:

@@ -232,14 +232,22 @@ class PerceptualLoss(nn.Module):
         layers: Weight by layer; see `parse_layers`.
         weights_path: Safetensors file with keys as in torchvision's `vgg19()` (`features.0.weight`
             and so on) that contains the deepest layer.
+        skip_x1: Leave the x1 level to the pixel loss.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is not a VGG-19 in safetensors or lacks a layer.
     """
 
-    def __init__(self, layers: Mapping[str, float], weights_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, float],
+        weights_path: Path | None = None,
+        *,
+        skip_x1: bool = False,
+    ) -> None:
         super().__init__()
+        self.first_level = 1 if skip_x1 else 0
         indices = _vgg19_convolutions()
         self.taps = {indices[name] + 1: weight for name, weight in layers.items()}
         depth = max(self.taps) + 1
@@ -273,7 +281,8 @@ class PerceptualLoss(nn.Module):
     def forward(self, sr: Sequence[Tensor], gt: Sequence[Tensor]) -> Tensor:
         """Return a scalar for images and labels as in `pixel_loss`."""
         total = sr[0].new_zeros(())
-        for image, label in zip(sr, gt, strict=True):
+        first = self.first_level
+        for image, label in zip(sr[first:], gt[first:], strict=True):
             with torch.no_grad():
                 wanted = self._features(label)
             for index, feature in self._features(image).items():

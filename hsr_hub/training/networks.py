@@ -70,13 +70,30 @@ def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> Traini
         nets.raw_d = raw_d
         nets.net_d, nets.optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
     if args.perceptual_weight > 0:
-        with exit_on_error("--perceptual_weights_path"):
-            nets.perceptual = PerceptualLoss(args.perceptual_layers, args.perceptual_weights_path)
+        nets.perceptual = build_perceptual_loss(args)
         nets.perceptual.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if args.lpips_weight > 0:
         with exit_on_error("--metric_weights"):
             nets.lpips = LpipsLoss(args.metric_weights).to(accelerator.device)
     return nets
+
+
+def build_perceptual_loss(args: argparse.Namespace) -> PerceptualLoss:
+    """Return the loss on VGG-19, whose weights may have to be downloaded."""
+    path = args.perceptual_weights_path
+    try:
+        return PerceptualLoss(
+            args.perceptual_layers, path, skip_x1=args.perceptual_levels == "upper"
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        if path is not None:
+            raise SystemExit(f"--perceptual_weights_path: {error}") from error
+        flag = f"--preset {args.preset}" if args.preset else "--perceptual_weight"
+        raise SystemExit(
+            f"{flag} needs torchvision's VGG-19, which is not at hand: {error}\n"
+            "Start once with a connection to the internet, give a file of weights with "
+            "--perceptual_weights_path, or train without it: --perceptual_weight 0"
+        ) from error
 
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
@@ -86,7 +103,7 @@ def build_generator(args: argparse.Namespace) -> HSRNet:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.pretrained_model:
         with exit_on_error("--pretrained_model"):
-            net = HSRNet.from_pretrained(args.pretrained_model).train()
+            net = HSRNet.from_pretrained(args.pretrained_model, revision=args.revision).train()
         for name, value in given.items():
             if net.config[name] != value:
                 raise SystemExit(

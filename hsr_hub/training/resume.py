@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Launch = dict[str, Any]
-"""`from_step`, `processes`, `device`, `mixed_precision` and `arguments`, all JSON types."""
+"""`from_step`, `processes`, `device`, `mixed_precision`, `photos` (their number) and `arguments`.
+
+All are JSON types."""
 
 NETWORK = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width", "reconstruction_widths")
 """Arguments that cannot change, because the checkpoint's weights would not fit."""
@@ -33,6 +35,10 @@ UNIMPORTANT = {
     "hub_model_id",
     "hub_private_repo",
     "hub_dataset_ids",
+    "hub_license",
+    "push_checkpoints",
+    "preset",
+    "num_train_epochs",
     "data_credits",
     "logging_steps",
     "checkpointing_steps",
@@ -56,12 +62,26 @@ EFFECTS = {
     "processes": OTHER_CROPS,
     "seed": OTHER_CROPS,
     "train_data_dir": OTHER_CROPS,
+    "train_pairs_dir": OTHER_CROPS,
+    "dataset_name": OTHER_CROPS,
+    "dataset_config_name": OTHER_CROPS,
+    "dataset_split": OTHER_CROPS,
+    "dataset_revision": OTHER_CROPS,
+    "dataset_commit": OTHER_CROPS,
+    "image_column": OTHER_CROPS,
+    "max_train_samples": OTHER_CROPS,
+    "streaming": OTHER_CROPS,
+    "photos": OTHER_CROPS,
     "degradation": OTHER_CROPS,
     "max_train_steps": OTHER_RATE,
     "learning_rate": OTHER_RATE,
     "discriminator_learning_rate": OTHER_RATE,
     "lr_warmup_steps": OTHER_RATE,
+    "lr_scheduler": OTHER_RATE,
     "validation_data_dir": OTHER_MEASURE,
+    "validation_dataset_name": OTHER_MEASURE,
+    "validation_dataset_split": OTHER_MEASURE,
+    "perceptual_levels": OTHER_MEASURE,
     "metric_weights": OTHER_MEASURE,
     "patience_metric": OTHER_MEASURE,
     "perceptual_layers": OTHER_MEASURE,
@@ -82,8 +102,18 @@ def resume(
     nets: TrainingNetworks,
     state: RunState,
     folder: Path | None,
+    photos: int | None = None,
 ) -> list[Launch]:
-    """Restore a checkpoint, if there is one, and return all launches including this one."""
+    """Restore a checkpoint, if there is one, and return all launches including this one.
+
+    Args:
+        args: The flags of this launch.
+        accelerator: Holds networks, optimizers and random states.
+        nets: The networks, which get the best weights so far.
+        state: The state of the run.
+        folder: The checkpoint.
+        photos: Number of training photographs; None for a stream.
+    """
     earlier = read_launches(folder) if folder else []
     comparable = True
     now = record_launch(
@@ -92,6 +122,7 @@ def resume(
         processes=accelerator.num_processes,
         device=accelerator.device.type,
         mixed_precision=accelerator.mixed_precision,
+        photos=photos,
     )
     if folder:
         if earlier:
@@ -112,7 +143,13 @@ def forget_best(nets: TrainingNetworks, state: RunState) -> None:
 
 
 def record_launch(
-    args: Namespace, *, from_step: int, processes: int, device: str, mixed_precision: str
+    args: Namespace,
+    *,
+    from_step: int,
+    processes: int,
+    device: str,
+    mixed_precision: str,
+    photos: int | None = None,
 ) -> Launch:
     """Return a launch's description for checkpoints and the model card."""
     return {
@@ -120,6 +157,7 @@ def record_launch(
         "processes": processes,
         "device": device,
         "mixed_precision": mixed_precision,
+        "photos": photos,
         "arguments": {key: _plain(value) for key, value in vars(args).items()},
     }
 
@@ -138,6 +176,7 @@ def settings(launch: Launch) -> dict[str, Any]:
         **arguments,
         "processes": launch["processes"],
         "mixed_precision": launch["mixed_precision"],
+        **({"photos": launch["photos"]} if launch.get("photos") else {}),
     }
 
 
@@ -182,9 +221,13 @@ def check_launch(checkpoint: Path, old: Launch, new: Launch) -> bool:
     return comparable
 
 
+NO_FLAGS = {"processes", "mixed_precision", "photos", "dataset_commit"}
+"""Settings that are not flags of the script."""
+
+
 def _difference(name: str, before: Any, now: Any) -> str:
-    """Return one line about a changed setting; only those of `accelerate launch` lack dashes."""
-    flag = name if name in {"processes", "mixed_precision"} else f"--{name}"
+    """Return one line about a changed setting; only flags have dashes."""
+    flag = name if name in NO_FLAGS else f"--{name}"
     return f"{flag} was {_shown(before)} and is {_shown(now)}"
 
 

@@ -20,6 +20,7 @@ from hsr_hub.training.checkpoints import (
     register_hooks,
     remove_leftovers,
 )
+from hsr_hub.training.presets import preset_note
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -47,12 +48,16 @@ def start_accelerator(args: Namespace) -> Accelerator:
             log_with=args.report_to,
             project_dir=str(args.output_dir),
             gradient_accumulation_steps=args.gradient_accumulation_steps,
+            mixed_precision=args.mixed_precision,
         )
     if args.report_to and not accelerator.log_with:  # Accelerate drops it with a debug message
         raise SystemExit(
             f"--report_to {args.report_to}: its package is not installed: pip install "
             f"{args.report_to}"
         )
+    if args.allow_tf32:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
     register_hooks(accelerator)
     logging.basicConfig(
         level=logging.INFO if accelerator.is_main_process else logging.ERROR,
@@ -60,7 +65,8 @@ def start_accelerator(args: Namespace) -> Accelerator:
         datefmt="%H:%M:%S",
         stream=sys.stdout,
     )
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    for library in ("accelerate", "httpx", "datasets"):  # httpx logs every request to the Hub
+        logging.getLogger(library).setLevel(logging.WARNING)
     return accelerator
 
 
@@ -89,15 +95,26 @@ def announce(
     net: HSRNet,
     *,
     first_step: int,
-    photos: int,
+    photos: int | None,
     pairs: int,
 ) -> None:
-    """Log the size of the run and start the tracker."""
+    """Log the size of the run and start the tracker.
+
+    Args:
+        args: The flags of the run.
+        accelerator: The processes.
+        net: The network.
+        first_step: Steps done before this launch.
+        photos: Number of training photographs; None for a stream.
+        pairs: Number of validation pairs.
+    """
+    if note := preset_note(args):
+        logger.warning(note)
     per_step = args.train_batch_size * accelerator.num_processes * args.gradient_accumulation_steps
     parameters = sum(p.numel() for p in net.parameters())
     logger.info("***** Running training *****")
     logger.info("  parameters %d, levels %s", parameters, net.levels)
-    logger.info("  photos %d, validation pairs %d", photos, pairs)
+    logger.info("  photos %s, validation pairs %d", "streamed" if photos is None else photos, pairs)
     logger.info("  processes %d on %s", accelerator.num_processes, accelerator.device.type)
     logger.info("  batch per process %d, global batch %d", args.train_batch_size, per_step)
     logger.info("  steps %d, from step %d", args.max_train_steps, first_step)

@@ -18,7 +18,12 @@ NO_CREDITS = "Their sources and licences were not recorded (`--data_credits` put
 
 
 def training_text(
-    launches: Sequence[Launch], *, steps: int, saved_step: int, photos: int, credits: Path | None
+    launches: Sequence[Launch],
+    *,
+    steps: int,
+    saved_step: int,
+    photos: int | None,
+    credits: Path | None,
 ) -> str:
     """Return Markdown about steps, machine, data and settings.
 
@@ -26,7 +31,7 @@ def training_text(
         launches: Every launch of the run, in order.
         steps: Steps done.
         saved_step: The step whose averaged weights were saved.
-        photos: Number of training photographs.
+        photos: Number of training photographs; None for a stream.
         credits: Markdown file with their sources and licences.
     """
     last = launches[-1]
@@ -37,6 +42,7 @@ def training_text(
     saved = ""
     if saved_step != steps:
         saved = f" The weights are those of step {saved_step}, which validated best."
+    number = "A stream of" if photos is None else str(photos)
     credit = credits.read_text(encoding="utf-8").strip() if credits else NO_CREDITS
     blocks = [f"**Settings.**\n\n{_block(settings(launches[0]))}"]
     for before, launch in pairwise(launches):
@@ -45,14 +51,19 @@ def training_text(
             blocks.append(f"**Changed at step {launch['from_step']}.**\n\n{block}")
     return (
         f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, {machine}.{saved}\n\n"
-        f"**Data.** {photos} photographs. {credit}\n\n" + "\n\n".join(blocks)
+        f"**Data.** {number} photographs. {credit}\n\n" + "\n\n".join(blocks)
     )
 
 
 def _block(values: Mapping[str, Any]) -> str:
     """Return settings as a code block; empty if there are none to publish."""
+
+    def shown(key: str, value: Any) -> Any:
+        local = key.endswith("_path") or (key.endswith("dataset_name") and Path(value).exists())
+        return Path(value).name if local else value
+
     lines = [
-        f"{key}: {Path(value).name if key.endswith('_path') else value}"
+        f"{key}: {shown(key, value)}"
         for key, value in values.items()
         if value is not None and "dir" not in key and key not in UNPUBLISHED
     ]

@@ -31,7 +31,8 @@ POLL_SECONDS = 0.2
 STARTUP_SECONDS = 20
 """Extra time for the first file of a process, which may still import its libraries."""
 
-MAX_HEADER_BYTES = 1 << 16
+MAX_HEADER_BYTES = 1 << 23
+"""The header holds the text of a PNG, such as the workflow of an image generator."""
 MAX_METADATA_BYTES = 1 << 26
 PIPE_BYTES = 1 << 20
 

@@ -1,0 +1,186 @@
+"""The folder that a run leaves behind, with its card, and its repository on the Hub."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from huggingface_hub import ModelCard
+
+from hsr_hub.evaluation import Metrics, evaluate
+from hsr_hub.hub import (
+    CARD_NAME,
+    bundled_models,
+    error_text,
+    hide_token,
+    hub_api,
+    merged,
+    metadata,
+    model_card,
+    publish,
+    refuse_public,
+    resolve_folder,
+)
+from hsr_hub.images import atomic_write
+from hsr_hub.model import HSRNet
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_repository(args: Namespace, accelerator: Accelerator) -> None:
+    """Make the repository on the Hub, so that a missing right is known before the first step.
+
+    `--hub_model_id` becomes "org/name".
+
+    Raises:
+        SystemExit: The Hub refuses or cannot be reached.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    if not args.push_to_hub:
+        return
+    answer = [args.hub_model_id, ""]
+    if accelerator.is_main_process:
+        try:
+            api = hub_api()
+            private = args.hub_private_repo or None
+            repo_id = api.create_repo(args.hub_model_id, private=private, exist_ok=True).repo_id
+            # An existing repository is found without the right to write into it.
+            api.auth_check(repo_id, write=True)
+            refuse_public(api.model_info(repo_id), private)
+            answer[0] = repo_id
+        except Exception as error:  # the Hub's, the network's and ours
+            hide_token(error)
+            answer[1] = error_text(error)
+    args.hub_model_id, problem = broadcast_object_list(answer)
+    if problem:
+        raise SystemExit(
+            f"--push_to_hub: {args.hub_model_id} cannot be published: {problem}\n"
+            "Nothing was trained. Log in with `hf auth login`, choose another --hub_model_id, or "
+            "leave out --push_to_hub and publish later with `hsr-hub push`."
+        )
+    logger.info("the result will be published to %s", args.hub_model_id)
+
+
+def write_card(
+    net: HSRNet, args: Namespace, training: str, metrics: Sequence[Metrics] = ()
+) -> ModelCard:
+    """Return the card of weights of this run.
+
+    Args:
+        net: The network.
+        args: The flags of the run.
+        training: The card's text about the training.
+        metrics: Results of the validation sets.
+    """
+    card = model_card(
+        net,
+        name=args.hub_model_id or args.output_dir.resolve().name,
+        metrics=metrics,
+        training=training,
+        # The limits of pairs are those of their low-resolution images, which are not known here.
+        degradation=None if args.train_pairs_dir else args.degradation,
+        datasets=dataset_ids(args),
+        sample=(args.output_dir / "sample.png").exists(),
+    )
+    if args.hub_license:
+        card.data["license"] = args.hub_license
+    for key, value in lineage(args.pretrained_model).items():
+        card.data[key] = value
+    return card
+
+
+def dataset_ids(args: Namespace) -> list[str]:
+    """Return the Hub ids of the training photographs."""
+    ids = list(args.hub_dataset_ids)
+    name = args.dataset_name
+    if name and not Path(name).exists() and name not in ids:
+        ids.append(name)
+    return ids
+
+
+def lineage(pretrained: str | None) -> dict[str, str]:
+    """Return the card's metadata about the weights that a run started from.
+
+    A folder has no address. Its card passes on the base model that it names.
+    """
+    if not pretrained or pretrained in bundled_models():
+        return {}
+    base = pretrained
+    folder = resolve_folder(pretrained)
+    if folder.is_dir():
+        card = folder / CARD_NAME
+        try:
+            found = metadata(card.read_text(encoding="utf-8")).get("base_model")
+        except (OSError, ValueError):
+            found = None
+        base = found if isinstance(found, str) else ""
+    return {"base_model": base, "base_model_relation": "finetune"} if base else {}
+
+
+def save(net: HSRNet, args: Namespace, training: str) -> None:
+    """Write weights, config and card to the output folder.
+
+    Args:
+        net: What to save.
+        args: The flags of the run.
+        training: The card's text about the training.
+    """
+    card_path = args.output_dir / CARD_NAME
+    earlier = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
+    net.save_pretrained(args.output_dir)
+    metrics = [
+        evaluate(net, folder, metric_weights=args.metric_weights, dtype="float32", progress=False)
+        for folder in args.validation_data_dir
+    ]
+    # The memory would be that of the training.
+    card = write_card(net, args, training, [replace(m, peak_memory_mib=None) for m in metrics])
+    text = merged(earlier, str(card), same_weights=False) if earlier else str(card)
+    with atomic_write(card_path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    logger.info("saved: %s", args.output_dir)
+
+
+def publish_result(args: Namespace) -> None:
+    """Publish the output folder.
+
+    Raises:
+        SystemExit: Publishing failed. The folder is complete, and the message says how to repeat.
+    """
+    try:
+        address = publish(args.output_dir, args.hub_model_id, private=args.hub_private_repo or None)
+    except Exception as error:  # any failure of the network or the Hub
+        raise SystemExit(f"publishing failed: {error}") from error
+    logger.info("published: %s", address)
+
+
+def publish_checkpoint(net: HSRNet, args: Namespace, checkpoint: Path, training: str) -> None:
+    """Publish the averaged weights of a checkpoint. A failure is reported and changes nothing."""
+    step = checkpoint.name.partition("-")[2]
+    try:
+        address = publish(
+            checkpoint,
+            args.hub_model_id,
+            card=str(write_card(net, args, training)),
+            private=args.hub_private_repo or None,
+            commit_message=f"Averaged weights of step {step}",
+        )
+    except Exception as error:  # any failure of the network or the Hub
+        hide_token(error)
+        logger.warning("%s was not published: %s", checkpoint.name, error_text(error))
+    else:
+        logger.info("published: %s", address)
+
+
+def next_command(args: Namespace) -> str:
+    """Return a command that uses the weights of this run."""
+    model = args.hub_model_id if args.push_to_hub else str(args.output_dir)
+    return f"hsr-hub upscale photo.jpg -o sharp.png --model {shlex.quote(model)}"
