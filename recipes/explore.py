@@ -96,14 +96,10 @@ def step_seconds(flags: list[str], out: Path) -> float:
 
 def trained(flags: list[str], out: Path, minutes: float, steps: int | None) -> tuple[HSRNet, int]:
     """Return the averaged network after the minutes, or after the steps, and the steps."""
-    made: list[HSRNet] = []
-    train_accelerate.save_and_publish = lambda net, *_: made.append(
-        net
-    )  # nothing is saved or published
     steps = steps or int(60 * minutes / step_seconds(flags, out))
     steps_flags = ["--max_train_steps", str(steps), "--checkpointing_steps", str(steps)]
     train_accelerate.main([*flags, *steps_flags, "--output_dir", str(out / "run")])
-    return made[-1].eval(), steps
+    return HSRNet.from_pretrained(out / "run"), steps
 
 
 def explore(name: str, out: Path, minutes: float, steps: int | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ train() {
     --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
     --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
     --validation_data_dir "$data"/test/Set5 "$data"/test/Set14 --metric_weights "$data"/weights \
-    --resume_from_checkpoint latest --cache_images --seed 0 \
+    --resume_from_checkpoint latest --save_last --cache_images --seed 0 \
     --pretrained_model hsr-lite-x4 --crop_size 96 --train_batch_size 8 \
     --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
     --perceptual_weight 3e-4 --adversarial_weight 0.015 --consistency_weight 1 \

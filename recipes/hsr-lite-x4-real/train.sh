@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The runs that made hsr_hub/weights/hsr-lite-x4-real, from hsr-lite-x4: the pixel loss alone, on
-# small crops and then on large ones, then all losses, then a mixture, which ends in $1/mixed. Give
-# it the folder for checkpoints and weights; started again after a stop it goes on from the last
-# checkpoint.
+# small crops and then on large ones, then all losses, then a mixture in $1/mixed, then all losses with
+# LPIPS among them, whose result is in $1/adversarial. Give it the folder for checkpoints and weights;
+# started again after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
@@ -13,7 +13,7 @@ train() {
     --num_cpu_threads_per_process "$(nproc)" train_accelerate.py --degradation real \
     --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
     --validation_data_dir "$made/Set14-degraded" --metric_weights "$data"/weights \
-    --resume_from_checkpoint latest --cache_images --checkpointing_steps 250 \
+    --resume_from_checkpoint latest --save_last --cache_images --checkpointing_steps 250 \
     --output_dir "$@"
 }
 train "$1/small" --pretrained_model hsr-lite-x4 --seed 0 --crop_size 128 --train_batch_size 16 \
@@ -31,3 +31,12 @@ from hsr_hub import HSRNet
 large, detail = (HSRNet.from_pretrained(f"{sys.argv[1]}/{run}") for run in ("large", "detail"))
 HSRNet.interpolate(large, detail, 0.75).save_pretrained(f"{sys.argv[1]}/mixed")
 PYTHON
+[ -d "$1/graphics" ] || python -m recipes.graphics_pack "$1/graphics" --count 240 --seed 0
+train "$1/adversarial" --pretrained_model "$1/mixed" --seed 31 --crop_size 96 --train_batch_size 3 \
+  --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
+  "$1/graphics" \
+  --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
+  --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight 15 \
+  --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
+  --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
+  --validation_steps 1000 --max_train_steps 3400

@@ -11,7 +11,7 @@ accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf1
   --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
   --validation_data_dir "$data"/test/Set5 "$data"/test/Set14 --metric_weights "$data"/weights \
-  --output_dir "$1/run" --resume_from_checkpoint latest --cache_images --seed 0 \
+  --output_dir "$1/run" --resume_from_checkpoint latest --save_last --cache_images --seed 0 \
   --pretrained_model hsr-x4 --crop_size 96 --train_batch_size 8 --strengths 1 1 0.5 \
   --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
   --pixel_weight 0.5 --perceptual_weight 3e-4 --adversarial_weight 0.015 --consistency_weight 1 \

@@ -14,7 +14,7 @@ data=$(python3 -c "from hsr_hub.evaluation import data_root; print(data_root())"
 ACCELERATE_MIXED_PRECISION=bf16 timeout --signal=TERM "$((${2:-9} * 60))" \
   python3 train_accelerate.py --train_data_dir "$data"/train/photos-* \
   --validation_data_dir "$data"/test/Set5 "$data"/test/Set14 \
-  --output_dir "$1/run" --resume_from_checkpoint latest --cache_images "${CACHE:-device}" --seed 3 \
+  --output_dir "$1/run" --resume_from_checkpoint latest --save_last --cache_images "${CACHE:-device}" --seed 3 \
   --pretrained_model "$1/start" --crop_size "${CROP:-256}" --train_batch_size 32 \
   --learning_rate 1e-3 --lr_warmup_steps 500 \
   --max_train_steps "${STEPS:-50000}" --validation_steps 2500 \

@@ -9,7 +9,7 @@ accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf1
   --num_cpu_threads_per_process "$(nproc)" train_accelerate.py \
   --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
   --validation_data_dir "$data"/test/Set5 "$data"/test/Set14 \
-  --output_dir "$1/run" --resume_from_checkpoint latest --cache_images --seed 2 \
+  --output_dir "$1/run" --resume_from_checkpoint latest --save_last --cache_images --seed 2 \
   --pretrained_model "$1/start" --crop_size 128 --train_batch_size 16 \
   --learning_rate 1e-3 --lr_warmup_steps 200 \
   --max_train_steps "${STEPS:-8000}" --validation_steps 500 --checkpointing_steps 250

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The runs behind hsr_hub/weights/hsr-x4-real: the pixel loss alone on degraded images, then all
+# losses on small crops. $1 is the folder for checkpoints and weights, $2 the weights of
+# hsr-lite-x4-real before its last stage ("mixed" of its own train.sh). The result is in
+# $1/adversarial. Started again after a stop, it goes on from the last checkpoint.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
+[ -d "$1/graphics" ] || python -m recipes.graphics_pack "$1/graphics" --count 240 --seed 0
+[ -f "$1/start/config.json" ] || python -m recipes.transfer hsr-x4 hsr-lite-x4 "$2" "$1/start"
+train() {
+  accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
+    --num_cpu_threads_per_process "$(nproc)" train_accelerate.py --degradation real \
+    --train_data_dir "$data"/train/photos-1 "$data"/train/photos-2 "$data"/train/photos-3 \
+    "$made/graphics" --metric_weights "$data"/weights \
+    --resume_from_checkpoint latest --save_last --cache_images --checkpointing_steps 250 --output_dir "$@"
+}
+made=$1
+train "$1/pixel" --pretrained_model "$1/start" --seed 11 --crop_size 128 --train_batch_size 16 \
+  --learning_rate 6e-4 --lr_warmup_steps 50 --max_train_steps 1500
+train "$1/adversarial" --pretrained_model "$1/pixel" --seed 21 --crop_size 96 --train_batch_size 3 \
+  --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
+  --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight 15 \
+  --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
+  --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
+  --max_train_steps "${STEPS:-4600}"
