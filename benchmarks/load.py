@@ -123,13 +123,14 @@ def upload(space: Space, path: Path, source: str) -> dict[str, object]:
 
 
 def order(space: Space, path: Path, scale: float, source: str, listen: bool) -> str:
-    """Ask for an image, and return the events, or nothing if the client hangs up."""
+    """Ask for an image, and return the events, or the refusal or the id without them."""
     data = [upload(space, path, source), scale, None, None, 0, DEFAULT_MODEL]
     body, route = json.dumps({"data": data}).encode(), "/gradio_api/call/upscale"
     with closing(post(space, route, body, "application/json", source)) as connection:
-        event = json.load(connection.getresponse())["event_id"]
-        if not listen:
-            return ""
+        answer = json.load(connection.getresponse())
+        event = answer.get("event_id")
+        if event is None or not listen:
+            return str(answer)
         connection.request("GET", f"{route}/{event}")
         return connection.getresponse().read().decode()
 
@@ -155,6 +156,7 @@ def attack(space: Space, clients: int, listen: bool, folder: Path) -> dict[str, 
         "clients": clients,
         "listening": float(listen),
         "served": sum("event: complete" in text for text in texts),
+        "refused": sum("event: error" in text or "detail" in text for text in texts),
         "seconds": time.perf_counter() - started,
         "thumbnail_seconds": thumbnail,
         "peak_mib": memory.peak,
