@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from starlette.requests import ClientDisconnect
+
 from hsr_hub.webapp.connections import Connections
 from hsr_hub.webapp.limits import (
     BODY_SECONDS,
@@ -165,7 +167,7 @@ class Gate:
         except Refused as refused:
             if not started:
                 await _send_error(send, refused.status, str(refused))
-        except OSError:  # the client hung up, or there are no descriptors
+        except (ClientDisconnect, OSError):  # the client hung up, or there are no descriptors
             pass
         except Exception as error:
             if self._log_limit.allows():
