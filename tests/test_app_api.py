@@ -24,7 +24,7 @@ from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageData, read_image, write_image
 from hsr_hub.webapp import storage
-from tests.space import Space, noise, pixels
+from tests.space import Space, chosen, noise, pixels
 
 pytestmark = pytest.mark.slow
 
@@ -247,7 +247,7 @@ def test_wrong_requests_leave_no_folder(space: Space, cat: Path):
     assert set(jobs.glob("*")) == before
 
 
-def test_the_endpoint_is_an_mcp_tool(space: Space, bundled: HSRNet, cat: Path):
+def test_the_endpoint_is_an_mcp_tool(space: Space, cat: Path):
     async def use() -> tuple[list, Any, Any]:
         url = f"{space.address}/gradio_api/mcp/"
         async with (
@@ -272,10 +272,11 @@ def test_the_endpoint_is_an_mcp_tool(space: Space, bundled: HSRNet, cat: Path):
     assert all(described[name]["description"] for name in described)
     assert tool.inputSchema["required"] == ["image"]
 
+    _, model = chosen(cat, scale=2)
     [image] = [part for part in good.content if part.type == "image"]
     assert not good.isError and image.mimeType == "image/png"
     with Image.open(io.BytesIO(base64.b64decode(image.data))) as result:
-        assert np.array_equal(np.asarray(result), np.asarray(bundled.upscale(cat, scale=2)))
+        assert np.array_equal(np.asarray(result), np.asarray(model.upscale(cat, scale=2)))
     assert bad.isError
     assert "is not an image" in bad.content[0].text
     assert "Traceback" not in bad.content[0].text

@@ -25,7 +25,7 @@ from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.models import ModelStore, load_models
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
-from tests.space import Space, download, drop, noise, pixels, running, show_options
+from tests.space import Space, chosen, download, drop, noise, pixels, running, show_options
 
 BUNDLED = "hsr-lite-x4"
 
@@ -200,8 +200,8 @@ def test_without_the_hub_the_page_starts_soon_and_names_the_models_it_uses(
         result = Client(space.address, verbose=False).predict(
             handle_file(str(cat)), scale=1, api_name="/upscale"
         )
-        expected = HSRNet.from_pretrained(BUNDLED).upscale(cat, scale=1)
-        assert np.array_equal(pixels(result), np.asarray(expected))
+        _, model = chosen(cat, scale=1)
+        assert np.array_equal(pixels(result), np.asarray(model.upscale(cat, scale=1)))
 
 
 @pytest.mark.slow
@@ -348,8 +348,9 @@ def test_on_zerogpu_a_call_asks_for_as_many_seconds_as_it_needs(page: Page, tmp_
         expect(page.locator("#image-info")).to_contain_text("known after the first", timeout=20_000)
         page.locator("#run-button").click()
         expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
-        expected = HSRNet.from_pretrained(BUNDLED).upscale(photo)
-        assert np.array_equal(pixels(download(page, tmp_path)), np.asarray(expected))
+        _, model = chosen(photo)
+        expected = np.asarray(model.upscale(photo))
+        assert np.array_equal(pixels(download(page, tmp_path)), expected)
         api = Client(space.address, verbose=False)
         api.predict(handle_file(str(photo)), api_name="/upscale")
         noise((900, 600)).save(tmp_path / "larger.png")

@@ -17,6 +17,7 @@ from tests.space import (
     CHROMIUM_FLAGS,
     Space,
     browser_path,
+    chosen,
     download,
     drop,
     noise,
@@ -86,9 +87,7 @@ def test_jpeg_and_webp_have_the_same_name(page: Page, space: Space, cat: Path, t
         assert np.abs(pixels(path).astype(float) - original).mean() < 3
 
 
-def test_an_example_takes_one_click_and_is_cached(
-    page: Page, space: Space, bundled: HSRNet, tmp_path: Path
-):
+def test_an_example_takes_one_click_and_is_cached(page: Page, space: Space, tmp_path: Path):
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(space.address)
@@ -100,8 +99,9 @@ def test_an_example_takes_one_click_and_is_cached(
     page.get_by_role("button", name="Example: a cup of coffee").click()
     expect(page.locator("#result-summary")).to_contain_text("was made before")
     result = download(page, tmp_path)
-    assert result.name == "coffee-4x-hsr-lite-x4-real.png"
-    expected = np.asarray(bundled.upscale(ROOT / "examples" / "coffee.png"))
+    name, model = chosen(ROOT / "examples" / "coffee.png")
+    assert result.name == f"coffee-4x-{name}.png"
+    expected = np.asarray(model.upscale(ROOT / "examples" / "coffee.png"))
     assert np.array_equal(pixels(result), expected)
     strangers = [u for u in asked if not u.startswith((space.address, "data:", "blob:"))]
     assert strangers == [], "the page must need no network"

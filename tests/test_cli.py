@@ -48,7 +48,7 @@ def test_version_and_help():
     bare = hsr_hub()
     assert bare.returncode == 2
     assert "push-space" in bare.stderr
-    assert bare.stderr.count("  hsr-hub upscale ") == 2
+    assert bare.stderr.count("  hsr-hub upscale ") >= 2
 
 
 def raising(error: Exception) -> Callable[..., NoReturn]:

@@ -187,7 +187,7 @@ def _code(package: Path) -> list[Path]:
 def _examples(folder: Path) -> list[Path]:
     """Return the example images that the folder's README credits, and the README."""
     credits = folder / CARD_NAME
-    names = re.findall(r"`([^`/]+\.png)`", credits.read_text(encoding="utf-8"))
+    names = re.findall(r"`([^`/]+\.(?:png|jpg))`", credits.read_text(encoding="utf-8"))
     return [credits, *(folder / name for name in names)]
 
 
