@@ -34,9 +34,16 @@ def all_losses(tmp_path_factory) -> list[str]:
     assert isinstance(vgg.features, torch.nn.Sequential)
     save_file({f"features.{k}": v for k, v in vgg.features[:8].state_dict().items()}, path)
     return [
-        *("--perceptual_weight", "0.01", "--adversarial_weight", "0.01"),
-        *("--perceptual_layers", "conv1_2:0.5,conv2_2", "--perceptual_weights_path", str(path)),
-        *("--discriminator_width", "4"),
+        "--perceptual_weight",
+        "0.01",
+        "--adversarial_weight",
+        "0.01",
+        "--perceptual_layers",
+        "conv1_2:0.5,conv2_2",
+        "--perceptual_weights_path",
+        str(path),
+        "--discriminator_width",
+        "4",
     ]
 
 
@@ -45,10 +52,27 @@ def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[st
     # --cpu starts one process whatever --num_processes says (accelerate 1.15).
     several = ["--multi_gpu"] if processes > 1 else ["--cpu"]
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", *several),
-        *("--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"),
-        *("--dynamo_backend", "no", "--main_process_port", "0", "train_accelerate.py"),
-        *("--train_data_dir", str(photos), "--output_dir", str(out), *NETWORK, *flags),
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *several,
+        "--num_processes",
+        str(processes),
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+        "train_accelerate.py",
+        "--train_data_dir",
+        str(photos),
+        "--output_dir",
+        str(out),
+        *NETWORK,
+        *flags,
     ]
 
 
@@ -79,10 +103,23 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: Path):
     out = tmp_path / "out"
     done = launch(
-        *(photo_folder, out, "--max_train_steps", "300", "--validation_steps", "150"),
-        *("--validation_data_dir", str(test_set), "--cache_images", "--ema_decay", "0.9"),
-        *("--checkpointing_steps", "100", "--checkpoints_total_limit", "2"),
-        *("--report_to", "tensorboard"),
+        photo_folder,
+        out,
+        "--max_train_steps",
+        "300",
+        "--validation_steps",
+        "150",
+        "--validation_data_dir",
+        str(test_set),
+        "--cache_images",
+        "--ema_decay",
+        "0.9",
+        "--checkpointing_steps",
+        "100",
+        "--checkpoints_total_limit",
+        "2",
+        "--report_to",
+        "tensorboard",
     )
     losses = log(out, "loss_g/pixel")
     assert losses[300] < losses[5]
@@ -130,9 +167,21 @@ def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_
 @pytest.mark.parametrize("processes", [1, 2])
 def test_stops_when_converged(photo_folder, test_set, tmp_path: Path, all_losses, processes):
     done = launch(
-        *(photo_folder, tmp_path / "out", "--learning_rate", "0", "--max_train_steps", "1000"),
-        *("--validation_data_dir", str(test_set), "--validation_steps", "2", "--patience", "3"),
-        *(*all_losses, "--discriminator_learning_rate", "0"),
+        photo_folder,
+        tmp_path / "out",
+        "--learning_rate",
+        "0",
+        "--max_train_steps",
+        "1000",
+        "--validation_data_dir",
+        str(test_set),
+        "--validation_steps",
+        "2",
+        "--patience",
+        "3",
+        *all_losses,
+        "--discriminator_learning_rate",
+        "0",
         processes=processes,
     )
     assert "L_G has converged: 3 validations without a lower one" in done.stdout
@@ -257,7 +306,11 @@ def test_a_signal_saves_first(photo_folder, tmp_path: Path, number, processes, w
     flags = ["--max_train_steps", "100000", "--checkpointing_steps", "100000"]
     process = subprocess.Popen(
         command(
-            *(photo_folder, out, *flags, "--dataloader_num_workers", str(workers)),
+            photo_folder,
+            out,
+            *flags,
+            "--dataloader_num_workers",
+            str(workers),
             processes=processes,
         ),
         cwd=ROOT,
