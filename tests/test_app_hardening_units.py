@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +24,12 @@ from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
 
 MEGABYTE = 1 << 20
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread, since Playwright occupies the event loop of this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 # Turns.
@@ -247,7 +255,7 @@ def test_a_name_with_one_address_that_is_not_public_is_refused(
         await url_guard.public_address("huggingface.co")
 
     with pytest.raises(ValueError, match="is not a public host"):
-        asyncio.run(resolve())
+        run_async(resolve())
 
 
 # Hosts, proxies and connections.
@@ -365,7 +373,7 @@ def test_a_body_that_drips_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch,
     ]:
         scope = {"type": "http", "method": "POST", "path": path, "headers": []}
         started = time.monotonic()
-        asyncio.run(gate(scope, receive, send))
+        run_async(gate(scope, receive, send))
         assert time.monotonic() - started < most + 1, path
         assert sent[-2]["status"] == 408, path
 

@@ -62,7 +62,17 @@ def test_wheel_works_in_a_clean_environment(wheel: Path, cat: Path, tmp_path: Pa
     command = python.with_name("hsr-hub")
     done = run(command, "--version", cwd=tmp_path, env=bare)
     assert done.stdout.strip() == f"hsr-hub {__version__}", done.stderr
-    done = run(command, "upscale", cat, "-o", tmp_path / "cat-4x.png", cwd=tmp_path, env=bare)
+    done = run(
+        command,
+        "upscale",
+        cat,
+        "-o",
+        tmp_path / "cat-4x.png",
+        "--model",
+        "hsr-lite-x4",
+        cwd=tmp_path,
+        env=bare,
+    )
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "cat-4x.png") as image:
         expected = HSRNet.from_pretrained("hsr-lite-x4").upscale(cat)

@@ -318,15 +318,23 @@ class StreamPhotos:
             epoch += 1
 
 
-def _row_label(value: dict[str, Any] | None, index: int) -> str:
-    path = (value or {}).get("path")
+def _row_label(value: dict[str, Any] | Image.Image | None, index: int) -> str:
+    if isinstance(value, Image.Image):
+        path = getattr(value, "filename", None)
+    else:
+        path = (value or {}).get("path")
     return f"row {index}" + (f" ({Path(path).name})" if path else "")
 
 
-def _read_value(value: dict[str, Any] | None, label: str) -> np.ndarray:
-    """Return the image in a row of an `Image(decode=False)` column as (H,W,3) uint8."""
+def _read_value(value: dict[str, Any] | Image.Image | None, label: str) -> np.ndarray:
+    """Return the image in a row of an `Image(decode=False)` column as (H,W,3) uint8.
+
+    Streams of single files hold decoded images in spite of that.
+    """
     if value is None:
         raise ValueError("the row has no image")
+    if isinstance(value, Image.Image):
+        return np.array(to_rgb(value))
     if value.get("bytes") is not None:
         return read_rgb(io.BytesIO(value["bytes"]), label)
     if "://" in value["path"]:  # a stream of files on the Hub
@@ -448,8 +456,6 @@ def load_images(
         )
     try:
         files = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-        if streaming:  # a stream of files would decode them in spite of the cast
-            files = files.decode(False)
     except Exception as error:  # pyarrow raises several kinds
         raise SystemExit(f"--image_column {column}: it does not hold images: {error}") from error
     return files
