@@ -1,13 +1,15 @@
 """Measure whether the automatic choice of weights picks the best ones.
 
-    python -m benchmarks.auto_choice [FOLDER] [--images 24] [--models NAME ...] [--json FILE]
+    python -m benchmarks.auto_choice [FOLDER] [--images 24] [--models NAME ...] [--peers]
+                                     [--json FILE]
     python -m benchmarks.auto_choice --read-rows FILE
 
 Each photo is made 4 times smaller and degraded in every way of `CASES`, encoded as a file, and
 inspected as a whole. A crop of it is enlarged by every model and by bicubic; LPIPS compares the
 crop with the original. FOLDER is a test set with `HR/`, or a folder of images. NAMEs are bundled
-models, or folders named like them. `--read-rows` measures nothing. It judges the present thresholds
-on what an earlier run wrote by `--save-rows`.
+models, or folders named like them. `--peers` adds Real-ESRGAN x4plus, which the choice is not
+compared with. `--read-rows` measures nothing. It judges the present thresholds on what an earlier
+run wrote by `--save-rows`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from tqdm.auto import tqdm
 
 from benchmarks import common
 from benchmarks.degradation_protocol import degrade
+from benchmarks.peers import REAL_ESRGAN, Peer, real_esrgan
 from benchmarks.single_degradations import blurred, compressed, noisy
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import LpipsSqueeze, data_root
@@ -40,6 +43,8 @@ TOLERANCE = 0.005
 """LPIPS by which a pick may be worse than the best and still count as right."""
 
 BICUBIC = "bicubic"
+OTHERS = {BICUBIC, REAL_ESRGAN}
+"""Methods that the page does not offer."""
 
 
 def encoded(image: np.ndarray, format: str = "PNG", **options: Any) -> bytes:
@@ -110,16 +115,23 @@ def originals(folder: Path, count: int) -> list[np.ndarray]:
     return [image[: len(image) // 4 * 4, : image.shape[1] // 4 * 4] for image in images]
 
 
-def measure(images: Sequence[np.ndarray], models: Sequence[str], crop: int) -> list[dict]:
+def measure(
+    images: Sequence[np.ndarray], models: Sequence[str], crop: int, peers: bool = False
+) -> list[dict]:
     """Return a row per image and case: the traits, and LPIPS by method.
 
     Args:
         images: Originals, (H,W,3) uint8, sides multiples of 4.
         models: Names or folders.
         crop: Side of the part of the original that is compared, in pixels.
+        peers: Whether Real-ESRGAN is measured too.
     """
     lpips = LpipsSqueeze(data_root() / "weights")
-    nets = {Path(name).name: HSRNet.from_pretrained(name).eval() for name in models}
+    nets: dict[str, HSRNet | Peer] = {
+        Path(name).name: HSRNet.from_pretrained(name).eval() for name in models
+    }
+    if peers:
+        nets[REAL_ESRGAN] = real_esrgan()
     rows = []
     for index, gt in enumerate(tqdm(images, desc="images")):
         lq = resized(gt, 1 / SCALE)
@@ -151,7 +163,7 @@ def model_names(row: dict, default: str) -> list[str]:
     Raises:
         ValueError: The default model was not measured.
     """
-    names = [name for name in row["lpips"] if name != BICUBIC]
+    names = [name for name in row["lpips"] if name not in OTHERS]
     if default not in names:
         raise ValueError(f"no measurements of {default!r}: give --default one of {names}")
     return names
@@ -183,7 +195,7 @@ def _line(case: str, rows: Sequence[dict], kinds: Sequence[Kind], default: str) 
         model_for(k, model_names(r, default), default) for k, r in zip(kinds, rows, strict=True)
     ]
     auto = np.array([row["lpips"][name] for name, row in zip(names, rows, strict=True)])
-    best = np.array([min(row["lpips"].values()) for row in rows])
+    best = np.array([min(v for n, v in r["lpips"].items() if n != REAL_ESRGAN) for r in rows])
     bicubic = np.array([row["lpips"][BICUBIC] for row in rows])
     means = {
         name: float(np.mean([row["lpips"][name] for row in rows])) for name in rows[0]["lpips"]
@@ -219,11 +231,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     models = [name for name in bundled_models() if not name.endswith(DETAIL)]
-    parser.add_argument("folder", type=Path, nargs="?", default=data_root() / "test" / "Set14")
+    parser.add_argument("folder", type=Path, nargs="?", default=data_root() / "test" / "BSD100")
     parser.add_argument("--images", type=int, default=24, help="at most this many (default: 24)")
     parser.add_argument("--crop", type=int, default=128, help="compared side (default: 128)")
     parser.add_argument("--models", nargs="+", default=models)
     parser.add_argument("--default", default=DEFAULT_MODEL, help="weights for clean images")
+    parser.add_argument("--peers", action="store_true", help=f"add {REAL_ESRGAN}")
     parser.add_argument("--save-rows", type=Path, metavar="FILE", help="write what was measured")
     parser.add_argument("--read-rows", type=Path, metavar="FILE", help="judge an earlier run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
@@ -231,11 +244,13 @@ def main() -> None:
     if args.read_rows:
         rows = json.loads(args.read_rows.read_text())["rows"]
     else:
-        rows = measure(originals(args.folder, args.images), args.models, args.crop)
+        rows = measure(originals(args.folder, args.images), args.models, args.crop, args.peers)
     lines = summary(rows, args.default)
     print(table(lines))
     common.save(args.save_rows, rows=rows)
-    common.save(args.json, default=args.default, tolerance=TOLERANCE, rows=lines)
+    common.save(
+        args.json, set=args.folder.name, default=args.default, tolerance=TOLERANCE, rows=lines
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Plot the results: LPIPS on degraded photos against time, and memory against size."""
+"""Plot the results: LPIPS against time and against JPEG quality, and memory against size."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,8 +18,9 @@ OURS, THEIRS = "#4f46e5", "#64748b"
 
 
 def draw(folder: Path) -> None:
-    """Write `pareto.png` and `memory.png`."""
+    """Write `pareto.png`, `jpeg-quality.png` and `memory.png`."""
     pareto(folder / "pareto.png")
+    jpeg_quality(folder / "jpeg-quality.png")
     memory(folder / "memory.png")
 
 
@@ -74,9 +76,34 @@ def pareto(path: Path) -> None:
     plt.close(figure)
 
 
+def jpeg_quality(path: Path) -> None:
+    """Plot LPIPS against the quality of the JPEG that was enlarged, for what visitors get."""
+    pattern = re.compile(r"JPEG (\d+)")
+    lines = [line for line in read("auto_choice")["rows"] if pattern.fullmatch(line["case"])]
+    lines.sort(key=lambda line: int(line["case"].split()[1]))
+    qualities = [int(line["case"].split()[1]) for line in lines]
+    curves = {
+        "bicubic": ("bicubic", THEIRS, ":"),
+        "hsr-lite-x4": ("hsr-lite-x4, for clean images", OURS, ":"),
+        REAL_ESRGAN: (REAL_ESRGAN, THEIRS, "-"),
+        "auto": ("hsr-hub, automatic choice", OURS, "-"),
+    }
+    figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    for key, (label, colour, style) in curves.items():
+        if key in lines[0]:
+            values = [line[key] for line in lines]
+            axes.plot(qualities, values, style, marker="o", color=colour, label=label)
+    axes.set(xlabel="quality of the JPEG", ylabel="LPIPS at x4 (lower is better)")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
 def memory(path: Path) -> None:
     """Plot peak memory above the model and computing time per megapixel against the size."""
-    rows = read("memory")["rows"]
+    rows = [row for row in read("memory")["rows"] if row["method"].startswith("hsr-")]
     sizes = [row["megapixels"] for row in rows]
     figure, left = plt.subplots(figsize=(7, 3.4), layout="constrained")
     left.plot(sizes, [row["peak_mib_above_model"] for row in rows], "o-", color=OURS)

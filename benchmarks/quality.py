@@ -5,14 +5,14 @@
 
 FOLDER holds test sets with `HR/` and `LRx4/` (default: `test/` under HSR_DATA). The sets named by
 `--degrade` are also measured degraded (see degrade.py); the last of them also with one degradation
-at a time (see single_degradations.py). `--peers` adds Real-ESRGAN x4plus on the degraded sets,
-which takes minutes.
+at a time (see single_degradations.py). `--peers` adds Real-ESRGAN x4plus at x4, which takes ten
+minutes or more.
 
 Each method enlarges the given low-resolution images to every level. The ground truth of a level
 below the last is HR, scaled down to it by antialiased bicubic. PSNR-Y, SSIM-Y and LPIPS follow the
 protocol of the field. Consistency is the PSNR (RGB) between the result, scaled down again, and the
 input. Colour drift is the largest difference, over all images, between the mean colours of the
-result and of bicubic's. The
+result and of bicubic's. Flat noise is measured where the original is flat, on degraded sets. The
 computation is in fp32, so that the metrics are the same on every machine.
 """
 
@@ -39,6 +39,7 @@ from hsr_hub.evaluation import (
     consistency,
     data_root,
     find_pairs,
+    flat_noise,
     psnr_y,
     read_pair,
     ssim_y,
@@ -78,8 +79,7 @@ def measure(
 ) -> list[dict]:
     """Return a row per method and level.
 
-    Peers are measured on degraded sets, at the last level. Mixtures are too, on all sets, because
-    the other levels would double the time.
+    Peers and mixtures are measured at the last level only: the others would double the time.
     """
     pairs = [read_pair(*pair, SCALE) for pair in find_pairs(folder, SCALE)]
     rows = []
@@ -87,7 +87,7 @@ def measure(
     levels = (1, SCALE) if is_degraded else (1, 2, SCALE)
     work = [
         (name, strength, enlarge, level)
-        for name, strength, enlarge in methods(models, peers and is_degraded)
+        for name, strength, enlarge in methods(models, peers)
         for level in levels
         if level == SCALE or not (strength or name == REAL_ESRGAN)
     ]
@@ -105,7 +105,10 @@ def measure(
             drift = max(drift, colour_drift(result, lq))
             if level == SCALE and lpips:
                 measured.setdefault("lpips", []).append(lpips.distance(result, label))
-        means = {key: float(np.mean(values)) for key, values in measured.items()}
+            if level == SCALE and is_degraded:
+                noise = flat_noise(result, label)  # None: the original has no flat area
+                measured.setdefault("flat_noise", []).extend([] if noise is None else [noise])
+        means = {key: float(np.mean(values)) for key, values in measured.items() if values}
         rows.append(
             {
                 "set": folder.name,

@@ -328,6 +328,33 @@ the x2 protocol of papers, whose inputs are twice as large: those values are in 
 {footer(results)}"""
 
 
+def auto_choice() -> str:
+    """Return the table of the automatic choice, by degradation."""
+    results = read("auto_choice")
+    keys = ["bicubic", results["default"], results["default"] + "-real", REAL_ESRGAN, "auto"]
+    keys = [key for key in keys if key in results["rows"][0]]
+    labels = {"auto": "automatic"}
+    head = ["photos", *(labels.get(key, label_of(key)) for key in keys)]
+    head += ["right", "worse than bicubic"]
+    rows = []
+    for row in results["rows"]:
+        cells = column([row[key] for key in keys], ".3f", lower=True)
+        rows.append([row["case"], *cells, f"{row['best']:.0%}", f"{row['worse than bicubic']:.0%}"])
+    count = results["rows"][0]["images"]
+    return f"""## What the automatic choice gives
+
+LPIPS at x4 of {count} photos of {results["set"]} per row, made smaller and then degraded as the
+row says. *Automatic* is what a visitor gets without choosing. *Right* is the share of photos for
+which it is the best of the models and bicubic, or within {results["tolerance"]} of it.
+`python -m benchmarks.auto_choice --peers`.
+
+{table(head, rows)}
+
+![LPIPS against JPEG quality](../benchmarks/results/jpeg-quality.png)
+
+{footer(results)}"""
+
+
 def speed() -> str:
     """Return the table of seconds, ours and the peers."""
     results = read("speed")
@@ -371,6 +398,7 @@ def memory() -> str:
     results = read("memory")
     rows = [
         [
+            label_of(row["method"]),
             f"{row['megapixels']:.0f} MP",
             f"{row['peak_mib_above_model']:.0f} MiB",
             f"{row['compute_seconds_per_megapixel']:.3f}",
@@ -378,11 +406,11 @@ def memory() -> str:
         ]
         for row in results["rows"]
     ]
-    head = ["result", "peak above the loaded model", "computed, s/MP", "file to file, s"]
+    head = ["method", "result", "peak above the loaded model", "computed, s/MP", "file to file, s"]
     return f"""## Memory
 
-PNG file to PNG file, `hsr-lite-x4`, default settings. The image is in main memory; one tile at a
-time is computed.
+PNG file to PNG file, default settings; Real-ESRGAN in tiles and with a number type like ours. The
+image is in main memory; one tile at a time is computed.
 
 {table(head, rows)}
 
@@ -461,7 +489,7 @@ their results.
 {footer(results)}"""
 
 
-SECTIONS: list[Callable[[], str]] = [quality, speed, memory, training, load, fuzz]
+SECTIONS: list[Callable[[], str]] = [quality, auto_choice, speed, memory, training, load, fuzz]
 
 
 def page_text() -> str:

@@ -17,10 +17,11 @@ from benchmarks.common import RESULTS, ROOT
 
 BENCHMARKS = {
     "speed": ["--peers"],
-    "memory": [],
+    "memory": ["--peers"],
     "training": [],
     "load": [],
     "quality": ["--peers", "--grid", str(RESULTS / "quality.png")],
+    "auto_choice": ["--peers"],
     "fuzz": [],
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from docs import spandrel_pull_request
 from hsr_hub import HSRNet
 from hsr_hub.export.onnx import export_onnx
 from hsr_hub.export.spandrel import read_config
-from hsr_hub.hub import bundled_models
+from hsr_hub.hub import BUNDLED, bundled_models
 from tests.conftest import random_model
 from tests.hub_process import run_python
 from tests.util import ROOT
@@ -60,6 +63,32 @@ def test_bundled_models_load_through_spandrel(lq: torch.Tensor, tmp_path: Path):
     words = ["-c", SPANDREL, str(tmp_path / "lq.npy"), *bundled_models()]
     done = run_python(words, ROOT, os.environ, timeout=240)
     assert done.stdout.split() == bundled_models(), done.stderr
+
+
+def test_the_files_for_spandrels_pull_request_work_without_hsr_hub(
+    lq: torch.Tensor, tmp_path: Path
+):
+    spec = importlib.util.find_spec("spandrel")
+    assert spec is not None and spec.submodule_search_locations
+    installed = Path(spec.submodule_search_locations[0])
+    shutil.copytree(installed, tmp_path / "spandrel", ignore=shutil.ignore_patterns("*.pyc"))
+    spandrel_pull_request.write(tmp_path / "spandrel")
+    np.save(tmp_path / "lq.npy", lq.numpy())
+    code = """
+import sys, numpy, torch, spandrel
+loaded = spandrel.ModelLoader().load_from_file(sys.argv[2])
+assert loaded.architecture.id == "HSRNet" and "hsr_hub" not in sys.modules
+numpy.save(sys.argv[3], loaded(torch.from_numpy(numpy.load(sys.argv[1]))).numpy())
+print(spandrel.__file__)
+"""
+    weights = BUNDLED / "hsr-lite-x4" / "model.safetensors"
+    words = ["-c", code, str(tmp_path / "lq.npy"), str(weights), str(tmp_path / "sr.npy")]
+    env = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
+    done = run_python(words, tmp_path, env, timeout=120)
+    assert done.stdout.strip() == str(tmp_path / "spandrel" / "__init__.py"), done.stderr
+    with torch.inference_mode():
+        expected = HSRNet.from_pretrained("hsr-lite-x4")(lq)[-1].clamp(0, 1)
+    assert np.array_equal(np.load(tmp_path / "sr.npy"), expected.numpy())
 
 
 @pytest.mark.parametrize(

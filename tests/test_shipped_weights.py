@@ -90,7 +90,7 @@ def test_detail_reaches_its_bars(name: str):
     for pair in find_pairs(data_root() / "test" / "Set14", 4):
         lq, gt = read_pair(*pair, 4)
         for strength, net in nets.items():
-            sr = net.upscale(lq, dtype="float32")
+            sr = net.upscale(lq)
             row = [lpips.distance(sr, gt), psnr_y(sr, gt, 4), consistency(sr, lq)]
             found[strength].append(row)
             assert colour_drift(sr, lq) <= 1, (pair, strength)

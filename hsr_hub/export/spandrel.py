@@ -12,11 +12,14 @@ The network's configuration is derived from the shapes of the weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from hsr_hub.network import UP_FACTORS, HSRNetwork
+
+if TYPE_CHECKING:
+    from spandrel import Architecture
 
 
 class LastLevel(nn.Module):
@@ -64,10 +67,10 @@ def read_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def install() -> None:
-    """Add the architecture to spandrel's registry, unless it is there already."""
+def architecture() -> Architecture[LastLevel]:
+    """Return the network as an architecture of spandrel."""
     # Imported here, because spandrel imports torchvision.
-    from spandrel import MAIN_REGISTRY, Architecture, ArchSupport, ImageModelDescriptor
+    from spandrel import Architecture, ImageModelDescriptor
     from spandrel.util import KeyCondition
 
     class HSRNetArch(Architecture[LastLevel]):
@@ -98,5 +101,12 @@ def install() -> None:
                 output_channels=3,
             )
 
+    return HSRNetArch()
+
+
+def install() -> None:
+    """Add the architecture to spandrel's registry, unless it is there already."""
+    from spandrel import MAIN_REGISTRY, ArchSupport
+
     if "HSRNet" not in {support.architecture.id for support in MAIN_REGISTRY.architectures()}:
-        MAIN_REGISTRY.add(ArchSupport.from_architecture(HSRNetArch()))
+        MAIN_REGISTRY.add(ArchSupport.from_architecture(architecture()))
