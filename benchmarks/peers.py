@@ -5,7 +5,7 @@ The weights are read from `weights/` under HSR_DATA by spandrel.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,15 +42,16 @@ class Peer(nn.Module):
         super().__init__()
         self.network = network.float().eval()
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.config: dict[str, Any] = {
-            "widths": [features[0]],
-            "fusion_width": 0,
-            "reconstruction_widths": [features[1]],
-        }
+        self.features = features
 
     def forward(self, lq: Tensor) -> Tensor:
         """Return the images four times as large."""
         return self.network(lq)
+
+    def bytes_per_pixel(self, level: int) -> int:
+        """Return the memory for activations per input pixel, as for ours."""
+        low, high = self.features
+        return 4 * (3 * low + (3 * high + 9) * level**2)
 
     def super_resolve(self, lq: Tensor, scale: int) -> Tensor:
         """Return the images four times as large.

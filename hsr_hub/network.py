@@ -12,6 +12,20 @@ from torch import Tensor, nn
 UP_FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}
 """Up-sampling factors by scale, in order; the levels are their running products."""
 
+NETWORK_ARGUMENTS = (
+    "scale",
+    "kernel_sizes",
+    "widths",
+    "dilations",
+    "fusion_width",
+    "reconstruction_widths",
+)
+"""Arguments of `HSRNetwork`, which are the keys of config.json.
+
+A new argument needs a default that keeps today's network, because older files lack it. Values are
+integers or lists of integers (see `hub/checkpoint.py`).
+"""
+
 BICUBIC_RADIUS = 2
 """Input pixels on each side that bicubic interpolation reads."""
 
@@ -33,15 +47,15 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int, dilation: int =
 
 
 def _activation(x: Tensor) -> Tensor:
-    """Apply leaky ReLU in place, which saves memory; so do the sums of the blocks below."""
+    """Apply leaky ReLU in place, which saves memory. For the same reason, blocks add in place."""
     return F.leaky_relu(x, 0.1, inplace=True)
 
 
 class Branch(nn.Module):
     """One branch of the feature extraction, with one kernel size [0076].
 
-    It has four convolutions, three dilated ones and one more. The first makes features, the next
-    six are three residual pairs, and the last closes a skip over all of them.
+    It has eight convolutions. The first makes features, the next six are three residual pairs, and
+    the last closes a skip over all pairs. The fifth to the seventh are dilated.
     """
 
     def __init__(self, kernel_size: int, width: int, dilations: Sequence[int]) -> None:
@@ -94,7 +108,7 @@ class FeatureFusion(nn.Module):
 
 
 class Upsampler(nn.Module):
-    """A convolution and a pixel shuffle, which multiply the resolution by `factor`."""
+    """Enlarge features by `factor`: a convolution, then a pixel shuffle."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
         super().__init__()
@@ -116,9 +130,17 @@ class Upsampler(nn.Module):
         blocks = blocks.unflatten(3, (r, r, -1)).transpose(2, 3)  # (B,H,r,W,r,out)
         return blocks.flatten(1, 2).flatten(2, 3).permute(0, 3, 1, 2)
 
+    def read_interval(self, low: int, high: int) -> tuple[int, int]:
+        """Return the first and last input pixel that the output pixels `low` to `high` depend on.
+
+        The convolution comes before the shuffle, so that pixels are first divided by the factor.
+        """
+        radius = _radius(self.conv)
+        return low // self.factor - radius, high // self.factor + radius
+
 
 class HierarchicalGuidedReconstruction(nn.Module):
-    """One branch per level, each on the up-sampled features of the one before [0082-0086]."""
+    """One head per level, each on the up-sampled features of the level before [0082-0086]."""
 
     def __init__(self, in_channels: int, widths: Sequence[int], factors: Sequence[int]) -> None:
         super().__init__()
@@ -157,7 +179,9 @@ def _cubic(t: float) -> float:
 
 
 class BicubicUpsampling(nn.Module):
-    """Equals `F.interpolate(lq, scale_factor=factor, mode="bicubic")`, up to float rounding.
+    """Enlarge the image itself by bicubic interpolation, for the skip.
+
+    Equals `F.interpolate(lq, scale_factor=factor, mode="bicubic")`, up to float rounding.
 
     Convolutions are fastest in channels_last, where that function takes an eighth of the network's
     time. This is one convolution instead, with a kernel for each of the `factor**2` output pixels
@@ -372,15 +396,37 @@ class HSRNetwork(nn.Module):
         features = max(branches) + _radius(self.fusion.conv2) + _radius(self.fusion.conv3)
 
         # Walk back from the pixels of the last level inside one input pixel to the fused features.
-        # At each step, (low, high) is the interval of pixels that was read.
         reconstruction = self.reconstruction
         head = _radius(reconstruction.heads[-1])
         low, high = -head, self.scale - 1 + head
         for upsampler in reversed(reconstruction.upsamplers):
             assert isinstance(upsampler, Upsampler)
-            radius = _radius(upsampler.conv)
-            low, high = low // upsampler.factor - radius, high // upsampler.factor + radius
+            low, high = upsampler.read_interval(low, high)
         return max(features + max(-low, high), BICUBIC_RADIUS)
+
+    def multiplications(self, level: int) -> int:
+        """Return the multiplications per input pixel for the image of one level."""
+        net, index = self.reconstruction, self.levels.index(level)
+        parts = [(self.extraction, 1), (self.fusion, 1), (net.heads[index], level)]
+        # The convolution of an up-sampler runs at the resolution of the level before it.
+        parts += list(zip(net.upsamplers[:index], self.levels, strict=False))
+        return sum(p.numel() * s**2 for part, s in parts for p in part.parameters() if p.dim() > 1)
+
+    def bytes_per_pixel(self, level: int) -> int:
+        """Return the memory for activations per input pixel, in float32, rounded up.
+
+        The most memory is needed in the widest stage. It holds three tensors at the same time (the
+        output of a convolution, the activation and the shuffled one) and a few of three channels.
+        The fused features take their part during all stages.
+        """
+        features = 3 * (sum(self.config["widths"]) + self.config["fusion_width"])
+        channels = [0, *self.config["reconstruction_widths"]]
+        stages = [
+            (3 * width + 9) * s**2
+            for width, s in zip(channels, self.levels, strict=True)
+            if s <= level
+        ]
+        return 4 * (features + max(stages))
 
 
 def _radius(conv: nn.Module) -> int:

@@ -158,7 +158,13 @@ def _mismatches(
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write config.json and model.safetensors into an existing folder."""
+    """Write config.json and model.safetensors into an existing folder.
+
+    Raises:
+        ValueError: A value of the configuration is one that `read_config` refuses.
+    """
+    for key, value in config.items():
+        _check_numbers(folder / CONFIG_NAME, key, value)
     text = json.dumps(config, indent=2) + "\n"
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
     save_file({k: v.contiguous() for k, v in state.items()}, folder / WEIGHTS_NAME)

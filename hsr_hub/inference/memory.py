@@ -47,25 +47,7 @@ def forget_tile_size(model: HSRNetwork, level: int, device: torch.device) -> Non
 
 def pixels_that_fit(model: HSRNetwork, level: int, device: torch.device) -> float:
     """Return how many input pixels, margins included, may be computed at once."""
-    return _free_bytes(device) * MEMORY_SHARE / bytes_per_pixel(model, level)
-
-
-def bytes_per_pixel(model: HSRNetwork, level: int) -> int:
-    """Return the memory that the network needs per input pixel, rounded up.
-
-    The most memory is needed in the widest stage. It holds three tensors at the same time (the
-    output of a convolution, the activation and the shuffled one) and a few of three channels. The
-    fused features take their part during all stages.
-    """
-    config = model.config
-    features = 3 * (sum(config["widths"]) + config["fusion_width"])
-    channels = [0, *config["reconstruction_widths"]]
-    stages = [
-        (3 * width + 9) * s**2
-        for width, s in zip(channels, model.levels, strict=True)
-        if s <= level
-    ]
-    return 4 * (features + max(stages))
+    return _free_bytes(device) * MEMORY_SHARE / model.bytes_per_pixel(level)
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -64,7 +64,7 @@ class TimeEstimator:
     def add_compute(self, model: HSRNet, source: Size, target: Size, seconds: float) -> None:
         """Add a measurement of the network's time for one forward pass over an image."""
         level = choose_level(model.levels, source, target)
-        newest = seconds / (source[0] * source[1] * multiplications(model, level))
+        newest = seconds / (source[0] * source[1] * model.multiplications(level))
         with self._lock:
             self._compute[level] = _average(self._compute.get(level), newest)
 
@@ -82,18 +82,9 @@ class TimeEstimator:
             return None
         each = self._compute.get(level) or max(self._compute.values())
         pixels = source[0] * source[1]
-        compute = each * pixels * multiplications(model, level) * forward_passes
+        compute = each * pixels * model.multiplications(level) * forward_passes
         return Estimate(compute, self._save * target[0] * target[1])
 
 
 def _average(old: float | None, newest: float) -> float:
     return newest if old is None else (1 - SMOOTHING) * old + SMOOTHING * newest
-
-
-def multiplications(model: HSRNet, level: int) -> int:
-    """Return the multiplications per input pixel for one level."""
-    net, index = model.reconstruction, model.levels.index(level)
-    parts = [(model.extraction, 1), (model.fusion, 1), (net.heads[index], level)]
-    # The convolution of an up-sampler runs at the resolution of the level before it.
-    parts += list(zip(net.upsamplers[:index], model.levels, strict=False))
-    return sum(p.numel() * s**2 for part, s in parts for p in part.parameters() if p.dim() > 1)
