@@ -3,15 +3,19 @@
     python -m benchmarks.edge_cases FOLDER
 
 Makes the images in FOLDER/in from the examples, runs `hsr-hub upscale` on them into FOLDER/out, and
-draws both, as a viewer shows them, in FOLDER/sheet.png.
+draws both, as a viewer shows them, in FOLDER/sheet.png. Images with several frames are enlarged a
+second time, with all frames and in their own formats, into FOLDER/frames; FOLDER/frames.png shows
+each frame above its result.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,20 @@ import pyvips
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin, TiffImagePlugin
 
 from benchmarks.common import ROOT
-from hsr_hub.images import ImageError, Metadata, read_pil, sixteen_bit
+from hsr_hub.images import (
+    Frame,
+    Frames,
+    ImageData,
+    ImageError,
+    Metadata,
+    has_frames,
+    read_frames,
+    read_pil,
+    sixteen_bit,
+    to_image,
+    write_frames,
+)
+from hsr_hub.images.png import SIGNATURE, read_chunks, to_chunk
 
 SIDE = 160
 XMP = (
@@ -95,13 +112,14 @@ def make(folder: Path) -> None:
     cut_out.save(folder / "alpha.png")
     cut_out.save(folder / "alpha.webp", lossless=True, exact=True)
     grey.convert("1").save(folder / "one_bit.png")
-    cat.save(folder / "animation.gif", save_all=True, append_images=[cat.rotate(180)])
+    make_animations(folder, cat)
     cat.save(folder / "pages.tif", save_all=True, append_images=[cat.rotate(180)])
     cat.crop((0, 0, 1, 1)).save(folder / "dot.png")
     cat.resize((300, 1)).save(folder / "line.png")
     cat.save(folder / "photo.avif", quality=95)
     cat.save(folder / "photo.bmp")
     make_phone_and_web_images(folder, cat, fine)
+    make_wrong_images(folder, cat)
 
 
 def make_phone_and_web_images(folder: Path, cat: Image.Image, fine: np.ndarray) -> None:
@@ -121,8 +139,6 @@ def make_phone_and_web_images(folder: Path, cat: Image.Image, fine: np.ndarray) 
         b"dc:creator", b'xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/" h:Version="1.0" dc:creator'
     )
     cat.save(folder / "gain_map.jpg", xmp=gain_map, quality=95, comment="a comment")
-    cat.save(folder / "frames.apng", save_all=True, append_images=[cat.rotate(180)])
-    cat.save(folder / "frames.webp", save_all=True, append_images=[cat.rotate(180)])
     texts = PngImagePlugin.PngInfo()
     texts.add_text("parameters", "a cat 猫", zip=True)
     texts.add(b"cICP", bytes((12, 13, 0, 1)))
@@ -144,21 +160,86 @@ def make_phone_and_web_images(folder: Path, cat: Image.Image, fine: np.ndarray) 
     Image.fromarray(65535 - grey).save(folder / "white.tif", tiffinfo=directory)
 
 
+def make_animations(folder: Path, cat: Image.Image) -> None:
+    """Write animations: one that moves a little, and a sticker with hard transparency."""
+    moving, sticker = [], []
+    for step in range(4):
+        frame = cat.copy()
+        place = (10 + 15 * step, 5, 24 + 15 * step, 19)
+        ImageDraw.Draw(frame).ellipse(place, fill=(230, 60, 40))
+        moving.append(frame)
+        mask = Image.new("L", cat.size)
+        ImageDraw.Draw(mask).ellipse((5 * step, 4 * step, 79 - 5 * step, 59 - 4 * step), fill=255)
+        cut = cat.copy()
+        cut.putalpha(mask)
+        sticker.append(cut)
+    for frames, name, more in (
+        (moving, "animation.gif", {"loop": 0}),
+        (moving, "animation.apng", {}),
+        (moving, "animation.webp", {"quality": 95}),
+        (moving, "animation.avif", {"quality": 95}),
+        (sticker, "sticker.gif", {"loop": 2, "disposal": 2}),
+        (sticker, "sticker_frames.png", {}),
+        (sticker, "sticker_frames.webp", {"lossless": True}),
+    ):
+        options = {"save_all": True, "duration": [100, 200, 300, 50], **more}
+        frames[0].save(folder / name, append_images=frames[1:], **options)
+    # Pages of different sizes, depths and channels, as scanners write them.
+    pages = [
+        np.asarray(cat),
+        np.asarray(cat.convert("L").resize((60, 80))).astype(np.uint16) * 257,
+        np.asarray(sticker[2]),
+    ]
+    images = [ImageData(page) for page in pages]
+    write_frames(map(Frame, images), Frames(folder, images[0], [], []), folder / "scan.tif")
+
+
+def make_wrong_images(folder: Path, cat: Image.Image) -> None:
+    """Write images with wrong names, broken chunks and unusual colours, and some to be refused."""
+    pillow_heif.from_pillow(cat).save(folder / "heic_inside.jpg", quality=95)
+    cat.save(folder / "photo.jfif", "JPEG", quality=95)
+    cat.save(folder / "no_suffix", "PNG")
+    cat.save(folder / "colours.avif", quality=95)
+    data = bytearray((folder / "colours.avif").read_bytes())
+    at = data.index(b"colrnclx") + 8
+    data[at : at + 4] = struct.pack(">2H", 12, 13)  # Display P3
+    (folder / "colours.avif").write_bytes(data)
+    buffer = io.BytesIO()
+    cat.save(buffer, "PNG")
+    header, *rest = [to_chunk(chunk.kind, chunk.data) for chunk in read_chunks(buffer.getvalue())]
+    for name, chunk in (
+        ("checksum.png", to_chunk(b"tEXt", b"Title\0cat")[:-4] + b"oops"),
+        ("large_profile.png", to_chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(3 << 20)))),
+        ("hdr.png", to_chunk(b"cICP", bytes((9, 16, 0, 1)))),
+    ):
+        (folder / name).write_bytes(SIGNATURE + header + chunk + b"".join(rest))
+    signed = np.asarray(cat.convert("L")).astype(np.int16) * 100 - 10_000
+    pyvips.Image.new_from_array(signed).tiffsave(str(folder / "signed.tif"))
+    five = np.dstack([np.asarray(cat), np.asarray(cat)[:, :, :2]])
+    pyvips.Image.new_from_array(five).tiffsave(str(folder / "five_channels.tif"))
+    (folder / "camera.nef").write_bytes((folder / "signed.tif").read_bytes())
+
+
 def _opened(icc: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(io.BytesIO(icc))
 
 
 def as_shown(path: Path) -> Image.Image:
     """Return an image as a colour-managed viewer shows it, on a checkerboard."""
-    image = read_pil(path)
+    return draw_shown(read_pil(path))
+
+
+def draw_shown(image: Image.Image) -> Image.Image:
+    """Return a Pillow image as a colour-managed viewer shows it, on a checkerboard."""
     icc = image.info.get("icc_profile")
     if image.mode == "I;16":
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     alpha = image.getchannel("A") if image.mode.endswith("A") else None
     image = image.convert("RGB")
     if icc and icc[16:20] == b"RGB ":
-        image = ImageCms.profileToProfile(image, _opened(icc), ImageCms.createProfile("sRGB"))
-        assert image is not None
+        managed = ImageCms.profileToProfile(image, _opened(icc), ImageCms.createProfile("sRGB"))
+        assert managed is not None
+        image = managed
     image.thumbnail((SIDE, SIDE))
     background = Image.fromarray(
         np.where((np.indices((SIDE, SIDE)) // 8).sum(0) % 2, 200, 255).astype(np.uint8)
@@ -170,6 +251,36 @@ def as_shown(path: Path) -> Image.Image:
     return background
 
 
+def upscale(*arguments: str | Path) -> int:
+    """Run `hsr-hub upscale`, and return its exit code."""
+    command = [sys.executable, "-m", "hsr_hub", "upscale", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def draw_frames(folder: Path) -> None:
+    """Enlarge all frames in their own formats, and draw them above their results."""
+    sources = [path for path in sorted((folder / "in").iterdir()) if has_frames(path)]
+    out = folder / "frames"
+    upscale(*sources, "-o", out, "--frames", "all", "--format", "same")
+    sheet = Image.new("RGB", (8 * (SIDE + 4), len(sources) * (2 * SIDE + 20)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, path in enumerate(sources):
+        top = row * (2 * SIDE + 20)
+        [first, *others] = sorted(out.glob(f"{path.stem}-*"), key=lambda name: name != path)
+        results = [name for name in (first, *others) if path.suffix[1:] in name.name] or [first]
+        for line, name in enumerate((path, results[0])):
+            frames = read_frames(name)
+            if frames is None:
+                draw.text((0, top + 14 + line * SIDE), f"{name.name}: one frame", "red")
+                continue
+            facts = f"{name.name}: {len(frames)} frames, {frames.durations}, {frames.plays} plays"
+            draw.text((line * 4 * (SIDE + 4), top), facts, "black")
+            for column, frame in enumerate(frames):
+                place = (column * (SIDE + 4), top + 14 + line * (SIDE + 2))
+                sheet.paste(draw_shown(to_image(frame.image)), place)
+    sheet.save(folder / "frames.png")
+
+
 def main() -> int:
     """Make the images, enlarge them and draw the sheet. Return the exit code of the command."""
     parser = argparse.ArgumentParser(
@@ -178,8 +289,8 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     make(folder / "in")
-    command = ["-m", "hsr_hub", "upscale", folder / "in", "-o", folder / "out"]
-    code = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=False).returncode
+    code = upscale(folder / "in", "-o", folder / "out")
+    draw_frames(folder)
     images = sorted((folder / "in").iterdir())
     columns = 6
     rows = -(-len(images) // columns)
@@ -188,7 +299,7 @@ def main() -> int:
     for number, path in enumerate(images):
         results = [
             *(folder / "out").glob(f"{path.stem}-4x.*"),
-            *(folder / "out").glob(f"{path.stem}-{path.suffix[1:]}-4x.*"),
+            *(folder / "out").glob(f"{path.stem}-{path.suffix[1:]}-4x.png"),
         ]
         left, top = number % columns * 2 * (SIDE + 4), number // columns * (SIDE + 18)
         draw.text((left, top), path.name, "black")

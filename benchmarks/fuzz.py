@@ -3,10 +3,10 @@
     python -m benchmarks.fuzz [--files 4000] [--seed 0] [--json FILE]
 
 Takes the images of `benchmarks.edge_cases` in all formats. Flips, cuts, repeats and overwrites
-bytes, corrupts numbers in headers, and treats each file as `hsr-hub upscale` does. A file may be
-refused or enlarged. It must not raise another error, take longer than ten seconds or leave a
-partial file. A crash would end the process. Prints the counts. The exit code is 1 if a file
-misbehaved.
+bytes, corrupts numbers in headers, and treats each file as `hsr-hub upscale` does, with the first
+frame and with all frames. A file may be refused or enlarged. It must not raise another error, take
+longer than ten seconds or leave a partial file. A crash would end the process. Prints the counts.
+The exit code is 1 if a file misbehaved.
 """
 
 from __future__ import annotations
@@ -24,12 +24,23 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.edge_cases import make
 from hsr_hub import HSRNet
-from hsr_hub.images import ImageError, read_image, write_image
+from hsr_hub.images import (
+    Frame,
+    ImageError,
+    read_frames,
+    read_image,
+    result_paths,
+    write_frames,
+    write_image,
+)
 from hsr_hub.inference import UpscaleOptions, upscale_image
 
 MAX_SECONDS = 10
 MAX_PIXELS = 250_000
 """Larger images are refused, so that a header with a large size does not slow the whole run."""
+
+TARGETS = ("result.png", "result.webp", "result.gif", "result.tif", "result.jpg")
+"""Results of files with several frames, by turns."""
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
@@ -83,6 +94,30 @@ def fix_checksums(png: bytes) -> bytes:
     return bytes(out)
 
 
+def enlarge(model: HSRNet, path: Path, target: Path) -> list[str]:
+    """Enlarge the first frame of a file, and then all of them.
+
+    Args:
+        model: The network.
+        path: The file.
+        target: The output file for all frames; that for a single one is a PNG.
+
+    Returns:
+        The sorted names of the output files.
+    """
+    options = UpscaleOptions(scale=1)
+    first = upscale_image(model, read_image(path, max_pixels=MAX_PIXELS), options)
+    frames = read_frames(path, max_pixels=MAX_PIXELS)
+    if frames is None:
+        write_image(first, target.with_suffix(".png"))
+        return [target.with_suffix(".png").name]
+    results = (
+        Frame(upscale_image(model, frame.image, options), frame.duration) for frame in frames
+    )
+    write_frames(results, frames, target)
+    return sorted(written.name for written in result_paths(target, frames))
+
+
 def main() -> int:
     """Print and save the counts by format and outcome."""
     parser = argparse.ArgumentParser(
@@ -113,14 +148,13 @@ def main() -> int:
             data = source.read_bytes()
             typed = source.suffix == ".tif" and data[:4] == b"II*\0" and rng.random() < 0.5
             data = change_tag_type(data, rng) if typed else mutate(data, rng)
-            if source.suffix == ".png" and rng.random() < 0.8:
+            if source.suffix in {".png", ".apng"} and rng.random() < 0.8:
                 data = fix_checksums(data)
             path.write_bytes(data)
-            target = folder / "out" / "result.png"
+            expected: list[str] = []
             started = time.perf_counter()
             try:
-                image = read_image(path, max_pixels=MAX_PIXELS)
-                write_image(upscale_image(model, image, UpscaleOptions(scale=1)), target)
+                expected = enlarge(model, path, folder / "out" / TARGETS[number % len(TARGETS)])
                 outcome = "enlarged"
             except ImageError:
                 outcome = "refused"
@@ -131,8 +165,8 @@ def main() -> int:
             slowest = max(slowest, (seconds, f"{source.name}, file {number}, {outcome}"))
             if seconds > MAX_SECONDS:
                 misbehaved.append(f"{source.name}, file {number}: {seconds:.0f} s")
-            remaining = [p.name for p in (folder / "out").iterdir()]
-            if remaining != (["result.png"] if outcome == "enlarged" else []):
+            remaining = sorted(p.name for p in (folder / "out").iterdir())
+            if remaining != expected:
                 misbehaved.append(f"{source.name}, file {number}: {outcome}, but left {remaining}")
             for leftover in (folder / "out").iterdir():
                 leftover.unlink()

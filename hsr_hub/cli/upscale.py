@@ -20,7 +20,16 @@ from hsr_hub.cli.common import (
 )
 from hsr_hub.hub import AUTO
 from hsr_hub.images import WRITE_FORMATS, describe_left_out, read_stamp
-from hsr_hub.inference import FileOptions, FileTask, best_device, own_share, plan, upscale_files
+from hsr_hub.inference import (
+    FileOptions,
+    FileTask,
+    best_device,
+    existing_result,
+    expected_stamp,
+    own_share,
+    plan,
+    upscale_files,
+)
 
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
@@ -68,6 +77,13 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--keep-times", action="store_true", help="give results the times of their images"
+    )
+    parser.add_argument(
+        "--frames",
+        choices=["first", "all"],
+        default=FileOptions.frames,
+        help="frames of animations and pages of TIFF files; all are written into one PNG (APNG), "
+        "WebP or GIF, pages into one TIFF, and into numbered files otherwise (default: first)",
     )
     parser.add_argument("--quality", type=int, metavar="1-100", help="of JPEG, WebP and AVIF")
     parser.add_argument(
@@ -157,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
         )
     tasks = own_share(planned.tasks)
     if args.skip_existing:
-        tasks = _without_existing(tasks, options.stamp)
+        tasks = _without_existing(tasks, options)
     failures = upscale_files(model, tasks, options)
     if left_out and int(os.environ.get("RANK", 0)) == 0:
         print(f"hsr-hub: {left_out}", file=sys.stderr)
@@ -168,19 +184,26 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _without_existing(tasks: list[FileTask], stamp: str | None) -> list[FileTask]:
+def _without_existing(tasks: list[FileTask], options: FileOptions) -> list[FileTask]:
     """Return the tasks whose results do not exist, and print how many do."""
-    existing = [task.target for task in tasks if task.target.exists()]
-    if existing:
-        print(f"hsr-hub: skipped {len(existing)} images whose results exist", file=sys.stderr)
-    stamps = {read_stamp(target) for target in existing} - {stamp, None}
-    if stamps:
+    missing: list[FileTask] = []
+    others: set[str] = set()
+    for task in tasks:
+        existing = existing_result(task, options)
+        if existing is None:
+            missing.append(task)
+        elif read_stamp(existing) not in {expected_stamp(task, options), None}:
+            others.add(str(read_stamp(existing)))
+    if len(missing) < len(tasks):
+        skipped = len(tasks) - len(missing)
+        print(f"hsr-hub: skipped {skipped} images whose results exist", file=sys.stderr)
+    if others:
         print(
-            f"hsr-hub: some of these results have other settings ({', '.join(map(str, stamps))}): "
+            f"hsr-hub: some of these results have other settings ({', '.join(sorted(others))}): "
             "use another folder, or leave out --skip-existing, to make them again",
             file=sys.stderr,
         )
-    return [task for task in tasks if not task.target.exists()]
+    return missing
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
 from hsr_hub.images.formats import JPEG_SEGMENT, READ_SUFFIXES, WRITE_FORMATS, choose_format
+from hsr_hub.images.frame_writing import numbered, result_paths, write_frames
+from hsr_hub.images.frames import Frame, Frames, has_frames, read_frames
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.modes import normalize_mode, to_array, to_eight_bits, to_rgb
@@ -16,6 +18,8 @@ __all__ = [
     "READ_SUFFIXES",
     "WRITE_FORMATS",
     "FoundImages",
+    "Frame",
+    "Frames",
     "ImageData",
     "ImageError",
     "ImageTraits",
@@ -26,17 +30,22 @@ __all__ = [
     "choose_format",
     "describe_left_out",
     "find_images",
+    "has_frames",
     "inspect_file",
     "is_image_file",
     "normalize_mode",
+    "numbered",
     "prepare_folder",
+    "read_frames",
     "read_image",
     "read_pil",
     "read_stamp",
+    "result_paths",
     "save_pil",
     "to_array",
     "to_eight_bits",
     "to_image",
     "to_rgb",
+    "write_frames",
     "write_image",
 ]

@@ -107,9 +107,14 @@ class ExifBlock:
     def __bool__(self) -> bool:
         return any(self.directories.values())
 
-    def tobytes(self) -> bytes:
-        """Return the block, without `PREFIX`."""
-        note, directories = self._pinned_note()
+    def tobytes(self, start: int = 0) -> bytes:
+        """Return the block, without `PREFIX`.
+
+        Args:
+            start: Offset of the block in a file that starts with another one, which must be even.
+                Offsets in the block are from the start of the file, and there is no maker note.
+        """
+        note, directories = self._pinned_note(movable=start > 0)
         kept = [MAIN, *(key for key in PARENTS if directories.get(key))]
         if INTEROP in kept and EXIF not in kept:
             kept.remove(INTEROP)
@@ -129,32 +134,43 @@ class ExifBlock:
                     else:
                         places[key, tag] = at.place(len(entry.data))
         for key in kept[1:]:
-            tables[PARENTS[key]][key] = self.integers(LONG, starts[key])
+            tables[PARENTS[key]][key] = self.integers(LONG, start + starts[key])
 
         out = bytearray(max(at.position, note[1] if note else 0))
         magic = b"II*\0" if self.order == "<" else b"MM\0*"
-        out[:8] = magic + struct.pack(f"{self.order}I", starts[MAIN])
+        out[:8] = magic + struct.pack(f"{self.order}I", start + starts[MAIN])
         for key, table in tables.items():
             rows = [struct.pack(f"{self.order}H", len(table))]
             for tag, entry in sorted(table.items()):
                 count = len(entry.data) // TYPE_SIZES[entry.type]
                 value = entry.data.ljust(4, b"\0")
                 if (key, tag) in places:
-                    start = places[key, tag]
-                    out[start : start + len(entry.data)] = entry.data
-                    value = struct.pack(f"{self.order}I", start)
+                    place = places[key, tag]
+                    out[place : place + len(entry.data)] = entry.data
+                    value = struct.pack(f"{self.order}I", start + place)
                 rows.append(struct.pack(f"{self.order}HHI", tag, entry.type, count) + value)
             directory = b"".join(rows)
             out[starts[key] : starts[key] + len(directory)] = directory
         return bytes(out)
 
-    def _pinned_note(self) -> tuple[tuple[int, int] | None, dict[int, dict[int, Entry]]]:
-        """Return the range of the maker note, and the directories without one that must move."""
+    def _pinned_note(
+        self, movable: bool
+    ) -> tuple[tuple[int, int] | None, dict[int, dict[int, Entry]]]:
+        """Return the range of the maker note, and the directories without one that must move.
+
+        Args:
+            movable: Whether the whole block moves, so that the note cannot stay at its place.
+        """
         entry = self.directories.get(EXIF, {}).get(MAKER_NOTE)
         if entry is None:
             return None, self.directories
         start = self.maker_note_offset
-        if start is not None and 8 <= start <= MAX_MAKER_NOTE_OFFSET and len(entry.data) > 4:
+        if (
+            not movable
+            and start is not None
+            and 8 <= start <= MAX_MAKER_NOTE_OFFSET
+            and len(entry.data) > 4
+        ):
             return (start, start + len(entry.data)), self.directories
         details = {tag: e for tag, e in self.directories[EXIF].items() if tag != MAKER_NOTE}
         return None, {**self.directories, EXIF: details}

@@ -37,8 +37,14 @@ class ImageFormat:
     """Whether the format stores transparency."""
     sixteen_bit: bool = False
     """Whether the format stores 16 bits per channel."""
+    colours: int | None = None
+    """Largest number of colours of an image, if it has a palette."""
     metadata: tuple[str, ...] = ("icc_profile", "exif", "xmp")
     """The fields of `Metadata` that the format stores."""
+    animated: bool = False
+    """Whether the format stores several frames with durations, and `animation.py` writes them."""
+    paged: bool = False
+    """Whether the format stores several pages."""
     max_side: int | None = None
     """Largest width and height in pixels."""
     max_metadata_bytes: int | None = None
@@ -63,6 +69,7 @@ FORMATS = {
             # Level 6 takes twice the time and saves only a few percent.
             settings={"compress_level": 4},
             sixteen_bit=True,
+            animated=True,
             metadata=(*_COMMON, "text", "comment"),
         ),
         ImageFormat(
@@ -82,6 +89,7 @@ FORMATS = {
             settings={"method": 2},
             # In a lossless file, "quality" is the effort of the compression.
             default_quality={"lossless": True, "quality": 40},
+            animated=True,
             max_side=16_383,
         ),
         ImageFormat(
@@ -92,9 +100,19 @@ FORMATS = {
             max_side=65_535,
         ),
         # Written by `tiff.py`, which needs no settings.
-        ImageFormat("TIFF", ("tif", "tiff"), sixteen_bit=True, metadata=(*_COMMON, "iptc")),
+        ImageFormat(
+            "TIFF", ("tif", "tiff"), sixteen_bit=True, paged=True, metadata=(*_COMMON, "iptc")
+        ),
         ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
-        ImageFormat("GIF", ("gif",), writable=False),
+        ImageFormat(
+            "GIF",
+            ("gif",),
+            # Interlaced pixels are in another order, which `animation.py` does not expect.
+            settings={"interlace": 0},
+            animated=True,
+            colours=256,
+            metadata=("comment",),
+        ),
         # A BMP without its file header.
         ImageFormat("DIB", ("dib",), writable=False),
         ImageFormat("DDS", ("dds",), writable=False),

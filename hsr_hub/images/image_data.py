@@ -21,6 +21,8 @@ class ImageData:
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
     """Sentences that say what was converted or left out when the file was read."""
+    frames: int = 1
+    """Number of frames or pages in the file; `array` is the first one."""
 
     @classmethod
     def from_image(cls, image: Image.Image) -> Self:

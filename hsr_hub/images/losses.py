@@ -8,6 +8,19 @@ from hsr_hub.images.modes import CONVERTED_MODES
 from hsr_hub.images.profiles import HDR_TRANSFERS, CodePoints
 
 
+def count_frames(image: Image.Image) -> int:
+    """Return the number of frames of an opened animation, or 1.
+
+    The second image of an MPO, which phones add to a JPEG, does not count as a frame.
+    """
+    if image.format == "MPO":
+        return 1
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # a frame is broken
+        return 2
+
+
 def find_losses(image: Image.Image, head: bytes, points: CodePoints | None) -> list[str]:
     """Return the losses of an opened image, such as "CMYK converted to RGB".
 
@@ -21,13 +34,6 @@ def find_losses(image: Image.Image, head: bytes, points: CodePoints | None) -> l
         approximate = image.mode == "CMYK" and not image.info.get("icc_profile")
         note = " without a colour profile: colours may differ" if approximate else ""
         losses.append(f"{image.mode} converted to RGB{note}")
-    try:
-        several = getattr(image, "is_animated", False)
-    except Exception:  # the second frame is broken
-        several = True
-    # MPO is a JPEG with a second image, which phones add; it does not count as a frame.
-    if several and image.format != "MPO":
-        losses.append("it has several frames or pages, and only the first is used")
     if points and points.transfer in HDR_TRANSFERS:
         name = HDR_TRANSFERS[points.transfer]
         losses.append(f"its HDR colours ({name}) are treated as ordinary ones, and can look pale")

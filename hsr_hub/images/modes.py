@@ -112,6 +112,18 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(round_to_eight_bits(np.asarray(image)))
 
 
+def to_palette(image: Image.Image) -> Image.Image:
+    """Return an image with 256 colours, one of which is transparent if the image has alpha."""
+    if image.mode not in {"LA", "RGBA"}:
+        return image.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+    colours = image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=255)
+    transparent = np.asarray(image.getchannel("A")) < 128
+    result = Image.fromarray(np.where(transparent, 255, np.asarray(colours)).astype(np.uint8))
+    result.putpalette((colours.getpalette() or []) + [0] * 3)
+    result.info["transparency"] = 255
+    return result
+
+
 def round_to_eight_bits(array: np.ndarray) -> np.ndarray:
     """Return a uint16 array as uint8: 65535 becomes 255, so values are divided by 257."""
     # Integers, because a float copy would need four times the memory.

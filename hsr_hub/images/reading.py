@@ -26,7 +26,7 @@ from hsr_hub.images.identify import (
     read_head,
 )
 from hsr_hub.images.image_data import ImageData, to_image
-from hsr_hub.images.losses import find_losses
+from hsr_hub.images.losses import count_frames, find_losses
 from hsr_hub.images.metadata import Metadata, find_stamp
 from hsr_hub.images.profiles import COLOUR_BYTES, find_code_points, find_profile
 from hsr_hub.images.tiff_kinds import TiffKind
@@ -52,13 +52,34 @@ def read_image(
         ImageWarning: Something was converted or left out, such as the other frames of an animation.
             The same sentences are in the `notes` of the result.
     """
+    image = decode_image(source, name, max_pixels)
+    for note in image.notes:
+        warnings.warn(note, ImageWarning, stacklevel=2)
+    return image
+
+
+def decode_image(
+    source: str | Path | BinaryIO,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    *,
+    all_frames: bool = False,
+) -> ImageData:
+    """Read an image like `read_image`, without warnings.
+
+    Args:
+        source: A path or a binary file.
+        name: Name of the image in errors.
+        max_pixels: Limit of pixels.
+        all_frames: Whether the other frames are read too, so that there is no note about them.
+    """
     name = name or (Path(source).name if isinstance(source, (str, Path)) else "the image")
     _check_exists(source, name)
-    source, losses, tiff = _prepare(source, name)
+    source, losses, tiff = prepare(source, name)
     with _open_file(source) as file:
         head = file.read(COLOUR_BYTES)
         file.seek(0)
-    with _open(source, name, max_pixels) as opened:
+    with open_image(source, name, max_pixels) as opened:
         try:
             if sixteen_bit.is_sixteen_bit_colour(opened):
                 array = sixteen_bit.read(source, opened)
@@ -71,7 +92,7 @@ def read_image(
                 f"{name} is damaged or cut off ({error}): copy or download it again"
             ) from error
         if image is None:
-            _check_size(opened, name, max_pixels)  # a HEIF can be larger than its header says
+            check_size(opened, name, max_pixels)  # a HEIF can be larger than its header says
             image = _convert(opened, name)
         if tiff:
             image = _finish_tiff(image, tiff, source, opened)
@@ -82,9 +103,11 @@ def read_image(
             profile = profile or image.metadata.icc_profile
             image.metadata = replace(image.metadata, icc_profile=profile)
         losses += find_losses(opened, head, points)
+        image.frames = len(tiff.pages) if tiff else count_frames(opened)
+    if image.frames > 1 and not all_frames:
+        unit = "pages" if tiff else "frames"
+        losses.append(f"only the first of its {image.frames} {unit} is used")
     image.notes = tuple(f"{name}: {loss}" for loss in losses)
-    for note in image.notes:
-        warnings.warn(note, ImageWarning, stacklevel=2)
     return image
 
 
@@ -108,7 +131,7 @@ def _check_exists(source: str | Path | BinaryIO, name: str) -> None:
         raise ImageError(f"{name} is empty (0 bytes): copy or download it again")
 
 
-def _prepare(
+def prepare(
     source: str | Path | BinaryIO, name: str
 ) -> tuple[str | Path | BinaryIO, list[str], TiffKind | None]:
     """Look at a file before Pillow does.
@@ -192,7 +215,7 @@ def read_pil(
     return to_image(read_image(source, name, max_pixels))
 
 
-def _open(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
+def open_image(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """Read the header of a file and check its size; the pixels are not decoded yet."""
     try:
         with warnings.catch_warnings():
@@ -207,7 +230,7 @@ def _open(source: str | Path | BinaryIO, name: str, max_pixels: int) -> ImageFil
             f"{name} cannot be opened as an image ({error}): copy or download it again"
         ) from error
     try:
-        _check_size(image, name, max_pixels)
+        check_size(image, name, max_pixels)
         if image.format in {"JPEG", "MPO"}:
             try:
                 check_jpeg_scans(source)
@@ -232,7 +255,8 @@ def _drop_mistyped_metadata(image: Image.Image) -> None:
             image.info.pop(key, None)
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    """Raise `ImageError` if an image has more pixels than the limit."""
     if image.width * image.height > max_pixels:
         raise ImageError(_too_large(name, max_pixels))
 

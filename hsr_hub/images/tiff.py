@@ -6,8 +6,12 @@ file, because EXIF has the structure of a TIFF, and the pixels are strips compre
 
 from __future__ import annotations
 
+import io
+import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import TiffTags
@@ -30,28 +34,53 @@ STRIP_BYTES = 1 << 18
 TAGS = {str(info.name): tag for tag, info in TiffTags.TAGS_V2.items()}
 
 
-def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
-    """Write a TIFF, losslessly compressed.
+MAX_BYTES = 2**32 - 2**24
+"""Largest file, because offsets have 32 bits."""
+
+
+def write_tiff(pages: Iterable[tuple[np.ndarray, Metadata]], path: Path) -> None:
+    """Write a TIFF of one or more pages, losslessly compressed.
 
     Args:
-        array: (H,W) grey, (H,W,2) grey and alpha, (H,W,3) RGB or (H,W,4) RGB and alpha; uint8 or
-            uint16. 16-bit grey and alpha is written as RGB and alpha.
+        pages: Arrays, with the metadata to store. An array is (H,W) grey, (H,W,2) grey and alpha,
+            (H,W,3) RGB or (H,W,4) RGB and alpha; uint8 or uint16. 16-bit grey and alpha is written
+            as RGB and alpha.
         path: The output file.
-        metadata: The metadata to store.
 
     Raises:
         OSError: The file cannot be written.
-        ValueError: The image exceeds the 4 GB limit of TIFF.
+        ValueError: The file exceeds the 4 GB limit of TIFF.
     """
+    order, link = None, 0
+    with path.open("wb") as file:
+        for array, metadata in pages:
+            block = _exif_block(metadata.exif)
+            if order and block.order != order:  # a file has one byte order
+                block = ExifBlock(order)
+            order = block.order
+            file.write(bytes(file.tell() % 2))
+            start = file.tell()
+            head = _write_page(array, metadata, block, file)
+            if link:
+                file.seek(link)
+                file.write(head[4:8])
+                file.seek(0, io.SEEK_END)
+            [first] = struct.unpack(f"{order}I", head[4:8])
+            [tags] = struct.unpack_from(f"{order}H", head, first - start)
+            link = first + 2 + 12 * tags
+
+
+def _write_page(array: np.ndarray, metadata: Metadata, block: ExifBlock, file: BinaryIO) -> bytes:
+    """Write a page at the end of a file, and return its directories."""
     planes = array if array.ndim == 3 else array[:, :, None]
     if planes.shape[2] == 2 and planes.dtype == np.uint16:  # Pillow cannot read such a TIFF
         planes = planes[:, :, [0, 0, 0, 1]]
     height, width, channels = planes.shape
-    if planes.nbytes >= 2**32 - 2**24:
+    start = file.tell()
+    if start + planes.nbytes >= MAX_BYTES:
         raise ValueError(
-            f"a TIFF holds 4 GB, the image has {planes.nbytes / 1e9:.1f} GB: choose PNG"
+            f"a TIFF holds 4 GB, the image has {(start + planes.nbytes) / 1e9:.1f} GB: choose PNG"
         )
-    block = _exif_block(metadata.exif)
     ordered = planes.astype(planes.dtype.newbyteorder(block.order), copy=False)
     rows = max(1, STRIP_BYTES // (width * channels * planes.itemsize))
     strips = [
@@ -87,12 +116,13 @@ def write_tiff(array: np.ndarray, path: Path, metadata: Metadata) -> None:
     ):
         if blob:
             main[TAGS[name]] = Entry(kind, blob)
-    first = len(block.tobytes())
+    first = start + len(block.tobytes(start))
     offsets = first + np.cumsum([0, *lengths[:-1]])
     main[TAGS["StripOffsets"]] = block.integers(LONG, *offsets.tolist())
-    with path.open("wb") as file:
-        file.write(block.tobytes())
-        file.writelines(strips)
+    directories = block.tobytes(start)
+    file.write(directories)
+    file.writelines(strips)
+    return directories
 
 
 def _exif_block(exif: bytes | None) -> ExifBlock:

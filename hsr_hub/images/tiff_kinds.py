@@ -35,6 +35,23 @@ WANTED = {
     DNG_VERSION,
 }
 
+REDUCED, MASK = 1, 4
+"""Bits of `SUBFILE_TYPE` for thumbnails and masks of another page."""
+
+TIFF_HEADS = {
+    b"II*\0": ("<", False),
+    b"MM\0*": (">", False),
+    b"II+\0": ("<", True),
+    b"MM\0+": (">", True),
+}
+"""Byte order, and whether the file is a BigTIFF, by the first bytes."""
+
+MAX_TAGS = 4096
+"""Directories with more tags are broken."""
+
+MAX_DIRECTORY_BYTES = 1 << 24
+"""Limit of a file's directories, which can overlap in a file that is made to do harm."""
+
 RAW_PHOTOMETRICS = {32803, 34892}  # a colour filter array, and linear raw data
 
 COMPRESSIONS = {
@@ -49,6 +66,55 @@ COMPRESSIONS = {
     52546: "JPEG XL",
 }
 """Compressions that the decoder lacks, by their number."""
+
+
+def find_pages(file: BinaryIO) -> list[int]:
+    """Return the offsets of the directories of a TIFF, except those of thumbnails and masks.
+
+    The first directory always counts. The list ends where the file is broken, and at
+    `MAX_DIRECTORY_BYTES`.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] not in TIFF_HEADS:
+        return [0]
+    order, big = TIFF_HEADS[head[:4]]
+    # Sizes of an entry, of the number of entries and of an offset.
+    row, count_type, offset_type = (20, "Q", "Q") if big else (12, "H", "I")
+    [offset] = struct.unpack_from(order + offset_type, head.ljust(16, b"\0"), 8 if big else 4)
+    pages: list[int] = []
+    seen: set[int] = set()
+    left = MAX_DIRECTORY_BYTES
+    while 0 < offset < 2**63 and offset not in seen and left > 0:
+        seen.add(offset)
+        file.seek(offset)
+        data = file.read(struct.calcsize(order + count_type))
+        if len(data) < struct.calcsize(order + count_type):
+            break
+        [count] = struct.unpack(order + count_type, data)
+        table = file.read(min(count, MAX_TAGS) * row)
+        following = file.read(struct.calcsize(offset_type))
+        left -= len(table) + 1
+        kind = 0
+        for start in range(0, len(table) - row + 1, row):
+            tag, kind_type = struct.unpack_from(order + "HH", table, start)
+            if tag == SUBFILE_TYPE and kind_type in (SHORT, LONG):
+                letter = "H" if kind_type == SHORT else "I"
+                [kind] = struct.unpack_from(order + letter, table, start + row - len(following))
+        if not pages or not kind & (REDUCED | MASK):
+            pages.append(offset)
+        if count > MAX_TAGS or len(following) < struct.calcsize(offset_type):
+            break
+        [offset] = struct.unpack(order + offset_type, following)
+    return pages or [0]
+
+
+def at_page(data: bytes, offset: int) -> bytes:
+    """Return a TIFF whose first page is the one at `offset`."""
+    order, big = TIFF_HEADS[data[:4]]
+    at = 8 if big else 4
+    field = struct.pack(order + ("Q" if big else "I"), offset)
+    return data[:at] + field + data[at + len(field) :]
 
 
 class _Others:
@@ -66,6 +132,8 @@ class TiffKind:
             self._block = ExifBlock.parse(file, skip=_Others())
         except ExifError:  # a BigTIFF
             self._block = ExifBlock()
+        self.pages = find_pages(file)
+        """Offsets of the directories of all pages."""
 
     def values(self, tag: int) -> tuple[int, ...]:
         """Return the numbers of a tag; empty if it is missing."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -15,7 +18,7 @@ from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, ImageFormat, choose_format
 from hsr_hub.images.image_data import ImageData, to_image
 from hsr_hub.images.metadata import Metadata
-from hsr_hub.images.modes import to_eight_bits
+from hsr_hub.images.modes import to_eight_bits, to_palette
 from hsr_hub.images.tiff import write_tiff
 
 MAX_NAME_BYTES = 255
@@ -47,21 +50,54 @@ def write_image(
     """
     chosen = FORMATS[choose_format(path, format)]
     metadata, lost = image.metadata.fit(chosen)
+    with write_errors(path), atomic_write(path) as temporary:
+        encode(image.array, metadata, temporary, chosen, quality)
+    notes = write_notes(path, chosen, lost, grey=image.grey)
+    for note in notes:
+        warnings.warn(note, ImageWarning, stacklevel=2)
+    return notes
+
+
+def encode(
+    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
+) -> None:
+    """Write a file in place, with metadata that the format can hold."""
+    if chosen.name == "TIFF":
+        write_tiff([(array, metadata)], path)
+    elif chosen.name == "PNG" and ImageData(array).sixteen_bit_colour:
+        sixteen_bit.write_png(array, path, metadata)
+    else:
+        save(array, metadata, path, chosen, quality)
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Raise `ImageError` for the errors of a writer."""
     try:
-        with atomic_write(path) as temporary:
-            if chosen.name == "TIFF":
-                write_tiff(image.array, temporary, metadata)
-            elif chosen.name == "PNG" and image.sixteen_bit_colour:
-                sixteen_bit.write_png(image.array, temporary, metadata)
-            else:
-                _save(image.array, metadata, temporary, chosen, quality)
+        yield
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
         raise ImageError(f"{path} cannot be written: {error}") from error
-    if not lost:
-        return ()
-    note = f"{path.name}: {chosen.name} cannot hold its {', '.join(lost)}"
-    warnings.warn(note, ImageWarning, stacklevel=2)
-    return (note,)
+
+
+def write_notes(
+    path: Path, chosen: ImageFormat, lost: Sequence[str], *, grey: bool
+) -> tuple[str, ...]:
+    """Return sentences about what a format cannot hold.
+
+    Args:
+        path: The output file.
+        chosen: Its format.
+        lost: Names of metadata that it cannot hold.
+        grey: Whether the image is grey, so that a palette holds all of its values.
+    """
+    notes = []
+    if chosen.colours and not grey:
+        notes.append(f"{path.name}: its colours are reduced to the {chosen.colours} of a GIF")
+    if lost:
+        notes.append(f"{path.name}: {chosen.name} cannot hold its {', '.join(lost)}")
+    return tuple(notes)
 
 
 def save_pil(
@@ -111,8 +147,12 @@ def prepare_folder(path: Path) -> None:
         )
 
 
-def _save(
-    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
+def save(
+    array: np.ndarray,
+    metadata: Metadata,
+    file: Path | BinaryIO,
+    chosen: ImageFormat,
+    quality: int | None,
 ) -> None:
     """Write by Pillow."""
     converted = to_image(ImageData(array))
@@ -122,7 +162,9 @@ def _save(
         converted = flat.convert(converted.mode[:-1])
     if not chosen.sixteen_bit:
         converted = to_eight_bits(converted)
+    if chosen.colours and converted.mode != "L":
+        converted = to_palette(converted)
     options = {**chosen.save_settings(quality), **metadata.save_options(chosen)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about metadata
-        converted.save(path, chosen.name, **options)
+        converted.save(file, chosen.name, **options)

@@ -1,7 +1,15 @@
 """Apply a network to images of any size: sizes, devices, tiles, and many files at once."""
 
 from hsr_hub.inference.device import best_device, choose_dtype
-from hsr_hub.inference.files import FileTask, Plan, own_share, plan, upscale_files
+from hsr_hub.inference.files import (
+    FileTask,
+    Plan,
+    existing_result,
+    expected_stamp,
+    own_share,
+    plan,
+    upscale_files,
+)
 from hsr_hub.inference.memory import default_tile_size
 from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.resize import fill_transparent
@@ -20,6 +28,8 @@ __all__ = [
     "choose_dtype",
     "choose_level",
     "default_tile_size",
+    "existing_result",
+    "expected_stamp",
     "fill_transparent",
     "fit_size",
     "own_share",

@@ -21,13 +21,22 @@ from tqdm.auto import tqdm
 from hsr_hub.images import (
     READ_SUFFIXES,
     WRITE_FORMATS,
+    Frame,
+    Frames,
     ImageData,
+    ImageError,
+    Metadata,
     check_target,
     choose_format,
     find_images,
+    has_frames,
+    numbered,
     prepare_folder,
+    read_frames,
     read_image,
     read_stamp,
+    result_paths,
+    write_frames,
     write_image,
 )
 from hsr_hub.inference.options import FileOptions, UpscaleOptions
@@ -36,6 +45,12 @@ from hsr_hub.network import HSRNetwork
 
 RESULT_LABEL = re.compile(r"\d+(\.\d+)?x|\d+x\d+|\d+(w|h|px)")
 """Endings of the names of results, such as 4x, 1920x1080 or 300w."""
+
+FRAME_NUMBER = re.compile(r"-\d{3,}$")
+"""Ending of the name of one frame, behind `RESULT_LABEL`."""
+
+ALL_FRAMES = " all frames"
+"""Ending of the stamp of a result with several frames."""
 
 ModelChooser: TypeAlias = "Callable[[Path, ImageData], HSRNetwork]"
 """Returns the network for an image file and what was read from it."""
@@ -172,10 +187,12 @@ def _is_earlier_result(image: Path, stems: set[tuple[Path, str]], label: str) ->
 
     It is one if its source is in the same folder, or if its metadata say so.
     """
-    name, _, ending = image.stem.rpartition("-")
+    stem = FRAME_NUMBER.sub("", image.stem)
+    name, _, ending = stem.rpartition("-")
     if not name or not (ending == label or RESULT_LABEL.fullmatch(ending)):
         return False
-    return (image.parent, name) in stems or read_stamp(image) is not None
+    next_to_source = stem == image.stem and (image.parent, name) in stems
+    return next_to_source or read_stamp(image) is not None
 
 
 def _unique_names(sources: list[tuple[Path, Path]], suffixes: list[str]) -> list[str]:
@@ -231,7 +248,7 @@ def upscale_files(
         # Losses are printed from `ImageData.notes`, because warnings in threads can get lost.
         warnings.simplefilter("ignore")
 
-        def finish(task: FileTask, size: tuple[int, int], writing: Future[tuple[str, ...]]) -> None:
+        def finish(task: FileTask, written: str, writing: Future[tuple[str, ...]]) -> None:
             """Wait until a result is written, and report it."""
             nonlocal failures
             try:
@@ -240,16 +257,25 @@ def upscale_files(
                 failures += 1
                 _report_failure(task, error)
             else:
-                tqdm.write(f"{task.target} {size[0]}x{size[1]}")
+                tqdm.write(written)
             bar.update()
 
-        previous: tuple[FileTask, tuple[int, int], Future[tuple[str, ...]]] | None = None
+        previous: tuple[FileTask, str, Future[tuple[str, ...]]] | None = None
         for task, reading in _read_ahead(tasks, options):
             bar.set_description(task.source.name)
             try:
-                image = reading.result()
-                _report_losses(image.notes)
-                result = _upscale(model, task, image, options)
+                source = reading.result()
+                if isinstance(source, Frames):
+                    _report_losses(source.first.notes)
+                    written, writing = _upscale_frames(model, task, source, options)
+                else:
+                    _report_losses(source.notes)
+                    if source.frames > 1:
+                        hint = "use --frames all to enlarge the others too"
+                        tqdm.write(f"{task.source.name}: {hint}", file=sys.stderr)
+                    result = _upscale(model, task, source, options)
+                    written = f"{task.target} {result.size[0]}x{result.size[1]}"
+                    writing = writer.submit(_write, result, task, options)
             except Exception as error:  # the next image may be fine
                 failures += 1
                 _report_failure(task, error)
@@ -257,8 +283,7 @@ def upscale_files(
                 continue
             if previous is not None:
                 finish(*previous)
-            writing = writer.submit(_write, result, task, options)
-            previous = task, result.size, writing
+            previous = task, written, writing
         if previous is not None:
             finish(*previous)
     return failures
@@ -276,15 +301,21 @@ def _report_failure(task: FileTask, error: Exception) -> None:
     tqdm.write(f"hsr-hub: skipped: {reason}", file=sys.stderr)
 
 
+def _read(path: Path, options: FileOptions) -> ImageData | Frames:
+    """Return an image, or all frames if there are several and they are wanted."""
+    max_pixels = int(options.max_megapixels * 1e6)
+    frames = read_frames(path, max_pixels) if options.frames == "all" else None
+    return frames or read_image(path, max_pixels=max_pixels)
+
+
 def _read_ahead(
     tasks: Sequence[FileTask], options: FileOptions
-) -> Iterator[tuple[FileTask, Future[ImageData]]]:
+) -> Iterator[tuple[FileTask, Future[ImageData | Frames]]]:
     """Yield every task with its image, while the image of the next task is read."""
-    max_pixels = int(options.max_megapixels * 1e6)
     with ThreadPoolExecutor(1) as reader:
 
-        def read(task: FileTask) -> tuple[FileTask, Future[ImageData]]:
-            return task, reader.submit(read_image, task.source, max_pixels=max_pixels)
+        def read(task: FileTask) -> tuple[FileTask, Future[ImageData | Frames]]:
+            return task, reader.submit(_read, task.source, options)
 
         current = None
         for task in tasks:
@@ -309,6 +340,52 @@ def _upscale(
         f"{task.source.name}: {image.size[0]}x{image.size[1]} to {target[0]}x{target[1]}",
         file=sys.stderr,
     )
+    return _upscale_to(model, image, target, options)
+
+
+def _upscale_frames(
+    model: HSRNetwork | ModelChooser, task: FileTask, frames: Frames, options: FileOptions
+) -> tuple[str, Future[tuple[str, ...]]]:
+    """Upscale and write frames one at a time.
+
+    Returns:
+        A line that names the files, and sentences about what the format cannot hold.
+    """
+    if not isinstance(model, HSRNetwork):
+        model = model(task.source, frames.first)  # the same weights for all, so nothing flickers
+    targets = [options.target_size(size, model.scale) for size in frames.sizes]
+    paths = result_paths(task.target, frames)
+    for size in dict.fromkeys(targets):
+        check_target(paths[-1], size)
+    prepare_folder(task.target)
+    unit = "pages" if frames.paged else "frames"
+    start, end = frames.sizes[0], targets[0]
+    tqdm.write(
+        f"{task.source.name}: {len(frames)} {unit}, {start[0]}x{start[1]} to {end[0]}x{end[1]}",
+        file=sys.stderr,
+    )
+
+    def results() -> Iterator[Frame]:
+        bar = tqdm(frames, total=len(frames), desc=unit, leave=False, disable=None, position=2)
+        for frame, size in zip(bar, targets, strict=True):
+            try:
+                result = _upscale_to(model, frame.image, size, options)
+            except ValueError as error:
+                raise ImageError(str(error)) from error
+            metadata = _final_metadata(result, options, ALL_FRAMES)
+            yield Frame(replace(result, metadata=metadata), frame.duration)
+
+    writing: Future[tuple[str, ...]] = Future()
+    writing.set_result(write_frames(results(), frames, task.target, quality=options.quality))
+    for path in paths:
+        _keep_times(task.source, path, options)
+    last = f" to {paths[-1].name}" if len(paths) > 1 else f", {len(frames)} {unit}"
+    return f"{paths[0]} {end[0]}x{end[1]}{last}", writing
+
+
+def _upscale_to(
+    model: HSRNetwork, image: ImageData, target: tuple[int, int], options: FileOptions
+) -> ImageData:
     with tqdm(desc="tiles", leave=False, disable=None, position=1) as bar:
 
         def show(done: int, total: int) -> None:
@@ -322,11 +399,35 @@ def _upscale(
 
 
 def _write(result: ImageData, task: FileTask, options: FileOptions) -> tuple[str, ...]:
-    metadata = replace(result.metadata, stamp=options.stamp)
-    if options.strip_metadata:
-        metadata = metadata.stripped()
+    metadata = _final_metadata(result, options)
     notes = write_image(replace(result, metadata=metadata), task.target, quality=options.quality)
-    if options.keep_times:
-        times = task.source.stat()
-        os.utime(task.target, ns=(times.st_atime_ns, times.st_mtime_ns))
+    _keep_times(task.source, task.target, options)
     return notes
+
+
+def _final_metadata(result: ImageData, options: FileOptions, note: str = "") -> Metadata:
+    """Return the metadata to write, with the stamp and a note at its end."""
+    if options.strip_metadata:
+        return result.metadata.stripped()
+    return replace(result.metadata, stamp=options.stamp and options.stamp + note)
+
+
+def _keep_times(source: Path, target: Path, options: FileOptions) -> None:
+    if options.keep_times:
+        times = source.stat()
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def existing_result(task: FileTask, options: FileOptions) -> Path | None:
+    """Return the result of a task, or that of its first frame, if there is one."""
+    if task.target.exists():
+        return task.target
+    first = numbered(task.target, 1)
+    return first if options.frames == "all" and first.exists() else None
+
+
+def expected_stamp(task: FileTask, options: FileOptions) -> str | None:
+    """Return the stamp that a result with these options has."""
+    if options.frames == "all" and has_frames(task.source):
+        return options.stamp and options.stamp + ALL_FRAMES
+    return options.stamp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -57,6 +58,8 @@ class FileOptions(UpscaleOptions):
     """1 to 100 for JPEG, WebP and AVIF."""
     strip_metadata: bool = False
     """Whether all metadata are left out, except the colour profile and the resolution."""
+    frames: Literal["first", "all"] = "first"
+    """Whether animations and files of several pages are enlarged completely."""
     keep_times: bool = False
     """Whether a result gets the time of its source."""
     stamp: str | None = None
