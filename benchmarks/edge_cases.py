@@ -32,6 +32,7 @@ from hsr_hub.images import (
     Metadata,
     has_frames,
     read_frames,
+    read_image,
     read_pil,
     sixteen_bit,
     to_image,
@@ -262,22 +263,21 @@ def draw_frames(folder: Path) -> None:
     sources = [path for path in sorted((folder / "in").iterdir()) if has_frames(path)]
     out = folder / "frames"
     upscale(*sources, "-o", out, "--frames", "all", "--format", "same")
-    sheet = Image.new("RGB", (8 * (SIDE + 4), len(sources) * (2 * SIDE + 20)), "white")
+    sheet = Image.new("RGB", (4 * (SIDE + 4), len(sources) * 2 * (SIDE + 18)), "white")
     draw = ImageDraw.Draw(sheet)
     for row, path in enumerate(sources):
-        top = row * (2 * SIDE + 20)
-        [first, *others] = sorted(out.glob(f"{path.stem}-*"), key=lambda name: name != path)
-        results = [name for name in (first, *others) if path.suffix[1:] in name.name] or [first]
-        for line, name in enumerate((path, results[0])):
-            frames = read_frames(name)
-            if frames is None:
-                draw.text((0, top + 14 + line * SIDE), f"{name.name}: one frame", "red")
-                continue
-            facts = f"{name.name}: {len(frames)} frames, {frames.durations}, {frames.plays} plays"
-            draw.text((line * 4 * (SIDE + 4), top), facts, "black")
-            for column, frame in enumerate(frames):
-                place = (column * (SIDE + 4), top + 14 + line * (SIDE + 2))
-                sheet.paste(draw_shown(to_image(frame.image)), place)
+        suffix = ".png" if path.suffix == ".apng" else path.suffix
+        results = sorted(out.glob(f"{path.stem}-4x*{suffix}"))
+        for line, names in enumerate(([path], results)):
+            top = (2 * row + line) * (SIDE + 18)
+            images, facts = [], [name.name for name in names]
+            for name in names:
+                frames = read_frames(name)
+                images += [frame.image for frame in frames] if frames else [read_image(name)]
+                facts += [f"{frames.durations} ms, {frames.plays} plays"] if frames else []
+            draw.text((0, top), ", ".join(facts), "black")
+            for column, image in enumerate(images):
+                sheet.paste(draw_shown(to_image(image)), (column * (SIDE + 4), top + 14))
     sheet.save(folder / "frames.png")
 
 

@@ -56,6 +56,7 @@ def camera_exif(order: Literal["<", ">"]) -> bytes:
             282: block.rational(72),
             283: block.rational(72),
             296: block.integers(3, 2),
+            305: Entry(ASCII, b"Camera 1.0\0"),
             315: Entry(ASCII, "Opa Müller\0".encode("latin-1")),
             531: block.integers(3, 1),
             33432: Entry(ASCII, "© Opa\0".encode()),
@@ -85,10 +86,11 @@ def complaints(path: Path) -> set[str]:
     return set(done.stdout.splitlines()[1:])
 
 
-def written(image: ImageData, path: Path) -> ImageData:
+def written(image: ImageData, path: Path, stamp: str | None = None) -> ImageData:
     """Write a result of twice the size, and read it again."""
     array = image.array.repeat(2, 0).repeat(2, 1)
     metadata = image.metadata.resized((array.shape[1], array.shape[0]), grey=image.grey)
+    metadata = replace(metadata, stamp=stamp)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)
         write_image(ImageData(array, metadata), path)
@@ -108,7 +110,7 @@ def test_exif_is_kept_and_sound(tmp_path: Path, small_photo, recwarn, order, sou
     assert image.size == (47, 61)
     for suffix in SUFFIXES:
         out = tmp_path / f"out.{suffix}"
-        result = written(image, out)
+        result = written(image, out, "hsr-hub 2x tiny")
         assert result.size == (94, 122)
         assert result.metadata.exif is not None
         block = ExifBlock.parse(result.metadata.exif)
@@ -122,7 +124,13 @@ def test_exif_is_kept_and_sound(tmp_path: Path, small_photo, recwarn, order, sou
         assert (details[MAKER_NOTE].data, block.maker_note_offset) == (MAKER, 400)
         assert block.directories[INTEROP][1].data == b"R98\0"
         assert block.directories[GPS][1].data == b"N\0"
-        if shutil.which("exiftool") and "tif" not in (source, suffix):
+        software = {"png": b"Camera 1.0\0", "jpg": b"Camera 1.0\0"}
+        stamped = b"Camera 1.0; hsr-hub 2x tiny\0"
+        with Image.open(out) as opened:
+            block = ExifBlock.parse(opened.info.get("exif") or opened.getexif().tobytes())
+        assert block.directories[MAIN][305].data == software.get(suffix, stamped)
+        # The standards of JPEG and TIFF demand and forbid different tags.
+        if shutil.which("exiftool") and suffix != "tif":
             assert complaints(out) <= complaints(path)
     assert not recwarn.list
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from dataclasses import dataclass, replace
@@ -69,6 +70,9 @@ PARAMETERS = "parameters"
 STAMP_KEY = "hsr-hub"
 """Key of a text with `Metadata.stamp`, and the start of each stamp."""
 
+STAMP_IN_SOFTWARE = re.compile(rb"(?:^|; )(hsr-hub [^;\0]*)\0*$")
+"""A stamp at the end of the EXIF tag for software."""
+
 MAX_DPI = 30_000
 """A resolution of 1 dpi or less, or of more than this, is a placeholder or an error."""
 
@@ -117,7 +121,7 @@ class Metadata:
             xmp=replace_property(xmp, "tiff:Orientation", "1") or None,
             dpi=_resolution(image, exif),
             iptc=_iptc(info),
-            comment=info.get("comment") if isinstance(info.get("comment"), bytes) else None,
+            comment=_comment(info),
             text=_texts(image),
         )
 
@@ -197,6 +201,8 @@ class Metadata:
                 fitted = replace(fitted, exif=exif)
             lost += [f"text {key!r}" for key in self.text if key != PARAMETERS]
             fitted = replace(fitted, text=None)
+        if fitted.exif and image_format.name == "JPEG":
+            fitted = replace(fitted, exif=_with_positioning(fitted.exif))
         if self.dpi and "dpi" not in image_format.metadata:
             fitted = replace(fitted, exif=_with_resolution(fitted.exif, self.dpi), dpi=None)
         limit = image_format.max_metadata_bytes
@@ -211,17 +217,25 @@ class Metadata:
         return fitted, lost
 
     def _with_stamp(self, image_format: ImageFormat) -> Metadata:
-        """Return a copy with the stamp in a text or in EXIF; a BMP has neither."""
+        """Return a copy with the stamp in a text, in the comment, or behind the camera's software.
+
+        A BMP has none of them.
+        """
         if not self.stamp:
             return self
         if "text" in image_format.metadata:
             return replace(self, text={**(self.text or {}), STAMP_KEY: self.stamp}, stamp=None)
+        data = self.stamp.encode("ascii", "replace")
+        if "comment" in image_format.metadata and not self.comment:
+            return replace(self, comment=data, stamp=None)
         if "exif" not in image_format.metadata:
             return replace(self, stamp=None)
         block = _parsed(self.exif)
-        data = self.stamp.encode("ascii", "replace") + b"\0"
-        entry = exif_blocks.Entry(exif_blocks.ASCII, data)
-        block.get(exif_blocks.MAIN)[ExifTags.Base.ProcessingSoftware] = entry
+        main = block.get(exif_blocks.MAIN)
+        software = main.get(ExifTags.Base.Software)
+        if software and (before := software.data.rstrip(b"\0 ")):
+            data = before + b"; " + data
+        main[ExifTags.Base.Software] = exif_blocks.Entry(exif_blocks.ASCII, data + b"\0")
         return replace(self, exif=_block_bytes(block), stamp=None)
 
     def save_options(self, image_format: ImageFormat) -> dict[str, Any]:
@@ -264,10 +278,17 @@ LIMITED_FIELDS = {"exif", "xmp", "iptc", "comment"}
 def find_stamp(image: Image.Image) -> str | None:
     """Return the stamp of an opened image that is a result of this program, or None."""
     stamp = image.info.get(STAMP_KEY)
-    if stamp is None:
-        entry = _parsed(_exif(image)).get(exif_blocks.MAIN).get(ExifTags.Base.ProcessingSoftware)
-        stamp = entry.data.rstrip(b"\0").decode("ascii", "replace") if entry else None
-    return stamp if isinstance(stamp, str) and stamp.startswith(STAMP_KEY) else None
+    if isinstance(stamp, str):
+        return stamp
+    comment = image.info.get("comment")
+    if isinstance(comment, bytes) and (match := STAMP_IN_SOFTWARE.match(comment)):
+        return match[1].decode("ascii", "replace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        software = image.getexif().get(ExifTags.Base.Software)
+    if isinstance(software, str) and (match := STAMP_IN_SOFTWARE.search(software.encode())):
+        return match[1].decode("ascii", "replace")
+    return None
 
 
 def orientation(image: Image.Image) -> int:
@@ -297,10 +318,13 @@ def _exif(image: Image.Image) -> bytes | None:
 
 
 def _clean(block: ExifBlock) -> bytes | None:
-    """Return a block without `TIFF_STRUCTURE` and absurd resolutions."""
+    """Return a block without `TIFF_STRUCTURE`, absurd resolutions and the stamp of a result."""
     main = block.get(exif_blocks.MAIN)
     for tag in main.keys() & (TIFF_STRUCTURE | POINTERS):
         del main[tag]
+    software = main.pop(ExifTags.Base.Software, None)
+    if software and (kept := STAMP_IN_SOFTWARE.sub(b"\0", software.data)) != b"\0":
+        main[ExifTags.Base.Software] = replace(software, data=kept)
     sides = [_rational(block, main[tag]) for tag in RESOLUTION_TAGS[:2] if tag in main]
     if not all(1 < side <= MAX_DPI for side in sides):
         # The standard demands a resolution, and this value where it is unknown.
@@ -332,6 +356,14 @@ def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] |
     if not (1 < horizontal <= MAX_DPI and 1 < vertical <= MAX_DPI):
         return None
     return horizontal, vertical
+
+
+def _comment(info: dict[Any, Any]) -> bytes | None:
+    """Return the comment of a JPEG or GIF that is no stamp."""
+    comment = info.get("comment")
+    if not isinstance(comment, bytes) or STAMP_IN_SOFTWARE.match(comment):
+        return None
+    return comment
 
 
 def _iptc(info: dict[Any, Any]) -> bytes | None:
@@ -388,6 +420,14 @@ def _with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes | No
         horizontal, vertical = (block.rational(value) for value in dpi)
         inches = block.integers(exif_blocks.SHORT, 2)
         main |= dict(zip(RESOLUTION_TAGS, (horizontal, vertical, inches), strict=True))
+    return _block_bytes(block)
+
+
+def _with_positioning(exif: bytes) -> bytes | None:
+    """Return EXIF with the place of colour samples, which the standard demands in a JPEG."""
+    block = _parsed(exif)
+    centred = block.integers(exif_blocks.SHORT, 1)
+    block.get(exif_blocks.MAIN).setdefault(ExifTags.Base.YCbCrPositioning, centred)
     return _block_bytes(block)
 
 
