@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
+import pyvips
 from PIL import Image
 
 from hsr_hub.images import (
@@ -59,6 +60,19 @@ def test_the_depth_of_a_heic_is_mentioned(tmp_path: Path):
     with pytest.warns(ImageWarning, match=r"deep\.heic: its 10 bits"):
         image = read_image(tmp_path / "deep.heic")
     assert image.notes == ("deep.heic: its 10 bits per channel are reduced to 8",)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_the_depth_of_an_avif_is_mentioned(tmp_path: Path, bits: int):
+    path = tmp_path / "deep.avif"
+    deep = pyvips.Image.new_from_array(np.full((32, 32, 3), 32768, np.uint16))
+    deep.copy(interpretation="rgb16").heifsave(str(path), compression="av1", bitdepth=bits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)
+        image = read_image(path)
+    expected = f"deep.avif: its {bits} bits per channel are reduced to 8"
+    assert image.notes == ((expected,) if bits > 8 else ())
+    assert np.abs(image.array.astype(int) - 128).max() <= 1
 
 
 def test_heic_without_a_decoder_names_the_extra(tmp_path: Path, monkeypatch):

@@ -243,6 +243,14 @@ def test_a_damaged_frame_is_known_before_the_computation(tmp_path: Path):
             read_frames(tmp_path / name)
 
 
+def test_second_image_of_an_mpo_is_no_frame(tmp_path: Path):
+    first, second = drawings(count=2)
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
+    image = read_image(tmp_path / "a.mpo")
+    assert (image.frames, image.notes) == (1, ())
+    assert read_frames(tmp_path / "a.mpo") is None
+
+
 def test_one_frame_is_a_still_image(tmp_path: Path, small_photo):
     for name in ("a.gif", "a.png", "a.webp", "a.tif", "a.jpg"):
         small_photo.save(tmp_path / name)
@@ -276,8 +284,14 @@ def test_command_enlarges_the_first_frame_or_all(tmp_path: Path, upscale):  # no
     first, *rest = drawings()
     first.save(folder / "p.tif", save_all=True, append_images=rest)
     first.save(folder / "still.png")
+    first.convert("CMYK").save(folder / "cmyk.jpg")
+    first.save(folder / "phone.jpg", xmp=XMP)
     code, said = upscale(folder, "-o", out, "--scale", "2")
     assert code == 0
+    assert "cmyk.jpg: CMYK converted to RGB without a colour profile" in said
+    assert "phone.jpg: its gain map (the brightness for HDR screens) and its video are" in said
+    (folder / "cmyk.jpg").unlink()
+    (folder / "phone.jpg").unlink()
     assert "a.gif: only the first of its 4 frames is used" in said
     assert "p.tif: only the first of its 4 pages is used" in said
     assert said.count("use --frames all") == 2

@@ -74,7 +74,7 @@ def write_frames(
     lost = list(dict.fromkeys(lost))
     notes = write_notes(path, chosen, lost, grey=source.paged and source.first.grey)
     if not source.paged and not chosen.animated:
-        notes += (f"{path.name}: {chosen.name} cannot hold the durations of the frames",)
+        notes += (f"{path.name}: the durations of the frames are left out",)
     return notes
 
 

@@ -88,6 +88,8 @@ def _write_page(array: np.ndarray, metadata: Metadata, block: ExifBlock, file: B
     ]
 
     main = block.get(MAIN)
+    for name in ("XResolution", "YResolution", "ResolutionUnit"):  # a default in EXIF
+        main.pop(TAGS[name], None)
     lengths = [len(strip) for strip in strips]
     integers = {
         "ImageWidth": (LONG, width),
