@@ -327,9 +327,12 @@ def _clean(block: ExifBlock) -> bytes | None:
         main[ExifTags.Base.Software] = replace(software, data=kept)
     sides = [_rational(block, main[tag]) for tag in RESOLUTION_TAGS[:2] if tag in main]
     if not all(1 < side <= MAX_DPI for side in sides):
-        # The standard demands a resolution, and this value where it is unknown.
-        unknown = block.rational(72), block.rational(72), block.integers(exif_blocks.SHORT, 2)
-        main |= dict(zip(RESOLUTION_TAGS, unknown, strict=True))
+        for tag in RESOLUTION_TAGS:
+            main.pop(tag, None)
+        if block:
+            # The standard demands a resolution, and this value where it is unknown.
+            unknown = block.rational(72), block.rational(72), block.integers(exif_blocks.SHORT, 2)
+            main |= dict(zip(RESOLUTION_TAGS, unknown, strict=True))
     return _block_bytes(block)
 
 
