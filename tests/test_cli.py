@@ -241,7 +241,7 @@ def test_size_jpeg_and_strength(cat: Path, model_folder: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["{cat}", "-o", "out.gif"], "gif"),
+        (["{cat}", "-o", "out.dds"], "dds"),
         (["{cat}", "-o", "out.png", "--model", "nothing-here"], "nothing-here"),
         (["gone.png", "-o", "out.png"], "gone.png"),
         (

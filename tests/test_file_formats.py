@@ -17,6 +17,7 @@ from hsr_hub.images import (
     ImageWarning,
     describe_left_out,
     find_images,
+    has_frames,
     read_image,
     write_image,
 )
@@ -73,6 +74,15 @@ def test_the_depth_of_an_avif_is_mentioned(tmp_path: Path, bits: int):
     expected = f"deep.avif: its {bits} bits per channel are reduced to 8"
     assert image.notes == ((expected,) if bits > 8 else ())
     assert np.abs(image.array.astype(int) - 128).max() <= 1
+
+
+def test_further_images_of_a_heic_are_mentioned(tmp_path: Path, small_photo: Image.Image):
+    heif = pillow_heif.from_pillow(small_photo)
+    heif.add_from_pillow(small_photo.rotate(180))
+    heif.save(tmp_path / "burst.heic")
+    with pytest.warns(ImageWarning, match="only the first of its 2 images is used"):
+        assert read_image(tmp_path / "burst.heic").frames == 2
+    assert not has_frames(tmp_path / "burst.heic")
 
 
 def test_heic_without_a_decoder_names_the_extra(tmp_path: Path, monkeypatch):

@@ -105,7 +105,7 @@ def decode_image(
         losses += find_losses(opened, head, points)
         image.frames = len(tiff.pages) if tiff else count_frames(opened)
     if image.frames > 1 and not all_frames:
-        unit = "pages" if tiff else "frames"
+        unit = {"TIFF": "pages", "HEIF": "images"}.get(str(opened.format), "frames")
         losses.append(f"only the first of its {image.frames} {unit} is used")
     image.notes = tuple(f"{name}: {loss}" for loss in losses)
     return image

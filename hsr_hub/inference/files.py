@@ -270,7 +270,7 @@ def upscale_files(
                     written, writing = _upscale_frames(model, task, source, options)
                 else:
                     _report_losses(source.notes)
-                    if source.frames > 1:
+                    if source.frames > 1 and has_frames(task.source):
                         hint = "use --frames all to enlarge the others too"
                         tqdm.write(f"{task.source.name}: {hint}", file=sys.stderr)
                     result = _upscale(model, task, source, options)
