@@ -170,7 +170,7 @@ def main() -> int:
                 misbehaved.append(f"{source.name}, file {number}: {outcome}, but left {remaining}")
             for leftover in (folder / "out").iterdir():
                 leftover.unlink()
-            counts_by_format[source.suffix[1:]][outcome] += 1
+            counts_by_format[source.suffix[1:] or "no suffix"][outcome] += 1
     rows = []
     for suffix, counts in sorted(counts_by_format.items()):
         outcomes = {name: counts[name] for name in ("refused", "enlarged", "misbehaved")}

@@ -481,8 +481,8 @@ def fuzz() -> str:
     return f"""## Damaged files
 
 Read and enlarged in one process; the slowest took {results["slowest_seconds"]:.2f} s.
-`python -m benchmarks.edge_cases FOLDER` makes twenty-two valid but unusual files and a sheet of
-their results.
+`python -m benchmarks.edge_cases FOLDER` makes the undamaged files, which are unusual, and draws
+sheets of their results.
 
 {table(head, rows)}
 
