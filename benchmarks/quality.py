@@ -8,12 +8,12 @@ FOLDER holds test sets with `HR/` and `LRx4/` (default: `test/` under HSR_DATA).
 at a time (see single_degradations.py). `--peers` adds Real-ESRGAN x4plus at x4, which takes ten
 minutes or more.
 
-Each method enlarges the given low-resolution images to every level. The ground truth of a level
-below the last is HR, scaled down to it by antialiased bicubic. PSNR-Y, SSIM-Y and LPIPS follow the
-protocol of the field. Consistency is the PSNR (RGB) between the result, scaled down again, and the
-input. Colour drift is the largest difference, over all images, between the mean colours of the
-result and of bicubic's. Flat noise is measured where the original is flat, on degraded sets. The
-computation is in fp32, so that the metrics are the same on every machine.
+Each method enlarges the images of `LRx4/` to x4 and x1; the ground truth of x1 is HR, scaled down
+by antialiased bicubic. Where a set has `LRx2/`, its images are enlarged to x2. PSNR-Y, SSIM-Y and
+LPIPS follow the protocol of the field. Consistency is the PSNR (RGB) between the result, scaled
+down again, and the input. Colour drift is the largest difference, over all images, between the mean
+colours of the result and of bicubic's. Flat noise is measured where the original is flat, on
+degraded sets. The computation is in fp32, so that the metrics are the same on every machine.
 """
 
 from __future__ import annotations
@@ -81,29 +81,32 @@ def measure(
 
     Peers and mixtures are measured at the last level only: the others would double the time.
     """
-    pairs = [read_pair(*pair, SCALE) for pair in find_pairs(folder, SCALE)]
+    pairs = {SCALE: [read_pair(*pair, SCALE) for pair in find_pairs(folder, SCALE)]}
+    pairs[1] = [
+        (lq, resized(gt, (lq.shape[1], lq.shape[0]), Image.Resampling.BICUBIC))
+        for lq, gt in pairs[SCALE]
+    ]
+    if (folder / "LRx2").is_dir():
+        pairs[2] = [read_pair(*pair, 2) for pair in find_pairs(folder, 2)]
     rows = []
     is_degraded = folder.name.endswith(DEGRADED)
-    levels = (1, SCALE) if is_degraded else (1, 2, SCALE)
     work = [
         (name, strength, enlarge, level)
         for name, strength, enlarge in methods(models, peers)
-        for level in levels
+        for level in sorted(pairs)
         if level == SCALE or not (strength or name == REAL_ESRGAN)
     ]
     for name, strength, enlarge, level in tqdm(work, desc=folder.name):
         measured: dict[str, list[float]] = {"psnr_y": [], "ssim_y": [], "consistency": []}
         drift = 0.0
-        for lq, gt in pairs:
-            size = (lq.shape[1] * level, lq.shape[0] * level)
-            label = gt if level == SCALE else resized(gt, size, Image.Resampling.BICUBIC)
+        for lq, label in pairs[level]:
             result = enlarge(lq, level)
             measured["psnr_y"].append(psnr_y(result, label, level))
             measured["ssim_y"].append(ssim_y(result, label, level))
             # An image that is kept exactly has an infinite PSNR. 8 bits resolve no more than this.
             measured["consistency"].append(min(consistency(result, lq), 60.0))
             drift = max(drift, colour_drift(result, lq))
-            if level == SCALE and lpips:
+            if level > 1 and lpips:
                 measured.setdefault("lpips", []).append(lpips.distance(result, label))
             if level == SCALE and is_degraded:
                 noise = flat_noise(result, label)  # None: the original has no flat area
@@ -112,7 +115,7 @@ def measure(
         rows.append(
             {
                 "set": folder.name,
-                "images": len(pairs),
+                "images": len(pairs[level]),
                 "method": name,
                 "strength": strength,
                 "level": level,

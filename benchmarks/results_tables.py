@@ -170,8 +170,10 @@ def by_set(rows: list[Row], level: int, key: str, spec: str, **options: Any) -> 
         level: The level to show.
         key: The metric.
         spec: Format of a value.
-        options: `lower` of `column`; `cited` adds the values of papers.
+        options: `lower` of `column`; `cited` adds the values of papers; `metric` is the name of
+            the metric for the head of the table.
     """
+    metric = options.pop("metric", "")
     cited = CITED if options.pop("cited", False) else {}
     rows = [row for row in rows if row["level"] == level and key in row]
     sizes = {row["set"]: row["images"] for row in rows}
@@ -185,7 +187,7 @@ def by_set(rows: list[Row], level: int, key: str, spec: str, **options: Any) -> 
         for psnr in cited.values():
             values.append(psnr[TEST_SETS.index(name)] if name in TEST_SETS else None)
         columns.append(column(values, spec, **options))
-    head = [f"x{level}", *(f"{name} ({sizes[name]})" for name in sets)]
+    head = [f"x{level} {metric}".strip(), *(f"{name} ({sizes[name]})" for name in sets)]
     names = [*map(label_of, methods), *(f"{name}, cited" for name in cited)]
     return columns_table(head, names, columns)
 
@@ -308,13 +310,18 @@ The largest difference of any image's mean colour from bicubic's, in steps of 25
 
 {by_set(clean, 4, "colour_drift", ".2f", lower=True)}
 
-### The lower levels
+### Twice as large
 
-PSNR-Y of the outputs at x2 and x1 of the same inputs, against the original scaled down to them. At
-x1 the input is already clean, so the best method leaves it unchanged, as bicubic does. This is not
-the x2 protocol of papers, whose inputs are twice as large: those values are in the model cards.
+The x2 output, from inputs at half the size.
 
-{by_set(clean, 2, "psnr_y", ".2f")}
+{by_set(clean, 2, "psnr_y", ".2f", metric="PSNR-Y")}
+
+{by_set(clean, 2, "lpips", ".3f", lower=True, metric="LPIPS")}
+
+### At the same size
+
+PSNR-Y of the x1 output against the original, scaled down. The input is already clean, so the best
+method leaves it unchanged, as bicubic does.
 
 {by_set(clean, 1, "psnr_y", ".2f")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,14 @@ def test_the_best_value_of_a_column_is_bold():
 
 @pytest.mark.slow
 def test_quality_measures_any_test_set(test_set: Path, tmp_path: Path):
-    target = tmp_path / "quality.json"
-    flags = ["--data", str(test_set.parent), "--degrade", test_set.name]
+    target, folder = tmp_path / "quality.json", tmp_path / "sets" / test_set.name
+    shutil.copytree(test_set, folder)
+    (folder / "LRx2").mkdir()
+    for path in (folder / "HR").iterdir():
+        with Image.open(path) as image:
+            lq = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
+        lq.save(folder / "LRx2" / path.name)
+    flags = ["--data", str(folder.parent), "--degrade", test_set.name]
     grid = tmp_path / "grid.png"
     flags += ["--models", "hsr-lite-x4", "hsr-lite-x4-real"]
     flags += ["--json", str(target), "--grid", str(grid)]

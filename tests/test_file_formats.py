@@ -13,16 +13,21 @@ import pyvips
 from PIL import Image
 
 from hsr_hub.images import (
+    FORMATS,
     ImageError,
     ImageWarning,
     describe_left_out,
     find_images,
     has_frames,
     read_image,
+    save_pil,
     write_image,
 )
+from hsr_hub.images.formats import ImageFormat
+from hsr_hub.images.identify import HEAD_BYTES, image_format
 from hsr_hub.inference import plan
 from tests.test_image_kinds import profile
+from tests.util import ROOT
 
 
 def save_heic(path: Path, image: Image.Image, **options) -> None:
@@ -151,3 +156,16 @@ def test_other_files_are_named_for_their_kind(tmp_path: Path, content: bytes, na
     for source in (path, path.open("rb")):
         with pytest.raises(ImageError, match=named):
             read_image(source)
+
+
+@pytest.mark.parametrize("entry", FORMATS.values(), ids=lambda entry: entry.name)
+def test_every_format_is_documented_and_known_by_its_first_bytes(
+    entry: ImageFormat, tmp_path: Path
+):
+    page = (ROOT / "docs" / "file-formats.md").read_text(encoding="utf-8")
+    table = page.partition("## Formats")[2].partition("## ")[0]
+    assert any(entry.label in line.split("|")[1] for line in table.splitlines() if "|" in line)
+    if entry.writable:
+        path = tmp_path / f"x.{entry.suffixes[0]}"
+        save_pil(Image.new("RGB", (9, 7), "teal"), path)
+        assert image_format(path.read_bytes()[:HEAD_BYTES]) == entry.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hsr_hub.hub.bundled import DETAIL, bundled_models
-from hsr_hub.images.analysis import ImageTraits
+from hsr_hub.images import FORMATS, ImageTraits
 
 Kind = Literal["clean", "photo"]
 
@@ -48,8 +48,8 @@ MAX_BLURRED = 0.42
 MAX_SOFT = 0.52
 """Largest sharpness of a soft photo. Most clean photos are above it."""
 
-LOSSY = {"WEBP": "WebP", "AVIF": "AVIF", "HEIF": "HEIC"}
-"""Lossy codecs whose quality is not known, and their names for people."""
+LOSSY = ("WEBP", "AVIF", "HEIF")
+"""Lossy codecs whose quality is not known."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _degradation(traits: ImageTraits) -> str | None:
     if quality is not None and quality <= MAX_JPEG_QUALITY:
         return f"Compressed photo, JPEG about {quality}"
     if traits.codec in LOSSY:
-        return f"Compressed photo, {LOSSY[traits.codec]}"
+        return f"Compressed photo, {FORMATS[traits.codec].label}"
     if traits.blockiness >= MIN_BLOCKINESS:
         return "Compressed photo, once a JPEG"
     if traits.luma_noise >= MIN_LUMA_NOISE or traits.chroma_noise >= MIN_CHROMA_NOISE:

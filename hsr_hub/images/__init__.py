@@ -4,7 +4,13 @@ from hsr_hub.images.analysis import ImageTraits, inspect_file
 from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
-from hsr_hub.images.formats import JPEG_SEGMENT, READ_SUFFIXES, WRITE_FORMATS, choose_format
+from hsr_hub.images.formats import (
+    FORMATS,
+    JPEG_SEGMENT,
+    READ_SUFFIXES,
+    WRITE_FORMATS,
+    choose_format,
+)
 from hsr_hub.images.frame_writing import numbered, result_paths, write_frames
 from hsr_hub.images.frames import Frame, Frames, has_frames, read_frames
 from hsr_hub.images.image_data import ImageData, to_image
@@ -14,6 +20,7 @@ from hsr_hub.images.reading import read_image, read_pil, read_stamp
 from hsr_hub.images.writing import check_target, prepare_folder, save_pil, write_image
 
 __all__ = [
+    "FORMATS",
     "JPEG_SEGMENT",
     "READ_SUFFIXES",
     "WRITE_FORMATS",

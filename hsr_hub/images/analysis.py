@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from hsr_hub.images.identify import HEAD_BYTES, image_format
 from hsr_hub.images.image_data import ImageData
 
 CROP = 384
@@ -155,17 +156,8 @@ def analyse(image: ImageData, codec: str = "", jpeg_quality: int | None = None) 
 
 def read_codec(file: BinaryIO) -> str:
     """Return the codec of an open file, see `ImageTraits`, or `""`."""
-    head = file.read(32)
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _webp_codec(file)
-    if head[4:8] == b"ftyp":
-        return "AVIF" if b"avi" in head[8:] else "HEIF"
-    starts = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-    return next((name for start, name in starts.items() if head.startswith(start)), "")
+    name = image_format(file.read(HEAD_BYTES)) or ""
+    return _webp_codec(file) if name == "WEBP" else name
 
 
 def _webp_codec(file: BinaryIO) -> str:

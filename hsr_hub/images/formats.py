@@ -1,6 +1,8 @@
 """The file formats: suffixes, save settings and what each format can hold.
 
-To add a format that Pillow knows, add an entry to `FORMATS`.
+To add a format, add an entry to `FORMATS`, its first bytes to `identify.py` and a row to
+`docs/file-formats.md`, which a test compares. If Pillow cannot read it, add a decoder as in
+`heif.py`. The page has its own, shorter list in `webapp/single_tab.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ class ImageFormat:
 
     name: str
     """Pillow's name of the format."""
+    label: str
+    """Its name for people."""
     suffixes: tuple[str, ...]
     """File name suffixes, without the dot."""
     read_suffixes: tuple[str, ...] = ()
@@ -31,8 +35,8 @@ class ImageFormat:
     writable: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `Image.save`."""
-    default_quality: dict[str, Any] = field(default_factory=dict)
-    """More of them for when the user chooses no quality; empty if the format has no quality."""
+    without_quality: dict[str, Any] = field(default_factory=dict)
+    """More of them if the user chooses no quality; empty if the format has no quality."""
     alpha: bool = True
     """Whether the format stores transparency."""
     sixteen_bit: bool = False
@@ -52,8 +56,8 @@ class ImageFormat:
 
     def save_settings(self, quality: int | None = None) -> dict[str, Any]:
         """Return keyword arguments for `Image.save`, at a quality from 1 to 100 or the default."""
-        if quality is None or not self.default_quality:
-            return {**self.settings, **self.default_quality}
+        if quality is None or not self.without_quality:
+            return {**self.settings, **self.without_quality}
         return {**self.settings, "quality": quality}
 
 
@@ -63,6 +67,7 @@ FORMATS = {
     entry.name: entry
     for entry in (
         ImageFormat(
+            "PNG",
             "PNG",
             ("png",),
             ("apng",),
@@ -74,10 +79,11 @@ FORMATS = {
         ),
         ImageFormat(
             "JPEG",
+            "JPEG",
             ("jpg", "jpeg", "jfif", "jpe"),
             ("mpo",),
             settings={"subsampling": 0},
-            default_quality={"quality": 95},
+            without_quality={"quality": 95},
             alpha=False,
             metadata=(*_COMMON, "iptc", "comment"),
             max_side=65_500,
@@ -85,26 +91,34 @@ FORMATS = {
         ),
         ImageFormat(
             "WEBP",
+            "WebP",
             ("webp",),
             settings={"method": 2},
             # In a lossless file, "quality" is the effort of the compression.
-            default_quality={"lossless": True, "quality": 40},
+            without_quality={"lossless": True, "quality": 40},
             animated=True,
             max_side=16_383,
         ),
         ImageFormat(
             "AVIF",
+            "AVIF",
             ("avif",),
             settings={"subsampling": "4:4:4", "speed": 8},
-            default_quality={"quality": 90},
+            without_quality={"quality": 90},
             max_side=65_535,
         ),
         # Written by `tiff.py`, which needs no settings.
         ImageFormat(
-            "TIFF", ("tif", "tiff"), sixteen_bit=True, paged=True, metadata=(*_COMMON, "iptc")
+            "TIFF",
+            "TIFF",
+            ("tif", "tiff"),
+            sixteen_bit=True,
+            paged=True,
+            metadata=(*_COMMON, "iptc"),
         ),
-        ImageFormat("BMP", ("bmp",), alpha=False, metadata=("dpi",)),
+        ImageFormat("BMP", "BMP", ("bmp",), alpha=False, metadata=("dpi",)),
         ImageFormat(
+            "GIF",
             "GIF",
             ("gif",),
             # Interlaced pixels are in another order, which `animation.py` does not expect.
@@ -114,10 +128,10 @@ FORMATS = {
             metadata=("comment",),
         ),
         # A BMP without its file header.
-        ImageFormat("DIB", ("dib",), writable=False),
-        ImageFormat("DDS", ("dds",), writable=False),
+        ImageFormat("DIB", "DIB", ("dib",), writable=False),
+        ImageFormat("DDS", "DDS", ("dds",), writable=False),
         # Needs the extra "heif". AVIF is before it, because both can have the brand "mif1".
-        ImageFormat("HEIF", ("heic", "heif", "hif", "heics", "heifs"), writable=False),
+        ImageFormat("HEIF", "HEIC", ("heic", "heif", "hif", "heics", "heifs"), writable=False),
     )
 }
 """All formats, by Pillow's name. Files are opened by these decoders only: some of Pillow's others
@@ -139,7 +153,7 @@ def choose_format(path: Path, format: str | None = None) -> str:
 
     Args:
         path: The output file; its suffix decides if `format` is not given.
-        format: A key of `WRITE_FORMATS`.
+        format: A suffix without the dot, a key of `WRITE_FORMATS`.
 
     Raises:
         ImageError: The format is unknown or cannot be written.

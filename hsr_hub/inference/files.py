@@ -49,6 +49,9 @@ RESULT_LABEL = re.compile(r"\d+(\.\d+)?x|\d+x\d+|\d+(w|h|px)")
 FRAME_NUMBER = re.compile(r"-\d{3,}$")
 """Ending of the name of one frame, behind `RESULT_LABEL`."""
 
+NOT_WRITTEN = {".jxl", ".jp2", ".psd", ".svg", ".pdf", ".ico"}
+"""Suffixes of images that are neither read nor written."""
+
 ALL_FRAMES = " all frames"
 """Ending of the stamp of a result with several frames."""
 
@@ -145,8 +148,11 @@ def _expand(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _is_image_name(path: Path) -> bool:
-    """Return whether a name is that of an image file; "results.2024" is that of a folder."""
-    return path.suffix.lower() in READ_SUFFIXES
+    """Return whether a name is that of an image file; "results.2024" is that of a folder.
+
+    A file of a format that cannot be written is named too, so that the error is about the format.
+    """
+    return path.suffix.lower() in READ_SUFFIXES | NOT_WRITTEN
 
 
 def _suffix(source: Path, format: str | None) -> str:
