@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,9 @@ def test_version_and_help():
     assert bare.returncode == 2
     assert "push-space" in bare.stderr
     assert bare.stderr.count("  hsr-hub upscale ") >= 2
+    examples = bare.stderr.partition("examples:")[2].strip().splitlines()
+    for example in examples:  # each one is valid
+        build_parser().parse_args(shlex.split(example)[1:])
 
 
 def raising(error: Exception) -> Callable[..., NoReturn]:

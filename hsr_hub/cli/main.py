@@ -21,6 +21,7 @@ examples:
   hsr-hub upscale photo.jpg -o photo-4x.png
   hsr-hub upscale holiday/ -o enlarged/ --scale 2
   hsr-hub upscale scan.jpg -o clean.png --scale 1
+  hsr-hub upscale face.png -o detailed.png --strength 0.5
   hsr-hub models
 """
 

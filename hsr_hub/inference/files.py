@@ -40,6 +40,7 @@ from hsr_hub.images import (
     write_image,
 )
 from hsr_hub.inference.options import FileOptions, UpscaleOptions
+from hsr_hub.inference.progress import FileProgress
 from hsr_hub.inference.upscale import upscale_image
 from hsr_hub.network import HSRNetwork
 
@@ -236,9 +237,10 @@ def own_share(tasks: list[FileTask]) -> list[FileTask]:
 def upscale_files(
     model: HSRNetwork | ModelChooser, tasks: Sequence[FileTask], options: FileOptions
 ) -> int:
-    """Upscale files with a progress bar; a file that fails is reported and skipped.
+    """Upscale files; one that fails is reported and skipped.
 
-    While the network computes an image, the next one is read and the previous one is written.
+    The count and the time that is left are shown. While the network computes an image, the next
+    one is read and the previous one is written.
 
     Returns:
         The number of files that failed.
@@ -248,7 +250,7 @@ def upscale_files(
     failures = 0
     with (
         warnings.catch_warnings(),
-        tqdm(total=len(tasks), unit="image", disable=None) as bar,
+        FileProgress(len(tasks)) as progress,
         ThreadPoolExecutor(1) as writer,
     ):
         # Losses are printed from `ImageData.notes`, because warnings in threads can get lost.
@@ -264,11 +266,11 @@ def upscale_files(
                 _report_failure(task, error)
             else:
                 tqdm.write(written)
-            bar.update()
+            progress.advance()
 
         previous: tuple[FileTask, str, Future[tuple[str, ...]]] | None = None
         for task, reading in _read_ahead(tasks, options):
-            bar.set_description(task.source.name)
+            progress.start(task.source.name)
             try:
                 source = reading.result()
                 if isinstance(source, Frames):
@@ -285,7 +287,7 @@ def upscale_files(
             except Exception as error:  # the next image may be fine
                 failures += 1
                 _report_failure(task, error)
-                bar.update()
+                progress.advance()
                 continue
             if previous is not None:
                 finish(*previous)
