@@ -29,8 +29,9 @@ FOLDER = storage.open_folder()  # must be done before gradio is imported
 
 import gradio as gr
 from gradio import themes
+from starlette.middleware import Middleware
 
-from hsr_hub.webapp import server, templates, url_guard
+from hsr_hub.webapp import page_templates, server, templates, url_guard
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
@@ -43,6 +44,7 @@ from hsr_hub.webapp.limits import (
     MAX_THREADS,
     MAX_UPLOAD_MEGABYTES,
 )
+from hsr_hub.webapp.page_files import ICONS, PageFiles
 from hsr_hub.webapp.requests import parse_request
 from hsr_hub.webapp.single_tab import SingleTab
 from hsr_hub.webapp.uploads import DECODER
@@ -57,14 +59,17 @@ EXAMPLES = [
 
 def build_app(context: AppContext) -> gr.Blocks:
     """Build the page and its endpoint."""
-    with gr.Blocks(title="hsr-hub: sharper photos") as app:
+    with gr.Blocks(title=page_templates.NAME) as app:
         gr.HTML(templates.TITLE, elem_id="title")
         gr.HTML(templates.notice(context.models.notices), visible=bool(context.models.notices))
-        with gr.Tab("One photo", id="single"):
+        with gr.Tab(page_templates.SINGLE_TAB, id="single"):
             single = SingleTab(context, EXAMPLES)
-        with gr.Tab("Several photos", id="batch"):
+        with gr.Tab(page_templates.BATCH_TAB, id="batch"):
             batch = BatchTab(context)
-        gr.HTML(templates.ABOUT, elem_id="about")
+        gr.HTML(page_templates.ABOUT, elem_id="about")
+        if os.environ.get("SPACE_ID"):
+            gr.DuplicateButton(page_templates.DUPLICATE, elem_id="duplicate")
+        gr.HTML(page_templates.DROP_OVERLAY, elem_id="drop-overlay")
         add_endpoint(context)
 
         def leave(request: gr.Request) -> None:
@@ -152,6 +157,13 @@ def theme() -> themes.Base:
     )
 
 
+def scripts() -> str:
+    """Return the page's scripts as one function, as Gradio takes them."""
+    files = (WEBAPP / name for name in ("page.js", "drop.js"))
+    functions = (file.read_text(encoding="utf-8").strip().rstrip(";") for file in files)
+    return "() => {" + "".join(f"\n({function})();" for function in functions) + "\n}"
+
+
 def main() -> None:
     """Load the models and serve the page."""
     # Python then unwinds, and removes the folder at exit.
@@ -163,19 +175,22 @@ def main() -> None:
     app = build_app(context)
     disk = storage.Disk(FOLDER, server.disk_budget(os.environ))
     disk.start()
+    gate = server.middleware(os.environ, context.connections, disk, app)
+    files = Middleware(PageFiles, os.environ.get("SPACE_HOST"))
     app.launch(
         theme=theme(),
-        css_paths=WEBAPP / "page.css",
-        js=(WEBAPP / "page.js").read_text(encoding="utf-8"),
+        css_paths=[WEBAPP / "page.css", WEBAPP / "batch.css"],
+        js=scripts(),
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
         max_threads=MAX_THREADS,
         state_session_capacity=MAX_SESSIONS,
         mcp_server=True,
-        app_kwargs={"middleware": server.middleware(os.environ, context.connections, disk, app)},
-        footer_links=["api", "gradio", "settings"],
+        app_kwargs={"middleware": [*gate, files]},
+        footer_links=[],
         run_history=False,  # results are removed after an hour
         ssr_mode=False,
-        head=templates.head(os.environ.get("SPACE_HOST")),
+        favicon_path=ICONS / "icon-192.png",
+        pwa=True,
     )
 
 

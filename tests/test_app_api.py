@@ -68,7 +68,7 @@ def test_there_is_one_endpoint_with_types_and_defaults(client: Client):
 
 def test_the_api_view_documents_the_endpoint(page: Page, space: Space):
     page.goto(space.address)
-    page.get_by_role("button", name="Use via API").click()
+    page.get_by_role("link", name="Use it from a program").click()
     page.get_by_text("Python", exact=True).first.click()
     expect(page.get_by_text("/upscale", exact=True).first).to_be_visible(timeout=20_000)
     described = page.get_by_text("Enlarge a photo and make it sharper").locator("visible=true")

@@ -33,12 +33,30 @@ def test_five_files_of_which_one_is_bad_give_four_results(
         noise((60 + number, 40), seed=number).save(path)
         files.append(path)
     upload(page, space, [*files[:2], wrong_files["text.png"], *files[2:]])
-    page.get_by_role("radio", name="2x").last.check()
-    page.locator("#batch-run-button").click()
-    expect(page.locator("#batch-progress-bar")).to_contain_text("4 of 5 photos", timeout=60_000)
-    problem = page.get_by_role("alert").filter(has_text="One file was left out")
+
+    # Before the start: sizes, time, and what cannot be used.
+    rows = page.locator(".hsr-row")
+    expect(rows).to_have_count(5)
+    expect(rows.nth(1)).to_contain_text("61 × 40 to 244 × 160")
+    expect(rows.nth(2)).to_have_attribute("data-state", "failed")
+    expect(rows.nth(2)).to_contain_text("text.png is not an image")
+    expect(page.locator("#batch-info")).to_contain_text("about")
+    button = page.locator("#batch-run-button")
+    expect(button).to_have_text("Make 4 photos sharp")
+    problem = page.get_by_role("alert").filter(has_text="1 of 5 photos could not be used.")
     expect(problem).to_contain_text("text.png is not an image")
-    expect(page.locator("#batch-gallery img")).to_have_count(4)
+
+    # The options are folded away, and change what is shown.
+    expect(page.locator("#batch-format")).to_be_hidden()
+    page.get_by_role("button", name="Options").click()
+    page.get_by_role("radio", name="2x").check()
+    expect(rows.nth(1)).to_contain_text("61 × 40 to 122 × 80")
+    page.locator("#batch-format").get_by_role("radio", name="PNG").check()
+    button.click()
+    expect(page.locator("#batch-progress-bar")).to_contain_text("4 of 5 photos", timeout=60_000)
+    states = [row.get_attribute("data-state") for row in rows.all()]
+    assert states == ["done", "done", "failed", "done", "done"]
+    expect(problem).to_contain_text("text.png is not an image")
 
     path = download(page, tmp_path, "#batch-archive")
     weights = [chosen(source) for source in files]
@@ -52,6 +70,27 @@ def test_five_files_of_which_one_is_bad_give_four_results(
             made = pixels(Path(archive.extract(name, tmp_path / "unpacked")))
             assert np.array_equal(made, np.asarray(network.upscale(source, scale=2)))
 
+    # Each row: before and after, also in a larger view, and a download.
+    assert download(page, tmp_path, f'[download="{names[3]}"]').name == names[3]
+    for image in rows.nth(0).locator("img").all():
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") in {60, 120}
+    pair = page.get_by_role("button", name="Compare before and after of a.png").first
+    pair.press("Enter")
+    line = page.get_by_role("slider", name="Line between before and after")
+    expect(line).to_be_focused()
+    line.press("Home")
+    after = page.get_by_role("img", name="After", exact=True)
+    expect(after).to_have_attribute("style", re.compile(r"inset\(0(px)? 0(px)? 0(px)? 0%\)"))
+    page.keyboard.press("Escape")
+    expect(line).to_be_hidden()
+    expect(pair).to_be_focused()
+
+    # Another choice does not remove the results.
+    page.get_by_role("radio", name="4x").check()
+    expect(page.locator("#batch-stale")).to_contain_text("Settings changed")
+    expect(rows.nth(0)).to_have_attribute("data-state", "done")
+
 
 def test_a_batch_shows_its_progress_and_cancel_keeps_what_is_done(
     page: Page, space: Space, tmp_path: Path
@@ -61,15 +100,28 @@ def test_a_batch_shows_its_progress_and_cancel_keeps_what_is_done(
         files.append(tmp_path / f"{number}.png")
         noise((400, 300), seed=number).save(files[-1])
     upload(page, space, files)
+    page.get_by_role("button", name="Options").click()
+    page.locator("#batch-format").get_by_role("radio", name="JPEG").check()
     page.locator("#batch-run-button").click()
-    progress = page.locator("#batch-progress-bar")
+    progress, rows = page.locator("#batch-progress-bar"), page.locator(".hsr-row")
+    working = page.locator('.hsr-row[data-state="working"]')
+    expect(working).to_contain_text(re.compile("Working, [0-9]+ %"), timeout=60_000)
+    expect(page.locator("#batch-options")).to_have_js_property("inert", True)
+    expect(page.locator("#batch-files")).to_have_js_property("inert", True)
     expect(progress).to_contain_text(re.compile("Photo [2-8] of 8"), timeout=60_000)
     expect(progress).to_contain_text(re.compile("about .* left"))
-    expect(page.locator("#batch-gallery img").first).to_be_visible()
+    expect(rows.nth(0)).to_have_attribute("data-state", "done")
+    expect(rows.nth(7)).to_contain_text("Waiting")
     page.locator("#batch-cancel-button").click()
+    expect(progress).to_contain_text(re.compile("Cancelled|[1-7] of 8 photos"), timeout=2000)
     expect(progress).to_contain_text(re.compile("[1-7] of 8 photos"), timeout=60_000)
+    expect(page.locator("#batch-options")).to_have_js_property("inert", False)
+    made = page.locator('.hsr-row[data-state="done"]').count()
+    expect(page.locator('.hsr-row[data-state="skipped"]')).to_have_count(8 - made)
+    expect(page.get_by_role("link", name="Download 0-4x")).to_be_visible()
     with zipfile.ZipFile(download(page, tmp_path, "#batch-archive")) as archive:
-        assert 1 <= len(archive.namelist()) <= 7 and archive.testzip() is None
+        assert len(archive.namelist()) == made and archive.testzip() is None
+        assert all(name.endswith(".jpg") for name in archive.namelist())
 
 
 def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path):
@@ -93,6 +145,6 @@ def test_photos_that_were_removed_are_named(page: Page, space: Space, tmp_path: 
     upload(page, space, [tmp_path / "ancient.png"])
     expire_uploads(space, "ancient.png")
     page.locator("#batch-run-button").click()
-    problem = page.get_by_role("alert").filter(has_text="One file was left out")
+    problem = page.get_by_role("alert").filter(has_text="This photo could not be used.")
     expect(problem).to_contain_text("ancient.png is no longer here: give it again")
     expect(problem).not_to_contain_text("/")

@@ -133,13 +133,13 @@ def test_both_tabs_refuse_with_the_same_message(root: Path, model: HSRNet):
         assert set(updates) == {single.photo, single.error_box}
         message = updates[single.error_box]["value"].lower()
         assert REFUSED in message and name not in message
-        [updates] = batch.run(REQUEST, [good, file], *FORM)
+        [updates] = batch.run(REQUEST, [good, file], None, "PNG", *FORM)
         assert set(updates) == {batch.error_box}
         message = updates[batch.error_box]["value"].lower()
         assert REFUSED in message and name not in message
     assert single.upload in single.receive(REQUEST, good, *FORM)
-    *_, last = batch.run(REQUEST, [good], *FORM)
-    assert "All 1 photos" in last[batch.progress_bar]["value"]
+    *_, last = batch.run(REQUEST, [good], None, "PNG", *FORM)
+    assert "The photo is" in last[batch.progress_bar]["value"]
 
 
 def trigger(space: Space, elem_id: str, event: str, value: Any) -> list[dict[str, Any]]:

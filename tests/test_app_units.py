@@ -220,29 +220,6 @@ def received(context: AppContext, path: Path, name: str | None = None) -> dict[s
     return {"path": str(path), "orig_name": name or path.name, "meta": storage.UPLOAD_META}
 
 
-def test_a_batch_that_is_cancelled_keeps_what_is_done(tmp_path: Path, model: HSRNet):
-    context = make_context(tmp_path, model)
-    tab = make_tab(BatchTab, context)
-    files = []
-    for number in range(3):
-        noise((30, 20), seed=number).save(tmp_path / f"{number}.png")
-        files.append(received(context, tmp_path / f"{number}.png", "same.png"))
-    updates: list[dict] = []
-    for update in tab.run(REQUEST, files, 2, None, None, 0, "it"):
-        updates.append(update)
-        if len(update.get(tab.gallery, {}).get("value", [])) == 2:
-            tab.cancel(REQUEST)
-    last = updates[-1]
-    assert [name for _, name in last[tab.gallery]["value"]] == [
-        "same-2x-it.png",
-        "same-2x-it-2.png",
-    ]
-    assert "2 of 3 photos" in last[tab.progress_bar]["value"]
-    archive = Path(last[tab.archive]["value"])
-    # Results are in the archive only.
-    assert {p.suffix for p in archive.parent.iterdir() if p.name != "cancelled"} == {".zip", ".jpg"}
-
-
 def test_a_photo_that_is_removed_while_it_waits_is_asked_for_again(tmp_path: Path, model: HSRNet):
     context = make_context(tmp_path, model)
     photo, thumbnail = tmp_path / "cat.png", tmp_path / "thumbnail.jpg"
@@ -274,7 +251,7 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
             single.receive(REQUEST, received(context, photo), *form),
             single.describe(upload, *form),
             *single.run(REQUEST, upload, *form),
-            *batch.run(REQUEST, [received(context, photo)], *form),
+            *batch.run(REQUEST, [received(context, photo)], None, "PNG", *form),
         ):
             box = answer.get(single.error_box) or answer[batch.error_box]
             assert "Scale must be a number" in box["value"], scale
@@ -282,11 +259,14 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
         box = single.convert(photo, output_format)[single.error_box]["value"]
         assert "choose PNG, JPEG, WebP" in box
     for files in (None, [], {}, "cat.png", 7):
-        [answer] = batch.run(REQUEST, files, *FORM)
+        [answer] = batch.run(REQUEST, files, None, "PNG", *FORM)
         assert "There are no files" in answer[batch.error_box]["value"]
-    [answer] = batch.run(REQUEST, [7], *FORM)
+    for output_format in ("GIF", "", None, 7, [], {}):
+        [answer] = batch.run(REQUEST, [received(context, photo)], None, output_format, *FORM)
+        assert "Choose PNG, JPEG, WebP" in answer[batch.error_box]["value"]
+    [answer] = batch.run(REQUEST, [7], None, "PNG", *FORM)
     assert "There is no image" in answer[batch.error_box]["value"]
-    [answer] = batch.run(REQUEST, [received(context, photo)] * 101, *FORM)
+    [answer] = batch.run(REQUEST, [received(context, photo)] * 101, None, "PNG", *FORM)
     assert "101 files are too many" in answer[batch.error_box]["value"]
 
 

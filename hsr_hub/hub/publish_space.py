@@ -43,7 +43,7 @@ SPACE_FILE = "space.json"
 MADE_BY = "hsr-hub push-space"
 """Value of "made_by" in `space.json`, by which `push_space` recognises its own Spaces."""
 
-CODE_SUFFIXES = {".py", ".css", ".js", ".jpg", ".typed"}
+CODE_SUFFIXES = {".py", ".css", ".js", ".jpg", ".png", ".svg", ".typed"}
 MODEL_FILES = (
     CARD_NAME,
     CONFIG_NAME,

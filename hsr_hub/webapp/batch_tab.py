@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hsr_hub.images import atomic_write
-from hsr_hub.webapp import storage, templates
+from hsr_hub.images import ImageError, atomic_write, inspect_file, read_image, write_image
+from hsr_hub.webapp import batch_templates, storage, templates, uploads
+from hsr_hub.webapp.batch_templates import Row
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
-from hsr_hub.webapp.engine import UpscaleTask
+from hsr_hub.webapp.device_queue import QueueFullError
+from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.events import (
     GPU_EVENT,
     PRIVATE_EVENT,
@@ -24,10 +27,19 @@ from hsr_hub.webapp.events import (
 )
 from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
-from hsr_hub.webapp.limits import MAX_FILES
-from hsr_hub.webapp.requests import request_from_form
+from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
+from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
+from hsr_hub.webapp.single_tab import FORMATS, QUALITY
+from hsr_hub.webapp.uploads import Upload
 
 ARCHIVE_NAME = "sharper-uploads.zip"
+
+MAX_SEPARATE_BYTES = 1 << 30
+"""Results of a batch that can be downloaded one by one. Further ones are in the ZIP only, because
+each of these takes its space on the disk twice."""
+
+Known = dict[str, Upload | str]
+"""Files that were looked at, by path: what was found, or why one cannot be used."""
 
 
 class BatchTab:
@@ -36,57 +48,97 @@ class BatchTab:
     def __init__(self, context: AppContext) -> None:
         self.context, self.models = context, context.models
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=4, min_width=320, elem_id="batch-input"):
                 self._build_input()
             with gr.Column(scale=7, min_width=320):
                 self._build_output()
+        self.known = gr.State()
+        """What is `Known` about the files."""
+        self.has_results = gr.State(False)
+        """Whether the rows show results, which a change of the form must not remove."""
         self._connect()
 
     def _build_input(self) -> None:
         self.files = gr.File(
-            label="Your photos", file_count="multiple", height=220, elem_id="batch-files"
+            label=batch_templates.LABEL, file_count="multiple", height=180, elem_id="batch-files"
         )
         self.error_box = gr.HTML(visible=False, elem_id="batch-error-box")
-        self.form = build_form(self.models)
-        self.run_button = gr.Button(
-            "Make them sharp", variant="primary", interactive=False, elem_id="batch-run-button"
-        )
-        self.cancel_button = gr.Button(
-            "Cancel", variant="stop", visible=False, elem_id="batch-cancel-button"
-        )
+        self.info = gr.HTML(visible=False, elem_id="batch-info")
+        with gr.Column(elem_id="batch-actions"):
+            self.progress_bar = gr.HTML(visible=False, elem_id="batch-progress-bar")
+            self.run_button = gr.Button(
+                batch_templates.run_label(0),
+                variant="primary",
+                interactive=False,
+                elem_id="batch-run-button",
+            )
+            self.cancel_button = gr.Button(
+                batch_templates.CANCEL,
+                variant="stop",
+                visible=False,
+                elem_id="batch-cancel-button",
+            )
+        with gr.Accordion(batch_templates.OPTIONS, open=False, elem_id="batch-options"):
+            self.form = build_form(self.models)
+            self.output_format = gr.Radio(
+                list(FORMATS),
+                value="PNG",
+                label=batch_templates.FORMAT,
+                info=batch_templates.FORMAT_INFO,
+                elem_id="batch-format",
+                elem_classes="segments",
+            )
 
     def _build_output(self) -> None:
-        self.placeholder = gr.HTML(templates.BATCH_PLACEHOLDER, elem_id="batch-placeholder")
-        self.progress_bar = gr.HTML(visible=False, elem_id="batch-progress-bar")
+        self.placeholder = gr.HTML(batch_templates.PLACEHOLDER, elem_id="batch-placeholder")
+        self.stale = gr.HTML(batch_templates.STALE, visible=False, elem_id="batch-stale")
+        self.file_errors = gr.HTML(visible=False, elem_id="batch-file-errors")
         self.archive = gr.DownloadButton(
-            "Download all (ZIP)", variant="primary", visible=False, elem_id="batch-archive"
+            batch_templates.ARCHIVE, variant="primary", visible=False, elem_id="batch-archive"
         )
-        self.gallery = gr.Gallery(
-            label="Results",
-            columns=3,
-            fit_columns=False,
-            height="auto",
-            interactive=False,
-            object_fit="contain",
-            visible=False,
-            buttons=["fullscreen"],
-            elem_id="batch-gallery",
-        )
+        # Three lists, so that an answer contains only the part that has changed: Gradio sends what
+        # is appended to a text, and else the whole text.
+        with gr.Column(elem_id="batch-rows"):
+            self.rows_done = gr.HTML(visible=False)
+            self.row_current = gr.HTML(visible=False)
+            self.rows_waiting = gr.HTML(visible=False)
+        gr.HTML(batch_templates.VIEWER, elem_id="batch-viewer")
 
     def _connect(self) -> None:
-        self.files.change(self.receive, self.files, self.run_button, queue=False, **PRIVATE_EVENT)
+        form = list(self.form)
+        described = [
+            self.error_box,
+            self.info,
+            self.run_button,
+            self.placeholder,
+            self.stale,
+            self.file_errors,
+            self.rows_done,
+            self.row_current,
+            self.rows_waiting,
+        ]
+        shown = [self.cancel_button, self.progress_bar, self.archive]
+        self.files.change(
+            self.receive,
+            [self.files, self.known, *form],
+            [self.known, self.has_results, *described, *shown],
+            trigger_mode="multiple",  # a new list ends the work on the previous one
+            concurrency_limit=MAX_RECEIVING,
+            **PRIVATE_EVENT,
+        )
+        gr.on(
+            [control.change for control in [*form, self.output_format]],
+            self.describe,
+            [self.files, self.known, self.has_results, *form],
+            described,
+            queue=False,
+            trigger_mode="always_last",
+            **PRIVATE_EVENT,
+        )
         self.run_button.click(
             self.run,
-            [self.files, *self.form],
-            [
-                self.error_box,
-                self.run_button,
-                self.cancel_button,
-                self.placeholder,
-                self.progress_bar,
-                self.archive,
-                self.gallery,
-            ],
+            [self.files, self.known, self.output_format, *form],
+            [self.has_results, *described, *shown],
             trigger_mode="multiple",  # a new run can start while a cancelled one ends
             **GPU_EVENT,
             **PRIVATE_EVENT,
@@ -94,82 +146,202 @@ class BatchTab:
         self.cancel_button.click(
             self.cancel,
             None,
-            [self.run_button, self.cancel_button],
+            [self.run_button, self.cancel_button, self.progress_bar],
             queue=False,
             **PRIVATE_EVENT,
         )
 
     # Handlers.
 
-    def receive(self, files: Any) -> dict[str, Any]:
-        """Enable the button if there are files."""
-        return gr.update(interactive=bool(files))
+    def receive(
+        self, request: gr.Request, files: Any, known: Known | None, *form: Any
+    ) -> UpdateStream:
+        """Look at each file that is new, and show its size and what will be done with it."""
+        job = self.context.jobs.start(_owner(request))  # a run would be of other files
+        cleared: Updates = {
+            **self._show(working=False),
+            self.has_results: False,
+            self.progress_bar: html(""),
+        }
+        if not files:
+            yield {**cleared, self.known: {}, **self.describe(None, {}, False, *form)}
+            return
+        try:
+            uploaded = self._uploaded(files)
+        except ValueError as error:
+            yield {
+                **cleared,
+                **self.describe(None, {}, False, *form),
+                self.error_box: html(templates.option_error(error)),
+            }
+            return
+        found: Known = {str(p): known[str(p)] for p, _ in uploaded if known and str(p) in known}
+        for number, (path, name) in enumerate(uploaded):
+            if str(path) in found:
+                continue
+            yield {
+                **cleared,
+                self.known: found,
+                self.info: html(batch_templates.looking(number + 1, len(uploaded))),
+                self.run_button: gr.update(visible=True, interactive=False),
+            }
+            looked = self._look_at(path, name, Caller.of(request), job.folder / f"{number}.jpg")
+            if job.cancelled:  # the list has changed
+                yield gr.skip()
+                return
+            if looked is not None:
+                found[str(path)] = looked
+        yield {**cleared, self.known: found, **self.describe(files, found, False, *form)}
 
-    def run(self, request: gr.Request, files: Any, *form: Any) -> UpdateStream:
+    def describe(
+        self, files: Any, known: Known | None, has_results: bool | None, *form: Any
+    ) -> Updates:
+        """Show the sizes and the time of the results, or what is wrong with the form."""
+        updates: Updates = {
+            self.error_box: html(""),
+            self.info: html(""),
+            self.run_button: gr.update(
+                value=batch_templates.run_label(0), interactive=False, visible=True
+            ),
+            self.stale: gr.update(visible=bool(has_results)),
+        }
+        try:
+            uploaded = self._uploaded(files) if files else []
+            wanted = request_from_form(self.models, *form)
+        except ValueError as error:
+            if files:
+                updates[self.error_box] = html(templates.option_error(error))
+            uploaded, wanted = [], None
+        rows: list[Row] = []
+        targets: list[tuple[int, int]] = []
+        total: float | None = 0
+        for path, name in uploaded:
+            upload = (known or {}).get(str(path), "")
+            row, seconds = self._expect(name, upload, wanted)
+            rows.append(row)
+            if row.state == "waiting" and row.target:
+                targets.append(row.target)
+                total = None if total is None or seconds is None else total + seconds
+        usable = sum(row.state == "waiting" for row in rows)
+        if usable:
+            updates[self.info] = html(batch_templates.batch_info(targets, total))
+            label = batch_templates.run_label(usable)
+            updates[self.run_button] = gr.update(value=label, interactive=True, visible=True)
+        if not has_results and (wanted or not files):
+            errors = [(row.name, row.reason) for row in rows if row.state == "failed"]
+            updates |= {
+                self.placeholder: gr.update(visible=not rows),
+                self.file_errors: html(batch_templates.file_errors(errors, len(rows))),
+                **self._show_rows(rows, 0, None),
+            }
+        return updates
+
+    def run(
+        self,
+        request: gr.Request,
+        files: Any,
+        known: Known | None,
+        output_format: Any,
+        *form: Any,
+    ) -> UpdateStream:
         """Upscale the photos one by one, show the progress, and then offer all in a ZIP."""
         try:
             uploaded = self._uploaded(files)
             wanted = request_from_form(self.models, *form)
+            if not isinstance(output_format, str) or output_format not in FORMATS:
+                raise ValueError(f"choose {', '.join(FORMATS)}")
         except ValueError as error:
             yield {self.error_box: html(templates.option_error(error))}
             return
 
         owner = _owner(request)
         job = self.context.jobs.start(owner)
+        caller, total = Caller.of(request), len(uploaded)
+        expected = [
+            self._expect(name, (known or {}).get(str(path), ""), wanted) for path, name in uploaded
+        ]
+        rows = [row for row, _ in expected]
+        weights = [0 if row.state == "failed" else seconds or 1 for row, seconds in expected]
         yield {
             **self._show(working=True),
+            **self._show_rows(rows, 0, None),
             self.error_box: html(""),
+            self.file_errors: html(""),
             self.progress_bar: html(templates.STARTING),
-            self.gallery: gr.update(value=[], visible=True),
+            self.has_results: True,
         }
-        started, total = time.perf_counter(), len(uploaded)
-        done: list[tuple[str, str]] = []  # thumbnail, and name in the archive
-        errors: list[str] = []
+        started, separate_bytes = time.perf_counter(), 0
+        stopped: gr.Error | None = None
         archive_path = job.folder / ARCHIVE_NAME
         with (
             atomic_write(archive_path) as partial,
-            # Not compressed: PNGs are compressed already.
+            # Not compressed: images are compressed already.
             zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
         ):
-            for path, name in uploaded:
-                task = UpscaleTask(
-                    self.context, job, (path, name), wanted, "thumbnail", Caller.of(request)
-                )
-                finished = len(done) + len(errors)
+            for number, upload in enumerate(uploaded):
+                if rows[number].state == "failed":
+                    continue
+                task = UpscaleTask(self.context, job, upload, wanted, "thumbnail", caller)
                 try:
                     for progress in task:
                         if job.cancelled:
                             continue  # the page may show a newer run
+                        if not progress.ahead:
+                            rows[number] = replace(
+                                rows[number], state="working", fraction=progress.fraction
+                            )
+                        done = sum(weights[:number]) + weights[number] * progress.fraction
                         passed = time.perf_counter() - started
-                        text = templates.batch_progress(progress, finished, total, passed)
-                        yield {self.progress_bar: html(text)}
+                        text = batch_templates.batch_progress(
+                            progress, done / sum(weights), number + 1, total, passed
+                        )
+                        yield {
+                            self.progress_bar: html(text),
+                            **self._show_rows(rows, number, number),
+                        }
+                    assert task.result is not None
+                    folder = job.folder / str(number)
+                    rows[number] = _finish(
+                        rows[number], task.result, folder, output_format, archive
+                    )
                 except JobCancelledError:
                     break
-                except gr.Error:  # from ZeroGPU: no GPU time left today, for example
-                    yield self._show(working=False)
-                    raise
+                except gr.Error as error:  # from ZeroGPU: no GPU time left today, for example
+                    stopped = error
+                    break
                 except (OSError, ValueError, RuntimeError, MemoryError) as error:
                     reason = str(error) or type(error).__name__
-                    errors.append(reason if name in reason else f"{name}: {reason}")
+                    rows[number] = replace(rows[number], state="failed", reason=reason)
                     continue
-                assert task.result is not None and task.result.thumbnail is not None
-                # Two uploads can have the same name.
-                thumbnail = task.result.thumbnail.rename(job.folder / f"{finished}.jpg")
-                done.append((str(thumbnail), _move_into(archive, task.result.path)))
+                result = rows[number].result
+                assert result is not None
+                separate_bytes += result.stat().st_size
+                if separate_bytes > MAX_SEPARATE_BYTES:
+                    result.unlink()
+                    notes = (*rows[number].notes, batch_templates.ARCHIVE_ONLY)
+                    rows[number] = replace(rows[number], result=None, notes=notes)
                 if not job.cancelled:
-                    yield {self.gallery: gr.update(value=done)}
+                    yield self._show_rows(rows, number + 1, None)
         if self.context.jobs.was_replaced(owner, job):
             # Gradio sends the last message twice. It must not change the page of a newer run.
             yield gr.skip()
             return
-        summary = templates.batch_summary(len(done), total, time.perf_counter() - started)
+        rows = [
+            row if row.state in {"done", "failed"} else replace(row, state="skipped")
+            for row in rows
+        ]
+        made = sum(row.state == "done" for row in rows)
+        errors = [(row.name, row.reason) for row in rows if row.state == "failed"]
+        summary = batch_templates.batch_summary(made, total, time.perf_counter() - started)
         yield {
             **self._show(working=False),
-            self.error_box: html(templates.file_errors(errors)),
+            **self._show_rows(rows, len(rows), None),
+            self.file_errors: html(batch_templates.file_errors(errors, total)),
             self.progress_bar: html(summary),
-            self.gallery: gr.update(value=done, visible=True),
-            self.archive: gr.update(value=str(archive_path), visible=bool(done)),
+            self.archive: gr.update(value=str(archive_path), visible=made > 0),
         }
+        if stopped is not None:
+            raise stopped
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop the work of this tab. Photos that are done are kept."""
@@ -177,6 +349,7 @@ class BatchTab:
         return {
             self.run_button: gr.update(visible=True),
             self.cancel_button: gr.update(visible=False),
+            self.progress_bar: html(batch_templates.CANCELLED),
         }
 
     # Parts of the handlers.
@@ -188,18 +361,72 @@ class BatchTab:
             ValueError: There are none, too many, or one that is not an upload.
         """
         if not isinstance(files, list) or not files:
-            raise ValueError("there are no files: choose some first")
+            raise ValueError(batch_templates.CHOOSE_FILES)
         if len(files) > MAX_FILES:
-            raise ValueError(f"{len(files)} files are too many at once: take up to {MAX_FILES}")
+            raise ValueError(batch_templates.too_many(len(files)))
         return [storage.uploaded(self.context.folder, file) for file in files]
+
+    def _look_at(
+        self, path: Path, name: str, caller: Caller | None, thumbnail: Path
+    ) -> Upload | str | None:
+        """Return a file as an upload, or why it cannot be used; None if the page is too busy."""
+        try:
+            image = self.context.load_upload(path, name, caller)
+            uploads.save_thumbnail(image, thumbnail)
+        except QueueFullError:
+            return None
+        except (ValueError, OSError) as error:  # ImageError among them
+            return str(error) or type(error).__name__
+        passes, traits = uploads.forward_passes(image), inspect_file(path, image)
+        return Upload(path, name, image.size, passes, thumbnail, traits)
+
+    def _expect(
+        self, name: str, upload: Upload | str, wanted: UpscaleRequest | None
+    ) -> tuple[Row, float | None]:
+        """Return the row of a file before it is made, and the seconds that it will take.
+
+        Args:
+            name: What its owner calls the file.
+            upload: What is `Known` about it; "" if nothing is.
+            wanted: How to upscale it. None if the form is not valid.
+        """
+        if isinstance(upload, str):
+            return Row(name, "failed" if upload else "waiting", reason=upload), None
+        before = upload.thumbnail if upload.thumbnail.is_file() else None
+        row = Row(name, source=upload.size, before=before)
+        if wanted is None:
+            return row, None
+        try:
+            target = wanted.target(upload.size)
+            chosen, reason = wanted.with_model(self.models, upload.traits, upload.size)
+        except ValueError as error:
+            return replace(row, state="failed", reason=str(error)), None
+        expected = self.context.estimate(chosen, upload.size, upload.forward_passes)
+        return replace(row, target=target, reason=reason), expected and expected.total
 
     def _show(self, working: bool) -> Updates:
         """Return what is visible while it works, or when it has ended."""
         return {
             self.placeholder: gr.update(visible=False),
+            self.stale: gr.update(visible=False),
             self.archive: gr.update(visible=False),
             self.run_button: gr.update(visible=not working),
             self.cancel_button: gr.update(visible=working),
+        }
+
+    def _show_rows(self, rows: list[Row], done: int, current: int | None) -> Updates:
+        """Return the rows: those that are done, the current one, and those that wait.
+
+        Args:
+            rows: All of them.
+            done: How many are done.
+            current: Index of the one that is being made, if there is one.
+        """
+        waiting = done if current is None else current + 1
+        return {
+            self.rows_done: html(batch_templates.rows(rows[:done])),
+            self.row_current: html(batch_templates.rows(rows[done:waiting])),
+            self.rows_waiting: html(batch_templates.rows(rows[waiting:])),
         }
 
 
@@ -208,11 +435,36 @@ def _owner(request: gr.Request) -> str:
     return visitor(request) + "/batch"
 
 
-def _move_into(archive: zipfile.ZipFile, result: Path) -> str:
-    """Move a result into the archive under a unique name, and return the name."""
+def _finish(
+    row: Row, result: Result, folder: Path, output_format: str, archive: zipfile.ZipFile
+) -> Row:
+    """Save a result in the chosen format, add it to the archive, and return its row.
+
+    Two uploads can have the same name, so each result gets a folder of its own.
+
+    Raises:
+        ImageError: The result cannot be saved in that format.
+    """
+    folder.mkdir()
+    name = _unique_name(archive, result.path.stem, FORMATS[output_format])
+    file = folder / name
+    notes = tuple(getattr(result, "notes", ()))
+    if file.suffix == result.path.suffix:
+        result.path.rename(file)
+    else:
+        try:
+            notes += write_image(read_image(result.path), file, quality=QUALITY.get(output_format))
+        except ImageError as error:
+            raise ImageError(str(error).replace(f"{folder}/", "")) from error
+        finally:
+            result.path.unlink()
+    archive.write(file, name)
+    after = result.thumbnail and result.thumbnail.rename(folder / "after.jpg")
+    return replace(row, state="done", target=result.size, notes=notes, after=after, result=file)
+
+
+def _unique_name(archive: zipfile.ZipFile, stem: str, suffix: str) -> str:
+    """Return a name that no file of the archive has, also where case does not matter."""
     taken = {entry.casefold() for entry in archive.namelist()}
-    names = [result.name, *(f"{result.stem}-{n}.png" for n in range(2, len(taken) + 3))]
-    name = next(entry for entry in names if entry.casefold() not in taken)
-    archive.write(result, name)
-    result.unlink()
-    return name
+    names = [f"{stem}{suffix}", *(f"{stem}-{n}{suffix}" for n in range(2, len(taken) + 3))]
+    return next(name for name in names if name.casefold() not in taken)

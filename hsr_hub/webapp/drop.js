@@ -1,0 +1,136 @@
+() => {
+  // Files that are dropped or pasted anywhere: one goes to the tab for one photo, several go to the
+  // tab for several photos.
+  const TABS = { photo: 0, "batch-files": 1 };
+  const MAX_FILES = 100;
+
+  const working = () => document.querySelector("#batch-cancel-button") !== null;
+
+  const appears = (selector) =>
+    new Promise((resolve) => {
+      const found = document.querySelector(selector);
+      if (found) return resolve(found);
+      const observer = new MutationObserver(() => {
+        const now = document.querySelector(selector);
+        if (!now) return;
+        observer.disconnect();
+        resolve(now);
+      });
+      observer.observe(document.body, { childList: true, subtree: true });
+    });
+
+  const give = async (files) => {
+    if (!files.length) return;
+    const target = files.length > 1 ? "batch-files" : "photo";
+    if (target === "batch-files" && working()) return;
+    document.querySelectorAll('.tab-container [role="tab"]')[TABS[target]]?.click();
+    const input = await appears(`#${target} input[type=file]`);
+    const list = new DataTransfer();
+    for (const file of files) list.items.add(file);
+    input.files = list.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  // A folder that is dropped stands for the files in it.
+  const read = async (entry) => {
+    if (entry.isFile) {
+      return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    }
+    const reader = entry.createReader();
+    const files = [];
+    while (files.length <= MAX_FILES) {
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!part.length) break;
+      for (const child of part) {
+        if (!child.name.startsWith(".")) files.push(...(await read(child)));
+      }
+    }
+    return files;
+  };
+  const dropped = async (transfer) => {
+    const files = [...transfer.files];
+    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    if (!entries.some((entry) => entry.isDirectory)) return files;
+    return (await Promise.all(entries.map(read))).flat();
+  };
+
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const show = (shown) => {
+    const classes = document.querySelector(".hsr-drop")?.classList;
+    classes?.toggle("hsr-shown", shown);
+    classes?.toggle("hsr-busy", working());
+  };
+  // Elements below the pointer change all the time. The drag has left when no event comes.
+  let last = null;
+  const over = (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    show(true);
+    clearTimeout(last);
+    last = setTimeout(() => show(false), 700);
+  };
+  const drop = (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    clearTimeout(last);
+    show(false);
+    dropped(event.dataTransfer).then(give);
+  };
+  const leave = (event) => {
+    if (!hasFiles(event)) return;
+    event.stopPropagation();
+    if (event.relatedTarget === null) show(false);
+  };
+  // Before Gradio's own areas for files, which would take them for the tab that is open.
+  addEventListener("dragenter", over, true);
+  addEventListener("dragover", over, true);
+  addEventListener("dragleave", leave, true);
+  addEventListener("drop", drop, true);
+
+  const paste = (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length || event.target.closest?.("input, textarea")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    give(files);
+  };
+  addEventListener("paste", paste, true);
+
+  // A larger before and after of a row.
+  const split = (viewer, percent) => {
+    viewer.querySelectorAll("img")[1].style.clipPath = `inset(0 0 0 ${percent}%)`;
+  };
+  const compare = (pair) => {
+    const viewer = document.querySelector(".hsr-viewer");
+    const range = viewer.querySelector("input");
+    const [before, after] = viewer.querySelectorAll("img");
+    [before.src, after.src] = [...pair.querySelectorAll("img")].map((image) => image.src);
+    viewer.querySelector(".hsr-viewer-name").textContent = pair.dataset.name;
+    range.value = 50;
+    split(viewer, 50);
+    viewer.showModal();
+    range.focus();
+  };
+  document.addEventListener("click", (event) => {
+    const pair = event.target.closest?.("button.hsr-pair");
+    if (pair) compare(pair);
+    const outside = event.target.matches?.(".hsr-viewer");
+    if (outside || event.target.closest?.(".hsr-viewer-close")) {
+      document.querySelector(".hsr-viewer").close();
+    }
+  });
+  document.addEventListener("input", (event) => {
+    const viewer = event.target.closest?.(".hsr-viewer");
+    if (viewer) split(viewer, event.target.value);
+  });
+
+  // While photos are made, the list of files and the options are locked.
+  const lock = () => {
+    for (const place of document.querySelectorAll("#batch-files, #batch-options")) {
+      if (place.inert !== working()) place.inert = working();
+    }
+  };
+  new MutationObserver(lock).observe(document.body, { childList: true, subtree: true });
+};
