@@ -42,7 +42,7 @@ def test_a_batch_is_described_before_it_starts(tmp_path: Path, model: HSRNet):
     ]
     assert last[tab.run_button]["value"] == "Make 2 photos sharp"
     assert last[tab.run_button]["interactive"]
-    rows = last[tab.rows_waiting]["value"]
+    rows = last[tab.rows_done]["value"]
     assert re.findall('data-state="(.+?)"', rows) == ["waiting", "failed", "waiting"]
     assert "30 × 20 to 120 × 80" in rows and "32 × 20 to 128 × 80" in rows
     assert "1 of 3 photos could not be used." in last[tab.file_errors]["value"]
@@ -59,10 +59,14 @@ def test_a_batch_is_described_before_it_starts(tmp_path: Path, model: HSRNet):
 
     # The form: another size, one that is too large, and one that is wrong.
     small = tab.describe(files, known, False, 2, *FORM[1:])
-    assert "30 × 20 to 60 × 40" in small[tab.rows_waiting]["value"]
+    assert "30 × 20 to 60 × 40" in small[tab.rows_done]["value"]
     large = tab.describe(files, known, False, EXACT, 9000, 9000, 0, "it")
     assert "9000x9000 would be 81 megapixels" in large[tab.error_box]["value"]
     assert not large[tab.run_button]["interactive"]
+    assert "These files" not in large[tab.error_box]["value"]
+    [many] = tab.receive(REQUEST, files * 34, known, *FORM)
+    assert "These files cannot be used." in many[tab.error_box]["value"]
+    assert "102 files are too many at once" in many[tab.error_box]["value"]
     kept = tab.describe(files, known, True, 2, *FORM[1:])
     assert tab.rows_done not in kept and kept[tab.stale]["visible"]
 

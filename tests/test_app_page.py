@@ -77,6 +77,10 @@ def test_files_can_be_dropped_and_pasted_anywhere(page: Page, space: Space, phot
     # Several are added to those that are there.
     send(page, "paste", photos[:2])
     expect(page.locator("#batch-run-button")).to_have_text("Make 5 photos sharp")
+    send(page, "paste", photos * 34)
+    expect(overlay).to_contain_text("These are too many files.")
+    expect(overlay).to_be_visible()
+    expect(page.locator("#batch-run-button")).to_have_text("Make 5 photos sharp")
     strangers = [u for u in asked if not u.startswith((space.address, "data:", "blob:"))]
     assert strangers == [], "the page must need no network"
 

@@ -172,25 +172,29 @@ class BatchTab:
             yield {
                 **cleared,
                 **self.describe(None, {}, False, *form),
-                self.error_box: html(templates.option_error(error)),
+                self.error_box: html(batch_templates.files_error(error)),
             }
             return
+        wanted = self._parse(form)
+        rows: list[Row] = []
         found: Known = {str(p): known[str(p)] for p, _ in uploaded if known and str(p) in known}
         for number, (path, name) in enumerate(uploaded):
-            if str(path) in found:
-                continue
-            yield {
-                **cleared,
-                self.known: found,
-                self.info: html(batch_templates.looking(number + 1, len(uploaded))),
-                self.run_button: gr.update(visible=True, interactive=False),
-            }
-            looked = self._look_at(path, name, Caller.of(request), job.folder / f"{number}.jpg")
-            if job.cancelled:  # the list has changed
-                yield gr.skip()
-                return
-            if looked is not None:
-                found[str(path)] = looked
+            if str(path) not in found:
+                yield {
+                    **cleared,
+                    **self._show_rows(rows, len(rows), None),
+                    self.known: found,
+                    self.info: html(batch_templates.looking(number + 1, len(uploaded))),
+                    self.run_button: gr.update(visible=True, interactive=False),
+                }
+                thumbnail = job.folder / f"{number}.jpg"
+                looked = self._look_at(path, name, Caller.of(request), thumbnail)
+                if job.cancelled:  # the list has changed
+                    yield gr.skip()
+                    return
+                if looked is not None:
+                    found[str(path)] = looked
+            rows.append(self._expect(name, found.get(str(path), ""), wanted)[0])
         yield {**cleared, self.known: found, **self.describe(files, found, False, *form)}
 
     def describe(
@@ -205,13 +209,17 @@ class BatchTab:
             ),
             self.stale: gr.update(visible=bool(has_results)),
         }
+        uploaded: list[tuple[Path, str]] = []
+        wanted = None
         try:
             uploaded = self._uploaded(files) if files else []
+        except ValueError as error:
+            updates[self.error_box] = html(batch_templates.files_error(error))
+        try:
             wanted = request_from_form(self.models, *form)
         except ValueError as error:
-            if files:
+            if uploaded:
                 updates[self.error_box] = html(templates.option_error(error))
-            uploaded, wanted = [], None
         rows: list[Row] = []
         targets: list[tuple[int, int]] = []
         total: float | None = 0
@@ -223,16 +231,16 @@ class BatchTab:
                 targets.append(row.target)
                 total = None if total is None or seconds is None else total + seconds
         usable = sum(row.state == "waiting" for row in rows)
-        if usable:
+        if usable and wanted:
             updates[self.info] = html(batch_templates.batch_info(targets, total))
             label = batch_templates.run_label(usable)
             updates[self.run_button] = gr.update(value=label, interactive=True, visible=True)
-        if not has_results and (wanted or not files):
+        if not has_results:
             errors = [(row.name, row.reason) for row in rows if row.state == "failed"]
             updates |= {
                 self.placeholder: gr.update(visible=not rows),
                 self.file_errors: html(batch_templates.file_errors(errors, len(rows))),
-                **self._show_rows(rows, 0, None),
+                **self._show_rows(rows, len(rows), None),
             }
         return updates
 
@@ -247,6 +255,10 @@ class BatchTab:
         """Upscale the photos one by one, show the progress, and then offer all in a ZIP."""
         try:
             uploaded = self._uploaded(files)
+        except ValueError as error:
+            yield {self.error_box: html(batch_templates.files_error(error))}
+            return
+        try:
             wanted = request_from_form(self.models, *form)
             if not isinstance(output_format, str) or output_format not in FORMATS:
                 raise ValueError(f"choose {', '.join(FORMATS)}")
@@ -366,6 +378,13 @@ class BatchTab:
             raise ValueError(batch_templates.too_many(len(files)))
         return [storage.uploaded(self.context.folder, file) for file in files]
 
+    def _parse(self, form: tuple[Any, ...]) -> UpscaleRequest | None:
+        """Return the request of the form, or None if the form is not valid."""
+        try:
+            return request_from_form(self.models, *form)
+        except ValueError:
+            return None
+
     def _look_at(
         self, path: Path, name: str, caller: Caller | None, thumbnail: Path
     ) -> Upload | str | None:
@@ -419,7 +438,7 @@ class BatchTab:
 
         Args:
             rows: All of them.
-            done: How many are done.
+            done: How many are done. Before the start all are in the same list.
             current: Index of the one that is being made, if there is one.
         """
         waiting = done if current is None else current + 1

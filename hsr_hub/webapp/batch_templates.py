@@ -169,13 +169,18 @@ def _image(path: Path | None, alt: str, caption: str) -> str:
 def _sentence(text: str) -> str:
     """Return a text with a capital letter and a full stop, unless it starts with a file name."""
     first = text.split(" ", 1)[0]
-    start = text if "." in first or ":" in first else text[:1].upper() + text[1:]
+    start = text if "." in first else text[:1].upper() + text[1:]
     return start if start.endswith((".", "!", "?")) else f"{start}."
 
 
 def address(path: Path) -> str:
     """Return the address of a file of this process, relative to the page."""
     return f"gradio_api/file={quote(str(path))}"
+
+
+def files_error(error: Exception) -> str:
+    """Return an error about all files together, such as too many of them."""
+    return templates.error_box("These files cannot be used.", _sentence(str(error)))
 
 
 def file_errors(errors: list[tuple[str, str]], total: int) -> str:

@@ -2,8 +2,10 @@
   // Files that are dropped or pasted anywhere: one goes to the tab for one photo, several go to the
   // tab for several photos.
   const TABS = { photo: 0, "batch-files": 1 };
-  const MAX_FILES = 100;
+  const MESSAGE_MILLISECONDS = 4000;
 
+  const overlay = () => document.querySelector(".hsr-drop");
+  const maxFiles = () => Number(overlay()?.dataset.maxFiles ?? Infinity);
   const working = () => document.querySelector("#batch-cancel-button") !== null;
 
   const appears = (selector) =>
@@ -19,8 +21,25 @@
       observer.observe(document.body, { childList: true, subtree: true });
     });
 
+  // The server would refuse them all, in words for programs.
+  const refuse = () => {
+    overlay()?.classList.remove("hsr-busy");
+    overlay()?.classList.add("hsr-shown", "hsr-many");
+    setTimeout(() => overlay()?.classList.remove("hsr-shown", "hsr-many"), MESSAGE_MILLISECONDS);
+  };
+  const choose = (event) => {
+    const input = event.target;
+    if (!input.matches?.("#batch-files input[type=file]")) return;
+    if (input.files.length <= maxFiles()) return;
+    event.stopImmediatePropagation();
+    input.value = "";
+    refuse();
+  };
+  addEventListener("change", choose, true);
+
   const give = async (files) => {
     if (!files.length) return;
+    if (files.length > maxFiles()) return refuse();
     const target = files.length > 1 ? "batch-files" : "photo";
     if (target === "batch-files" && working()) return;
     document.querySelectorAll('.tab-container [role="tab"]')[TABS[target]]?.click();
@@ -31,14 +50,15 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  // A folder that is dropped stands for the files in it.
+  // A folder that is dropped stands for the images in it. Browsers do not know the type of some.
+  const mayBeImage = (file) => !file.type || file.type.startsWith("image/");
   const read = async (entry) => {
     if (entry.isFile) {
       return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
     }
     const reader = entry.createReader();
     const files = [];
-    while (files.length <= MAX_FILES) {
+    while (files.length <= maxFiles()) {
       const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
       if (!part.length) break;
       for (const child of part) {
@@ -51,14 +71,20 @@
     const files = [...transfer.files];
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     if (!entries.some((entry) => entry.isDirectory)) return files;
-    return (await Promise.all(entries.map(read))).flat();
+    return (await Promise.all(entries.map(read))).flat().filter(mayBeImage);
   };
 
-  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  // An image of the page that is dragged counts as a file too.
+  let ours = false;
+  addEventListener("dragstart", () => { ours = true; }, true);
+  addEventListener("dragend", () => { ours = false; }, true);
+  const hasFiles = (event) => {
+    return !ours && [...(event.dataTransfer?.types ?? [])].includes("Files");
+  };
   const show = (shown) => {
-    const classes = document.querySelector(".hsr-drop")?.classList;
-    classes?.toggle("hsr-shown", shown);
-    classes?.toggle("hsr-busy", working());
+    overlay()?.classList.remove("hsr-many");
+    overlay()?.classList.toggle("hsr-shown", shown);
+    overlay()?.classList.toggle("hsr-busy", working());
   };
   // Elements below the pointer change all the time. The drag has left when no event comes.
   let last = null;

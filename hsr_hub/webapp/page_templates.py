@@ -43,12 +43,14 @@ their last use. Visitors take turns, and small photos may overtake large ones.</
 """
 
 DROP_OVERLAY = f"""
-<div class="hsr-drop" aria-hidden="true"><p>
+<div class="hsr-drop" data-max-files="{MAX_FILES}"><p role="status">
 <strong class="hsr-drop-ready">Drop it here.</strong>
 <span class="hsr-drop-ready">One photo opens in “{SINGLE_TAB}”, several in “{BATCH_TAB}”.</span>
 <strong class="hsr-drop-busy">Your photos are being made.</strong>
 <span class="hsr-drop-busy">Cancel first, or wait until they are done. One photo can be dropped now.
 </span>
+<strong class="hsr-drop-many">These are too many files.</strong>
+<span class="hsr-drop-many">Take up to {MAX_FILES} at once.</span>
 </p></div>
 """
 
