@@ -28,19 +28,6 @@ FILES = "assets/hsr-hub"
 THEME_COLOR, THEME_COLOR_DARK = "#ffffff", "#0a0f1e"
 """Background of the page, for the frame that a phone or an installed page draws around it."""
 
-_KEPT = "an hour" if KEEP_SECONDS == 3600 else f"{KEEP_SECONDS // 60} minutes"
-
-ABOUT = f"""
-<div class="hsr-about">
-<p>Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo, {MAX_FILES} photos at
-once, {MAX_RESULT_MEGAPIXELS} megapixels a result. Photos and results are deleted {_KEPT} after
-their last use. Visitors take turns, and small photos may overtake large ones.</p>
-<p><a href="{REPOSITORY}">Code</a> ·
-<a href="https://huggingface.co/{ORGANIZATION}">Models</a> ·
-<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
-<a href="?view=api">Use it from a program</a></p>
-</div>
-"""
 
 DROP_OVERLAY = f"""
 <div class="hsr-drop" data-max-files="{MAX_FILES}"><p role="status">
@@ -52,6 +39,26 @@ DROP_OVERLAY = f"""
 <strong class="hsr-drop-many">These are too many files.</strong>
 <span class="hsr-drop-many">Take up to {MAX_FILES} at once.</span>
 </p></div>
+"""
+
+
+def about(keep_seconds: float = KEEP_SECONDS) -> str:
+    """Return the foot of the page: what it takes, how long it keeps it, and links.
+
+    Args:
+        keep_seconds: How long files are kept after their last use.
+    """
+    kept = "an hour" if keep_seconds == 3600 else f"{keep_seconds / 60:.0f} minutes"
+    return f"""
+<div class="hsr-about">
+<p>Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo, {MAX_FILES} photos at
+once, {MAX_RESULT_MEGAPIXELS} megapixels a result. Photos and results are deleted {kept} after
+their last use. Visitors take turns, and small photos may overtake large ones.</p>
+<p><a href="{REPOSITORY}">Code</a> ·
+<a href="https://huggingface.co/{ORGANIZATION}">Models</a> ·
+<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
+<a href="?view=api">Use it from a program</a></p>
+</div>
 """
 
 
