@@ -21,7 +21,7 @@ from PIL import Image
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageError, read_image, to_image
-from hsr_hub.webapp import storage, templates, uploads
+from hsr_hub.webapp import batch_templates, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
@@ -296,7 +296,8 @@ def test_results_are_named_after_uploads_and_stay_in_their_folder(name: str, ste
 
 def test_names_of_uploads_are_escaped():
     error = ImageError("<script>alert(1)</script>.png is not an image")
-    for text in (templates.error_box("No.", error), templates.file_errors([str(error)])):
+    errors = batch_templates.file_errors([("<script>alert(1)</script>.png", str(error))], 2)
+    for text in (templates.error_box("No.", error), errors):
         assert "<script" not in text and "&lt;script" in text
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
-from hsr_hub.hub import ORGANIZATION, REPOSITORY
 from hsr_hub.webapp.engine import Progress
-from hsr_hub.webapp.limits import MAX_MEGAPIXELS, MAX_RESULT_MEGAPIXELS, MAX_UPLOAD_MEGABYTES
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import UpscaleRequest
 
@@ -43,20 +40,6 @@ PLACEHOLDER = showcase(
     [("web-photo.jpg", "A small web JPEG"), ("old-photo.jpg", "An old, noisy photo")]
 )
 
-ABOUT = f"""
-<p class="hsr-about">Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo,
-{MAX_RESULT_MEGAPIXELS} megapixels a result. Files are deleted an hour after their last use.
-<br><a href="{REPOSITORY}">Code and models</a> ·
-<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
-<a href="https://huggingface.co/{ORGANIZATION}">Models on the Hub</a></p>
-"""
-
-BATCH_PLACEHOLDER = """
-<div class="hsr-placeholder">
-<p>The results will appear here one by one, with a ZIP of all.</p>
-</div>
-"""
-
 
 def describe_choices(models: ModelStore) -> str | None:
     """Return the text below the kinds of photo."""
@@ -73,25 +56,6 @@ def made_with(models: ModelStore, request: UpscaleRequest) -> str:
 def choice(reason: str) -> str:
     """Return the sentence about what the page saw and does."""
     return f'<p class="hsr-choice" role="status">{escape(reason)}.</p>' if reason else ""
-
-
-def head(host: str | None) -> str:
-    """Return what other sites show for a link to the page.
-
-    Args:
-        host: Public name of the server, as in `SPACE_HOST`, for the image's address.
-    """
-    tags = {
-        "og:type": "website",
-        "og:title": "Sharper photos, honest to the original",
-        "og:description": "Drop a small photo. It comes back larger and sharper.",
-    }
-    if host:
-        image = quote(str(SHOWCASE / "web-photo.jpg"))
-        tags["og:image"] = f"https://{host}/gradio_api/file={image}"
-    return "".join(
-        f'<meta property="{name}" content="{escape(text)}">' for name, text in tags.items()
-    )
 
 
 ASK_SIZE = '<p class="hsr-choice">Type a width, a height, or both.</p>'
@@ -140,15 +104,6 @@ def error_box(title: str, error: Exception | str) -> str:
     """Return an error, which screen readers read out at once."""
     text = str(error) or type(error).__name__
     return f'<div class="hsr-error-box" role="alert"><strong>{title}</strong> {escape(text)}</div>'
-
-
-def file_errors(errors: list[str]) -> str:
-    """Return the errors of a batch, if there are any."""
-    if not errors:
-        return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in errors)
-    head = "One file was left out" if len(errors) == 1 else f"{len(errors)} files were left out"
-    return f'<div class="hsr-error-box" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'
 
 
 def notice(texts: list[str]) -> str:
@@ -223,21 +178,4 @@ def result_summary(
     text += "Drag the line; scroll or pinch to zoom."
     if reduced:
         text += " This view is reduced, to spare your browser; the download is not."
-    return f'<p class="hsr-summary" role="status">{text}</p>'
-
-
-def batch_progress(state: Progress, finished: int, total: int, seconds_passed: float) -> str:
-    """Return the progress of a batch, in which all images count alike."""
-    if state.ahead:
-        return waiting(state.ahead)
-    fraction = min(1.0, (finished + state.fraction) / total)
-    # Early estimates are far off.
-    left = None if fraction < 0.02 else seconds_passed / fraction - seconds_passed
-    return progress_bar(fraction, f"Photo {min(finished + 1, total)} of {total}", left)
-
-
-def batch_summary(count: int, total: int, seconds: float) -> str:
-    """Return how many images of a batch were done."""
-    head = f"{count} of {total} photos" if count < total else f"All {total} photos"
-    text = f"<strong>{head}</strong> done in {seconds:.1f} s."
     return f'<p class="hsr-summary" role="status">{text}</p>'
