@@ -186,7 +186,7 @@ def main() -> None:
         state_session_capacity=MAX_SESSIONS,
         mcp_server=True,
         app_kwargs={"middleware": [*gate, files]},
-        footer_links=[],
+        footer_links=["api"],  # for the link in our foot; the footer itself is hidden
         run_history=False,  # results are removed after an hour
         ssr_mode=False,
         favicon_path=ICONS / "icon-192.png",

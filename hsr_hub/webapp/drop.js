@@ -152,6 +152,14 @@
     if (viewer) split(viewer, event.target.value);
   });
 
+  // Gradio opens its view of the API by a button of its footer only, which is hidden.
+  document.addEventListener("click", (event) => {
+    const button = document.querySelector("footer button.show-api");
+    if (!button || !event.target.closest?.('a[href="?view=api"]')) return;
+    event.preventDefault();
+    button.click();
+  });
+
   // While photos are made, the list of files and the options are locked.
   const lock = () => {
     for (const place of document.querySelectorAll("#batch-files, #batch-options")) {
