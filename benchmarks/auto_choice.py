@@ -33,7 +33,7 @@ from benchmarks.peers import REAL_ESRGAN, Peer, real_esrgan
 from benchmarks.single_degradations import blurred, compressed, noisy
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import LpipsSqueeze, data_root
-from hsr_hub.hub import DEFAULT_MODEL, DETAIL, bundled_models
+from hsr_hub.hub import DEFAULT_MODEL, bundled_models
 from hsr_hub.hub.choose import Choice, Kind, choose_model, model_for
 from hsr_hub.images import read_image, read_pil, to_rgb
 from hsr_hub.images.analysis import ImageTraits, inspect_file
@@ -230,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    models = [name for name in bundled_models() if not name.endswith(DETAIL)]
+    models = bundled_models()
     parser.add_argument("folder", type=Path, nargs="?", default=data_root() / "test" / "BSD100")
     parser.add_argument("--images", type=int, default=24, help="at most this many (default: 24)")
     parser.add_argument("--crop", type=int, default=128, help="compared side (default: 128)")

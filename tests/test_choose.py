@@ -17,6 +17,7 @@ from hsr_hub.hub.choose import (
     MIN_BLOCKINESS,
     MIN_CHROMA_NOISE,
     MIN_LUMA_NOISE,
+    MIN_REPETITION,
     choose_model,
     model_for,
 )
@@ -34,6 +35,7 @@ TRAITS = st.builds(
     luma_noise=st.floats(0, 80),
     chroma_noise=st.floats(0, 80),
     sharpness=st.floats(0, 1),
+    repetition=st.floats(0, 1),
 )
 
 
@@ -41,11 +43,16 @@ def seen(**changes):
     return choose_model(dataclasses.replace(CLEAN, **changes), 4, NAMES)
 
 
-def test_a_clean_image_is_enlarged():
-    choice = choose_model(CLEAN, 4, NAMES)
-    assert (choice.kind, choice.reason) == ("clean", "Clean image: enlarged")
-    assert seen(codec="JPEG", jpeg_quality=MAX_JPEG_QUALITY + 1).kind == "clean"
-    assert seen(codec="WEBP-lossless").kind == "clean"
+def test_a_clean_photo_gets_detail_and_a_drawing_does_not():
+    choice = seen()
+    assert choice.kind == "detail"
+    assert choice.reason == "Clean photo: enlarged, with some detail invented"
+    assert seen(codec="JPEG", jpeg_quality=MAX_JPEG_QUALITY + 1).kind == "detail"
+    assert seen(codec="WEBP-lossless").kind == "detail"
+    choice = seen(repetition=MIN_REPETITION)
+    assert choice.kind == "clean"
+    assert choice.reason == "Clean drawing or screenshot: enlarged"
+    assert choose_model(CLEAN, 4, ["hsr-x4", "hsr-x4-real"]).kind == "clean"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +82,7 @@ def test_scale_1_always_cleans(traits):
 
 
 def test_the_reason_says_what_is_done_to_the_size():
-    assert choose_model(CLEAN, 0.5, NAMES).reason == "Clean image: made smaller"
+    assert choose_model(CLEAN, 0.5, NAMES).reason == "Clean photo: made smaller"
     noisy = dataclasses.replace(CLEAN, luma_noise=20)
     assert choose_model(noisy, 0.5, NAMES).reason == "Noisy photo: cleaned and made smaller"
     assert choose_model(noisy, 1, ["hsr-x4"]).reason == "Noisy photo: kept as it is"
@@ -84,7 +91,7 @@ def test_the_reason_says_what_is_done_to_the_size():
 @given(TRAITS, st.floats(0.1, 16))
 def test_without_weights_for_photos_nothing_is_said_to_be_cleaned(traits, scale):
     choice = choose_model(traits, scale, ["hsr-x4", "hsr-x4-detail"])
-    assert choice.kind == "clean"
+    assert choice.kind != "photo"
     assert "cleaned" not in choice.reason
 
 
@@ -107,7 +114,7 @@ def test_code_names():
     assert model_for("photo", [*NAMES, "hsr-x4-real"], "hsr-x4") == "hsr-x4-real"
     assert model_for("photo", ["hsr-x4"], "hsr-x4") == "hsr-x4"
     for default in (DEFAULT_MODEL, GPU_MODEL):
-        for kind in ("clean", "photo"):
+        for kind in ("clean", "detail", "photo"):
             assert model_for(kind, bundled_models(), default) in bundled_models()
 
 
@@ -133,7 +140,7 @@ def test_the_benchmark_counts_picks_near_the_best_and_worse_than_bicubic():
         {"case": "clean", "traits": plain, "lpips": {"bicubic": 0.3, "m": 0.4, "m-real": 0.3}},
         {"case": "noise 20", "traits": noisy, "lpips": {"bicubic": 0.3, "m": 0.2, "m-real": 0.2}},
     ]
-    first, second, both, clean, photo = auto_choice.summary(rows, "m")
+    first, second, both, clean, _detail, photo = auto_choice.summary(rows, "m")
     assert (first["case"], first["photo"], first["best"]) == ("clean", 0, 0.5)
     assert (first["auto"], first["worse than bicubic"]) == (0.25, 0.5)
     assert (second["case"], second["photo"], second["best"]) == ("noise 20", 1, 1)

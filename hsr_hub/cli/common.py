@@ -90,8 +90,9 @@ class AutoModel:
 
     def __call__(self, source: Path, image: ImageData) -> HSRNet:
         """Return the network for an image, and print what was seen."""
-        bundled = bundled_models()
-        names = [name for name in bundled if not name.endswith(DETAIL)]
+        names = bundled = bundled_models()
+        if self.strength is not None:
+            names = [name for name in bundled if not name.endswith(DETAIL)]
         if self.strength:  # only weights to which details can be added
             names = [name for name in names if name + DETAIL in bundled]
         target = self.options.target_size(image.size, self.scale)

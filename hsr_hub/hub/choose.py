@@ -1,4 +1,4 @@
-"""Choose between the weights for clean and for degraded images by looking at the image."""
+"""Choose the weights for an image by looking at it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from hsr_hub.hub.bundled import DETAIL, bundled_models
 from hsr_hub.images import FORMATS, ImageTraits
 
-Kind = Literal["clean", "photo"]
+Kind = Literal["clean", "detail", "photo"]
 
 REAL = "-real"
 """Suffix of the weights for degraded images."""
@@ -45,6 +45,9 @@ MIN_CHROMA_NOISE = 1.5
 MAX_BLURRED = 0.42
 """Largest sharpness of a blurred photo: a Gaussian of one pixel leaves at most 0.4."""
 
+MIN_REPETITION = 0.4
+"""Lowest share of repeated pixels of a drawing or screenshot. Most photos are below 0.2."""
+
 MAX_SOFT = 0.52
 """Largest sharpness of a soft photo. Most clean photos are above it."""
 
@@ -57,7 +60,8 @@ class Choice:
     """Weights that fit an image.
 
     Attributes:
-        kind: `"clean"`, or `"photo"` for the weights that also remove noise, blur and blocks.
+        kind: `"clean"` for faithful weights, `"detail"` for their detail model, or `"photo"` for
+            the weights that also remove noise, blur and blocks.
         reason: A sentence for people: what was seen, and what is done.
     """
 
@@ -72,13 +76,18 @@ def choose_model(traits: ImageTraits, scale: float, names: Collection[str]) -> C
         traits: What is known about the image.
         scale: Factor of the enlargement. At 1 the image is always cleaned, because the weights for
             clean images do not change it.
-        names: Weights that are at hand. Without a name in `-real` the kind is always `"clean"`.
+        names: Weights that are at hand. Without a name in `-real` or `-detail` that kind is not
+            chosen.
     """
     seen = _degradation(traits)
-    kind: Kind = "photo" if seen or scale == 1 else "clean"
-    if not any(name.endswith(REAL) for name in names):
-        kind = "clean"
-    return Choice(kind, f"{seen or 'Clean image'}: {_action(kind, scale)}")
+    drawing = traits.repetition >= MIN_REPETITION
+    kind: Kind = "clean"
+    if (seen or scale == 1) and any(name.endswith(REAL) for name in names):
+        kind = "photo"
+    elif not seen and not drawing and scale > 1 and any(name.endswith(DETAIL) for name in names):
+        kind = "detail"
+    clean = "Clean drawing or screenshot" if drawing else "Clean photo"
+    return Choice(kind, f"{seen or clean}: {_action(kind, scale)}")
 
 
 def _action(kind: Kind, scale: float) -> str:
@@ -86,7 +95,12 @@ def _action(kind: Kind, scale: float) -> str:
     if scale == 1:
         return "cleaned at its size" if kind == "photo" else "kept as it is"
     resized = "enlarged" if scale > 1 else "made smaller"
-    return f"cleaned and {resized}" if kind == "photo" else resized
+    actions = {
+        "clean": resized,
+        "detail": f"{resized}, with some detail invented",
+        "photo": f"cleaned and {resized}",
+    }
+    return actions[kind]
 
 
 def _degradation(traits: ImageTraits) -> str | None:
@@ -116,13 +130,14 @@ def model_for(kind: Kind, names: Collection[str], default: str) -> str:
         default: Weights for clean images that are preferred, such as `default_model(device)`.
 
     Returns:
-        `default`, or for photos its `-real` variant, or the first other one that is at hand.
+        `default`, or its variant of that kind, or the first other one of that kind.
     """
-    real = sorted(name for name in names if name.endswith(REAL))
-    if kind == "clean" or not real:
+    suffix = {"clean": "", "detail": DETAIL, "photo": REAL}[kind]
+    fitting = sorted(name for name in names if suffix and name.endswith(suffix))
+    if not fitting:
         return default
-    preferred = default.removesuffix(DETAIL) + REAL
-    return preferred if preferred in real else real[0]
+    preferred = default.removesuffix(DETAIL) + suffix
+    return preferred if preferred in fitting else fitting[0]
 
 
 def choose_weights(

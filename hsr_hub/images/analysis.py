@@ -94,6 +94,8 @@ class ImageTraits:
         sharpness: Steepest step between two pixels of an edge, relative to the edge's height over
             five pixels: near 1 for hard edges, 0.4 after a Gaussian blur of one pixel, 0.2 for
             ramps. 1 where no edge is found.
+        repetition: Share of pixels that equal their right neighbour: near 0 for photos, above one
+            half for most drawings and screenshots.
     """
 
     codec: str = ""
@@ -103,6 +105,7 @@ class ImageTraits:
     luma_noise: float = 0.0
     chroma_noise: float = 0.0
     sharpness: float = 1.0
+    repetition: float = 0.0
 
 
 def inspect_file(source: str | Path | BinaryIO, image: ImageData) -> ImageTraits:
@@ -151,6 +154,7 @@ def analyse(image: ImageData, codec: str = "", jpeg_quality: int | None = None) 
         luma_noise=luma_noise,
         chroma_noise=float(np.sqrt(np.mean(np.square(chroma)))) if chroma else 0.0,
         sharpness=measure_sharpness(lumas, luma_noise),
+        repetition=measure_repetition(lumas),
     )
 
 
@@ -350,6 +354,12 @@ def measure_noise(planes: list[np.ndarray]) -> float:
     inside = known & (from_middle < MIDDLE - CLIPPED)
     chosen = noise[inside if inside.any() else known]
     return float(np.quantile(chosen, FLATTEST) / BIAS) if len(chosen) else 0.0
+
+
+def measure_repetition(lumas: list[np.ndarray]) -> float:
+    """Return the share of pixels that equal their right neighbour; 0 for images one pixel wide."""
+    equal = [np.diff(luma, axis=1) == 0 for luma in lumas if luma.shape[1] > 1]
+    return float(np.mean(np.concatenate([values.ravel() for values in equal]))) if equal else 0.0
 
 
 def _block_means(values: np.ndarray) -> np.ndarray:

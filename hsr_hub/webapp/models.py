@@ -91,8 +91,10 @@ class ModelStore:
         return not strength and cleans(name)
 
     def candidates(self, strength: float) -> list[str]:
-        """Return the models among which Auto can choose: above strength 0 those with detail."""
-        return [name for name in self.names if not strength or name in self.detail]
+        """Return the code names among which Auto can choose: above strength 0 those with detail."""
+        if strength:
+            return [name for name in self.names if name in self.detail]
+        return [*self.names, *(name + DETAIL for name in self.detail)]
 
     def check(self, name: Any, strength: float = 0) -> None:
         """Raise if a choice cannot be served.

@@ -79,7 +79,8 @@ class UpscaleRequest:
         names = models.candidates(self.strength)
         default = models.default if models.default in names else names[0]
         name, reason = choose_weights(traits, scale, names, default)
-        return replace(self, model=name), reason
+        name, detail = models.split(name)
+        return replace(self, model=name, strength=1 if detail else self.strength), reason
 
 
 def parse_request(
