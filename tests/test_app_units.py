@@ -25,7 +25,7 @@ from hsr_hub.webapp import batch_templates, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
-from hsr_hub.webapp.engine import Result, UpscaleTask
+from hsr_hub.webapp.engine import NOTES_KEY, Result, UpscaleTask
 from hsr_hub.webapp.eta import TimeEstimator
 from hsr_hub.webapp.example_cache import ExampleCache
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
@@ -145,6 +145,18 @@ def test_the_full_preview_equals_the_reduced_result(tmp_path: Path, model: HSRNe
     small = uploads.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
     difference = np.asarray(task.preview.image).astype(int) - np.asarray(small)
     assert np.abs(difference).mean() < 2
+
+
+def test_what_was_converted_is_in_the_result_and_in_its_file(tmp_path: Path, model: HSRNet):
+    frames = [noise((40, 30), seed=number) for number in range(2)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    task = make_task(make_context(tmp_path, model), tmp_path / "moving.gif")
+    for _ in task:
+        pass
+    assert task.result is not None
+    assert "only the first is used" in " ".join(task.result.notes)
+    with Image.open(task.result.path) as image:
+        assert image.info[NOTES_KEY] == "\n".join(task.result.notes)
 
 
 def test_estimates_follow_the_measurements(tmp_path: Path, model: HSRNet):

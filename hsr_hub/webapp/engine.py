@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,9 @@ from hsr_hub.webapp.uploads import (
 
 POLL_SECONDS = 0.4
 """Time between two progress events. A waiting request is cancelled within this time."""
+
+NOTES_KEY = "hsr-hub-notes"
+"""Key of the text in a PNG that says what was converted or left out when the upload was read."""
 
 MAX_CLOCK_TILES = 0.9
 """How many tiles the clock may be ahead of the tiles that are done."""
@@ -61,6 +64,8 @@ class Result:
     """If the view asked for it."""
     request: UpscaleRequest | None = None
     """What was done. Its model is never "auto"."""
+    notes: tuple[str, ...] = ()
+    """Sentences that say what was converted or left out when the upload was read."""
 
     @property
     def files(self) -> list[Path]:
@@ -175,14 +180,14 @@ class UpscaleTask:
         context.estimator.add_compute(model, image.size, target, seconds)
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
-        write_image(made, path)
+        write_image(_with_notes(made, image.notes), path)
         comparison = thumbnail = None
         if self.view == "comparison":
             comparison = save_comparison(image, made, path)
         elif self.view == "thumbnail":
             thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
         context.estimator.add_save(target, time.perf_counter() - computed)
-        return Result(path, made.size, comparison, thumbnail, request)
+        return Result(path, made.size, comparison, thumbnail, request, image.notes)
 
     def _set_tiles(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total
@@ -217,3 +222,11 @@ class UpscaleTask:
         if self.tiles_done and fraction:
             return passed / fraction - passed
         return max(0.0, self._expected.total - passed) if self._expected else None
+
+
+def _with_notes(image: ImageData, notes: tuple[str, ...]) -> ImageData:
+    """Return the image with the notes as a text, for programs that get a file only."""
+    if not notes:
+        return image
+    text = {**(image.metadata.text or {}), NOTES_KEY: "\n".join(notes)}
+    return replace(image, metadata=replace(image.metadata, text=text))
