@@ -79,6 +79,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             batch.cancel(request)
 
         app.unload(leave)
+        single.connect_page(app)
     return app.queue(max_size=MAX_QUEUE, api_open=False)
 
 
