@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from html import escape
 from pathlib import Path
 
 # isort: off
@@ -78,6 +79,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             batch.cancel(request)
 
         app.unload(leave)
+        single.connect_page(app)
     return app.queue(max_size=MAX_QUEUE, api_open=False)
 
 
@@ -115,7 +117,8 @@ def add_endpoint(context: AppContext) -> None:
             upload = storage.uploaded(context.folder, image)
             request = parse_request(context.models, scale, width, height, strength, model)
             job = Job(storage.new_folder(context.folder))
-            task = UpscaleTask(context, job, upload, request, caller=Caller.of(caller))
+            listener = Caller.of(caller)
+            task = UpscaleTask(context, job, upload, request, caller=listener)
             for state in task:
                 line = f"{state.ahead} before this one" if state.ahead else "Sharpening"
                 progress(state.fraction, desc=line)
@@ -124,6 +127,9 @@ def add_endpoint(context: AppContext) -> None:
         except JobCancelledError:  # nobody listens for this
             raise gr.Error("The caller hung up.", print_exception=False) from None
         assert task.result is not None
+        if listener is not None and listener.event:  # otherwise Gradio prints it to the log
+            for note in task.result.notes:
+                gr.Info(escape(note), title="Note")
         return str(task.result.path)
 
     # The labels are all that the page's API view says about a parameter.

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.space import Space, drop, sharpen
+from tests.space import Space, drop, noise, sharpen
 
 pytestmark = pytest.mark.slow
 
@@ -45,31 +45,56 @@ def test_the_page_works_with_the_keyboard_only(page: Page, space: Space, cat: Pa
     expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
     handle = page.get_by_role("slider", name="Line between before and after")
     expect(handle).to_have_attribute("aria-valuenow", "50")
-    for image in page.locator("#slider img").all():
-        expect(image).to_have_js_property("complete", True)
-    page.wait_for_timeout(500)  # laid out
+    expect(handle).to_have_attribute("aria-valuemin", "0")
+    expect(handle).to_have_attribute("aria-valuemax", "100")
     handle.focus()
     for _ in range(2):
         page.keyboard.press("ArrowLeft")
     expect(handle).to_have_attribute("aria-valuenow", "40")
-    after = page.get_by_role("img", name="After: the sharpened photo")
-    expect(after).to_have_attribute("style", re.compile(r"inset\(0px 0px 0px (39|40)\."))
+    expect(handle).to_have_attribute("aria-valuetext", "40 % of the view shows the original")
+    after = page.locator('.hsr-layer[data-side="after"]')
+    expect(after).to_have_css("clip-path", re.compile(r"inset\(0px 0px 0px 40%\)"))
+    # The original is seen as long as a key is held.
+    page.get_by_role("button", name="Hold to see").focus()
+    page.keyboard.down("Space")
+    expect(after).to_have_css("clip-path", re.compile("100%"))
+    page.keyboard.up("Space")
+    expect(after).to_have_css("clip-path", re.compile("40%"))
     page.get_by_role("button", name="Fullscreen").press("Enter")
-    expect(page.locator("#slider")).to_have_class(re.compile("fullscreen"))
+    page.wait_for_function("document.fullscreenElement?.matches('.hsr-viewer')")
+
+
+def test_arrow_keys_move_through_radio_buttons(page: Page, space: Space, cat: Path):
+    drop(page, space, cat)
+    scale = page.get_by_role("radio", name="4x").first
+    scale.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("radio", name="3x").first).to_be_checked()
+    expect(page.locator("#image-info")).to_contain_text("675 × 450", timeout=20_000)
+    assert focused(page) == "3x"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="1x").first).to_be_checked()
+    ring = "[getComputedStyle(document.activeElement.closest('label')).outlineStyle]"
+    assert page.evaluate(ring) == ["solid"]
 
 
 def test_the_wheel_zooms_both_images(page: Page, space: Space, cat: Path):
     sharpen(page, space, cat)
-    images = page.locator("#slider img")
-    expect(images.first).to_have_js_property("complete", True)
-    box = images.first.bounding_box()
+    layers = page.locator(".hsr-layer > div")
+    box = layers.first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.4 * box["height"])
-    for _ in range(8):
-        page.mouse.wheel(0, -100)
-        page.wait_for_timeout(50)
-    for index in range(2):
-        expect(images.nth(index)).to_have_attribute("style", re.compile(r"scale\(1\.[3-5]"))
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(
+        "width => [...document.querySelectorAll('.hsr-layer > div')]"
+        ".every(layer => layer.offsetWidth > 1.5 * width)",
+        arg=box["width"],
+    )
+    expect(page.get_by_role("button", name="Fit")).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Fit").click()
+    expect(page.get_by_role("button", name="Fit")).to_have_attribute("aria-pressed", "true")
 
 
 def test_everything_visible_has_a_name(page: Page, space: Space, cat: Path):
@@ -153,3 +178,28 @@ CONTRASTS = """(places) => {
     }
     return [lookedAt, poor];
 }"""
+
+
+def test_a_phone_shifts_nothing_and_an_open_form_does_not_hide_the_result(
+    browser: Browser, space: Space, tmp_path: Path
+):
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    page = context.new_page()
+    page.add_init_script(
+        """window.shifts = [];
+        new PerformanceObserver((list) => window.shifts.push(
+            ...list.getEntries().filter((entry) => !entry.hadRecentInput).map((entry) => [
+                entry.value, entry.sources.map((s) => s.node?.id || s.node?.className).join(" ")
+            ])
+        )).observe({ type: "layout-shift", buffered: true });"""
+    )
+    noise((300, 200)).save(tmp_path / "photo.png")
+    drop(page, space, tmp_path / "photo.png", start=True)
+    expect(page.locator("#result-summary")).to_be_visible(timeout=120_000)
+    for place in (".hsr-stage", "#download"):
+        expect(page.locator(place)).to_be_in_viewport(ratio=0.9)
+    shifts = page.evaluate("window.shifts")
+    assert sum(value for value, _ in shifts) < 0.05, shifts
+    context.close()

@@ -23,7 +23,7 @@ def test_the_last_message_shows_the_result_and_ends_the_work(tmp_path: Path, mod
         request = gr.Request(session_hash=f"visitor{number}")
         upload = tab.receive(request, {"path": str(path), "meta": META}, *FORM)[tab.upload]
         last = list(tab.run(request, upload, *FORM))[-1]
-        assert last[tab.result]["visible"] is True and last[tab.slider]["visible"] is True
+        assert last[tab.result]["visible"] is True and "hsr-viewer" in last[tab.slider]
         assert last[tab.progress_bar]["visible"] is False
         assert last[tab.cancel_button]["visible"] is False
-        assert last[tab.result_path].exists()
+        assert last[tab.shown].result.path.exists()

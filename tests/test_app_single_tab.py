@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from hsr_hub import HSRNet
+from hsr_hub.hub import bundled_models
 from tests.space import (
     CHROMIUM_FLAGS,
     Space,
@@ -154,37 +155,63 @@ def test_an_exact_size_keeps_the_proportions_if_one_side_is_empty(
     drop(page, space, cat)
     page.get_by_role("radio", name="Exact").first.check()
     # It starts from the size of the scale, and the height follows the width.
-    expect(page.get_by_label("Width in pixels").first).to_have_value("900", timeout=20_000)
+    width, height = (page.get_by_label(f"{s} in pixels").first for s in ("Width", "Height"))
+    expect(width).to_have_value("900", timeout=20_000)
+    expect(height).to_have_value("600")
     expect(page.locator("#image-info")).to_contain_text("900 × 600")
     expect(page.locator("#error-box")).to_be_hidden()
-    page.get_by_label("Width in pixels").first.fill("")
+    width.fill("")
     expect(page.locator("#image-info")).to_contain_text("a width, a height, or both")
     expect(page.locator("#run-button")).to_be_disabled()
-    page.get_by_label("Width in pixels").first.fill("450")
+    width.fill("450")
+    expect(height).to_have_value("300")
     expect(page.locator("#image-info")).to_contain_text("450 × 300", timeout=20_000)
-    page.get_by_label("Height in pixels").first.fill("200")
+    height.fill("150")
+    expect(width).to_have_value("225")
+    # Without the link, the photo is made to fit, or its edges are cut off.
+    page.get_by_label("Keep the photo's proportions").uncheck()
+    width.fill("450")
+    height.fill("200")
+    expect(page.locator("#image-info")).to_contain_text("300 × 200", timeout=20_000)
+    page.get_by_role("radio", name="Crop to fill").first.check()
     expect(page.locator("#image-info")).to_contain_text("450 × 200", timeout=20_000)
     expect(page.locator("#error-box")).to_be_hidden()
     page.locator("#run-button").click()
     expect(page.locator("#result-summary")).to_be_visible(timeout=60_000)
     result = download(page, tmp_path)
-    assert result.name == "cat-450x200-hsr-lite-x4-real.png"
-    assert np.array_equal(pixels(result), np.asarray(bundled.upscale(cat, size=(450, 200))))
+    assert result.name == "cat-450x200-cropped-hsr-lite-x4-real.png"
+    with Image.open(cat) as image:
+        expected = bundled.upscale(image.crop((0, 25, 225, 125)), size=(450, 200))
+    assert np.array_equal(pixels(result), np.asarray(expected))
 
 
-def test_a_large_result_is_shown_reduced_and_saved_whole(page: Page, space: Space, tmp_path: Path):
+def test_a_large_result_is_shown_with_its_own_pixels(page: Page, space: Space, tmp_path: Path):
     noise((90, 60)).save(tmp_path / "small.png")
     drop(page, space, tmp_path / "small.png")
     page.get_by_role("radio", name="Exact").first.check()
-    page.get_by_label("Width in pixels").first.fill("4500")  # before the answer to the choice
-    expect(page.locator("#image-info")).to_contain_text("4500 × 3000", timeout=20_000)
+    expect(page.get_by_label("Width in pixels").first).to_have_value("360")
+    page.get_by_label("Width in pixels").first.fill("3300")
+    expect(page.locator("#image-info")).to_contain_text("3300 × 2200", timeout=20_000)
     page.locator("#run-button").click()
-    expect(page.locator("#result-summary")).to_contain_text("This view is reduced", timeout=60_000)
+    expect(page.locator("#result-summary")).to_contain_text("3300 × 2200", timeout=60_000)
     images = page.locator("#slider img")
-    expect(images.first).to_have_js_property("complete", True)
+    expect(images).to_have_count(2)
     widths = [images.nth(i).evaluate("image => image.naturalWidth") for i in range(2)]
-    assert widths[0] == widths[1] <= 3000
-    assert pixels(download(page, tmp_path)).shape == (3000, 4500, 3)
+    assert widths[0] == widths[1] <= 3000, "an overview is enough to fit"
+    whole = pixels(download(page, tmp_path))
+    assert whole.shape == (2200, 3300, 3)
+    # One pixel of the screen is one of the result, from tiles of what is in view.
+    page.get_by_role("button", name="100 %").click()
+    expect(page.locator("#slider output")).to_have_text("100 %")
+    tile = page.locator('.hsr-layer[data-side="after"] img[src*="after-3-2"]')
+    expect(tile).to_have_js_property("naturalWidth", 512)
+    assert len(page.locator('.hsr-layer[data-side="after"] img').all()) < 12
+    expect(tile).to_have_css("width", "512px")
+    (tmp_path / "tile.png").write_bytes(page.request.get(str(tile.get_attribute("src"))).body())
+    assert np.array_equal(pixels(tmp_path / "tile.png"), whole[1024:1536, 1536:2048])
+    page.get_by_role("button", name="200 %").click()
+    expect(tile).to_have_css("width", "1024px")
+    expect(page.locator("#slider output")).to_have_text("200 %")
 
 
 def test_a_photo_too_large_for_4x_gets_the_largest_scale_that_fits(
@@ -195,8 +222,14 @@ def test_a_photo_too_large_for_4x_gets_the_largest_scale_that_fits(
     expect(page.locator("#image-info")).to_contain_text("8000 × 6000", timeout=20_000)
     expect(page.get_by_role("radio", name="2x").first).to_be_checked()
     expect(page.locator("#run-button")).to_be_enabled()
-    page.get_by_role("radio", name="4x").first.check()
-    expect(page.locator("#error-box")).to_contain_text("192 megapixels", timeout=20_000)
+    for name in ("3x", "4x"):
+        expect(page.locator("#options").get_by_role("radio", name=name)).to_be_disabled()
+    reason = "3x and 4x are not available: 3x would be 108 megapixels, and this page makes up to 64"
+    expect(page.locator("#limits")).to_contain_text(reason)
+    page.get_by_role("radio", name="Exact").first.check()
+    expect(page.get_by_label("Width in pixels").first).to_have_value("8000")
+    page.get_by_label("Width in pixels").first.fill("12000")
+    expect(page.locator("#error-box")).to_contain_text("108 megapixels", timeout=20_000)
     expect(page.locator("#error-box")).to_contain_text("This size is too large")
     expect(page.locator("#run-button")).to_be_disabled()
 
@@ -397,11 +430,94 @@ def test_a_result_that_the_settings_no_longer_match_is_veiled(page: Page, space:
     stale = page.locator("#stale")
     expect(stale).to_be_hidden()
     page.get_by_role("radio", name="2x").first.check()
-    expect(stale).to_contain_text("Settings changed")
-    image = page.locator("#slider img").first
-    expect(image).to_have_css("filter", re.compile("grayscale"))
+    expect(stale).to_contain_text("settings have changed")
+    expect(page.locator("#slider .hsr-layer").first).to_have_css("filter", re.compile("grayscale"))
+    page.set_viewport_size({"width": 1280, "height": 720})
+    expect(page.locator("#download")).to_be_in_viewport(ratio=1)
     page.get_by_role("radio", name="4x").first.check()
     expect(stale).to_be_hidden()
+
+
+def test_all_choices_are_tried_on_a_spot_and_results_of_the_visit_come_back(
+    page: Page, space: Space, cat: Path, tmp_path: Path
+):
+    with Image.open(cat) as image:
+        image.crop((0, 0, 120, 90)).save(tmp_path / "first.png")
+        image.crop((90, 0, 225, 100)).save(tmp_path / "second.png")
+    drop(page, space, tmp_path / "first.png", start=True)
+    summary = page.locator("#result-summary")
+    expect(summary).to_contain_text("480 × 360", timeout=60_000)
+    first = summary.inner_text()
+    page.get_by_role("button", name="Try all choices on this spot").click()
+    cards = page.locator("#trials li")
+    expect(cards).to_have_count(len(bundled_choices()) + 1, timeout=60_000)
+    expect(cards.first).to_contain_text("Before")
+    expect(summary).to_be_visible()
+    page.locator("#trials").get_by_role("button", name="More detail").click()
+    expect(summary).to_contain_text("(hsr-lite-x4), strength 1", timeout=60_000)
+    expect(page.get_by_label("More detail").first).to_be_checked()
+    # Another photo, and then the first result again, with its photo and its settings.
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "second.png")
+    expect(summary).to_contain_text("540 × 400", timeout=60_000)
+    expect(page.locator("#trials")).to_be_hidden()
+    strip = page.locator("#history").get_by_role("button")
+    expect(strip).to_have_count(3)
+    expect(strip.first).to_have_attribute("aria-pressed", "true")
+    strip.last.click()
+    expect(summary).to_have_text(first)
+    expect(page.locator("#image-info")).to_contain_text("120 × 90")
+    expect(page.get_by_label("Auto").first).to_be_checked()
+    expect(page.locator("#stale")).to_be_hidden()
+    assert download(page, tmp_path).name == "first-4x-hsr-lite-x4-real.png"
+    expect(page.locator("#cancel-button")).to_be_hidden()
+
+
+def bundled_choices() -> list[str]:
+    """The choices that are tried: all but Auto."""
+    return [name for name in bundled_models() if name != "hsr-x4-detail"]
+
+
+def test_the_original_is_seen_while_the_photo_is_pressed(page: Page, space: Space, tmp_path: Path):
+    image = noise((60, 150)).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(tmp_path / "narrow.png")
+    sharpen(page, space, tmp_path / "narrow.png")
+    stage, before = page.locator(".hsr-stage"), page.locator('.hsr-layer[data-side="before"]')
+    box = stage.bounding_box()
+    assert box is not None
+    expect(before).to_have_css("clip-path", re.compile("50%"))
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 100)
+    page.mouse.down()
+    expect(before).to_have_css("clip-path", re.compile(r"^inset\(0px( 0% 0px 0px)?\)$"))
+    page.mouse.up()
+    expect(before).to_have_css("clip-path", re.compile("50%"))
+    # The checkerboard is behind the photo and not in the margins.
+    picture = before.locator("div")
+    inner = picture.bounding_box()
+    assert inner is not None and inner["width"] < box["width"] / 2
+    expect(picture).to_have_css("background-image", re.compile("conic"))
+    for place in (stage, before):
+        expect(place).to_have_css("background-image", "none")
+
+
+def test_format_and_choice_are_remembered_and_notes_are_shown(
+    page: Page, space: Space, tmp_path: Path
+):
+    frames = [noise((60, 45), seed=number) for number in range(2)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    sharpen(page, space, tmp_path / "moving.gif")
+    expect(page.locator(".hsr-notes")).to_contain_text("only the first of its 2 frames is used.")
+    page.get_by_role("radio", name="WebP").check()
+    expect(page.locator("#download")).to_contain_text("WebP", timeout=20_000)
+    page.get_by_label("Leave out where it was taken").check()
+    page.get_by_label("Clean original", exact=True).first.check()
+    expect(page.locator("#options").get_by_role("radio", name="1x")).to_have_count(0)
+    page.wait_for_function("localStorage.getItem('hsr-hub')")
+    sharpen(page, space, tmp_path / "moving.gif")
+    expect(page.get_by_label("Clean original", exact=True).first).to_be_checked()
+    expect(page.get_by_label("Leave out where it was taken")).to_be_checked()
+    expect(page.locator("#download")).to_contain_text("Download WebP", timeout=20_000)
+    assert download(page, tmp_path).name == "moving-4x-hsr-lite-x4.webp"
 
 
 SCREENS = [(1280, 720), (390, 844)]
@@ -430,7 +546,5 @@ def test_what_matters_is_in_view_at_every_moment(
     expect(page.locator("#options")).to_have_js_property("inert", True)
     expect(page.locator("#result-summary")).to_be_visible(timeout=120_000)
     expect(page.locator("#options")).to_have_js_property("inert", False)
-    expect(page.locator("#slider img").last).to_have_js_property("complete", True)
-    page.wait_for_timeout(500)  # laid out
     assert_in_view("#slider", "#run-button", "#download")
     context.close()

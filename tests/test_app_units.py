@@ -16,28 +16,39 @@ import gradio as gr
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
-from hsr_hub.images import ImageError, read_image, to_image
+from hsr_hub.images import ImageData, ImageError, read_image, to_image
 from hsr_hub.webapp import batch_templates, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
-from hsr_hub.webapp.engine import Result, UpscaleTask
-from hsr_hub.webapp.eta import TimeEstimator
+from hsr_hub.webapp.engine import NOTES_KEY, Result, UpscaleTask
+from hsr_hub.webapp.eta import PendingWork, TimeEstimator
 from hsr_hub.webapp.example_cache import ExampleCache
+from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import EXACT, UpscaleRequest, parse_request, request_from_form
+from hsr_hub.webapp.requests import (
+    CROP,
+    EXACT,
+    FIT,
+    UpscaleRequest,
+    parse_request,
+    request_from_form,
+)
 from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.tiles import TILE, bicubic_part, save_tiles
+from hsr_hub.webapp.trials import Trial, TrialTask, spot_of
 from hsr_hub.webapp.uploads import Upload
 from tests.space import noise
 from tests.util import ROOT
 
 REQUEST = gr.Request(session_hash="me")
 FORM = (4, None, None, 0, "it")
+MADE = UpscaleRequest("it", scale=2)
 
 
 def make_context(folder: Path, model: HSRNet) -> AppContext:
@@ -147,6 +158,18 @@ def test_the_full_preview_equals_the_reduced_result(tmp_path: Path, model: HSRNe
     assert np.abs(difference).mean() < 2
 
 
+def test_what_was_converted_is_in_the_result_and_in_its_file(tmp_path: Path, model: HSRNet):
+    frames = [noise((40, 30), seed=number) for number in range(2)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    task = make_task(make_context(tmp_path, model), tmp_path / "moving.gif")
+    for _ in task:
+        pass
+    assert task.result is not None
+    assert "only the first" in " ".join(task.result.notes)
+    with Image.open(task.result.path) as image:
+        assert image.info[NOTES_KEY] == "\n".join(task.result.notes)
+
+
 def test_estimates_follow_the_measurements(tmp_path: Path, model: HSRNet):
     estimator = TimeEstimator()
     assert estimator.estimate(model, (100, 100), (400, 400)) is None
@@ -212,7 +235,133 @@ def test_wrong_values_of_any_type_get_one_sentence(model: HSRNet, values, messag
     assert len(str(caught.value)) < 200
 
 
+def test_both_sides_are_fitted_or_cropped(tmp_path: Path, model: HSRNet):
+    store = ModelStore({"it": model}, {}, [])
+    fitted = request_from_form(store, EXACT, 50, 50, 0, "it", FIT)
+    assert fitted.target((40, 30)) == (50, 38) and fitted.crop_box((40, 30)) is None
+    # A side that was rounded is taken as it is.
+    assert request_from_form(store, EXACT, 50, 37, 0, "it", FIT).target((40, 30)) == (50, 37)
+    cropped = request_from_form(store, EXACT, 50, 50, 0, "it", CROP)
+    assert cropped.target((40, 30)) == (50, 50) and cropped.crop_box((40, 30)) == (5, 0, 35, 30)
+    assert cropped.label((40, 30)) == "50x50-cropped-it"
+    with pytest.raises(ValueError, match="choose fit or crop"):
+        request_from_form(store, EXACT, 50, 50, 0, "it", "../..")
+
+    noise((40, 30)).save(tmp_path / "photo.png")
+    context, job = make_context(tmp_path, model), Job(storage.new_folder(tmp_path))
+    task = UpscaleTask(context, job, (tmp_path / "photo.png", "photo.png"), cropped)
+    for _ in task:
+        pass
+    assert task.result is not None
+    with Image.open(tmp_path / "photo.png") as image:
+        expected = model.upscale(image.crop((5, 0, 35, 30)), size=(50, 50))
+    assert np.array_equal(read_image(task.result.path).array, np.asarray(expected))
+
+
+def test_a_trial_has_the_pixels_of_the_whole_result(tmp_path: Path, model: HSRNet):
+    noise((400, 300)).save(tmp_path / "photo.png")
+    context, job = make_context(tmp_path, model), Job(storage.new_folder(tmp_path))
+    upload = tmp_path / "photo.png", "photo.png"
+    task = TrialTask(context, job, upload, [UpscaleRequest("it", scale=4)], (0.5, 0.9))
+    for _ in task:
+        pass
+    assert task.result is not None
+    plain, trial = task.result
+    assert plain.request is None and trial.request == UpscaleRequest("it", scale=4)
+    made, whole = read_image(trial.file).array, np.asarray(model.upscale(tmp_path / "photo.png"))
+    left, top = 4 * (200 - 40), 4 * (300 - 80)
+    assert made.shape == (320, 320, 3)
+    difference = made.astype(int) - whole[top : top + 320, left : left + 320]
+    assert np.abs(difference).max() <= 1, "rounding may differ with the size of a tile"
+
+
+def test_tiles_are_the_pixels_of_before_and_after(tmp_path: Path):
+    before = ImageData.from_image(noise((200, 150)))
+    after = ImageData.from_image(noise((TILE + 288, 600), seed=1))
+    folder = save_tiles(before, after, tmp_path / "tiles")
+    assert len(list(folder.iterdir())) == 8
+    plain = np.asarray(to_image(before).resize(after.size, Image.Resampling.BICUBIC))
+    for side, whole in (("before", plain), ("after", after.array)):
+        for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            tile = read_image(folder / f"{side}-{column}-{row}.png").array
+            left, top = column * TILE, row * TILE
+            expected = whole[top : top + TILE, left : left + TILE].astype(int)
+            assert np.abs(tile - expected).max() <= 1
+    part = bicubic_part(to_image(before), after.size, (0, 0, 9, 9))
+    assert np.array_equal(np.asarray(part), plain[:9, :9])
+
+
+def test_a_waiting_visitor_is_told_the_time_with_the_wait(tmp_path: Path, model: HSRNet):
+    pending = PendingWork(workers=2)
+    assert pending.wait() == 0
+    for number in range(3):
+        pending.add(number, 20)
+    assert pending.wait() == 30 and pending.wait(1, task=2) == 10
+    pending.remove(0)
+    assert pending.wait() == 20
+
+    noise((40, 30)).save(tmp_path / "photo.png")
+    context, release = make_context(tmp_path, model), threading.Event()
+    context.queue.submit(lambda: release.wait(30))
+    context.pending.add("running", 40)
+    task = make_task(context, tmp_path / "photo.png", expected=10)
+    states = []
+    for state in task:
+        states.append(state)
+        release.set()
+    assert states[0].ahead == 1 and states[0].seconds_left == 50
+    assert "Your result is here in about 50 s." in templates.progress(states[0])
+
+
+def test_errors_are_sentences():
+    texts = {
+        "there is no such file": "There is no such file.",
+        "text.png is not an image": "text.png is not an image.",
+        "4000x3000 would be too large": "4000x3000 would be too large.",
+        "Give it again.": "Give it again.",
+    }
+    for text, expected in texts.items():
+        assert templates.sentence(text) == expected
+
+
 # Handlers.
+
+
+def test_what_a_browser_remembers_or_clicks_is_checked(tmp_path: Path, model: HSRNet):
+    context = make_context(tmp_path, model)
+    tab = make_tab(SingleTab, context, [])
+    for memory in (None, 7, [], {"format": "../x", "model": "gpt", "leave_out": "yes"}):
+        updates = tab.restore(memory)
+        assert updates == gr.skip(), memory
+    assert tab.restore({"format": "WebP", "leave_out": True})[tab.output_format] == "WebP"
+    for data in (None, 7, {}, {"index": -1}, {"index": 1}, {"index": "0"}, {"index": True}):
+        event = gr.EventData(None, data)
+        assert tab.show_again([], event) == gr.skip()
+        assert tab.choose_trial([Trial(tmp_path / "x.png", None)], 4, event) == gr.skip()
+    for spot in (None, 7, "", "a b", "nan 1", "1 2 3", {}):
+        assert spot_of(spot) == (0.5, 0.5)
+    assert spot_of("-1 0.25") == (0, 0.25)
+
+
+def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
+    exif = Image.Exif()
+    exif[ExifTags.IFD.GPSInfo] = {1: "N", 2: (52.0, 31.0, 0.0)}
+    noise((40, 30)).save(tmp_path / "photo.jpg", exif=exif)
+    context = make_context(tmp_path, model)
+    tab = make_tab(SingleTab, context, [])
+    upload = Upload(tmp_path / "photo.jpg", "photo.jpg", (40, 30), 1, tmp_path / "photo.jpg")
+    *_, last = tab.run(REQUEST, upload, *FORM)
+    shown = last[tab.shown]
+    assert read_image(shown.result.path).metadata.exif is not None
+    for output_format in ("PNG", "JPEG"):
+        *_, last = tab.convert(shown, output_format, True)
+        path = Path(last[tab.download]["value"])
+        assert path.stem == shown.result.path.stem
+        with Image.open(path) as image:
+            assert not image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    *_, last = tab.convert(shown, "JPEG", False)
+    with Image.open(last[tab.download]["value"]) as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
 
 
 def received(context: AppContext, path: Path, name: str | None = None) -> dict[str, Any]:
@@ -232,7 +381,10 @@ def test_a_photo_that_is_removed_while_it_waits_is_asked_for_again(tmp_path: Pat
     *_, last = stream
     assert last[tab.upload] is None
     assert "no longer here" in last[tab.error_box]["value"]
-    gone = tab.convert(tmp_path / "cat-2x.png", "JPEG")[tab.error_box]["value"]
+    lost = Result(tmp_path / "cat-2x.png", (80, 60))
+    shown = Shown(Upload(photo, "cat.png", (40, 30), 1, thumbnail), FORM, MADE, lost, None)
+    [answer] = tab.convert(shown, "JPEG", False)
+    gone = answer[tab.error_box]["value"]
     assert "no longer here" in gone and str(tmp_path) not in gone
 
 
@@ -256,8 +408,9 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
             box = answer.get(single.error_box) or answer[batch.error_box]
             assert "Scale must be a number" in box["value"], scale
     for output_format in ("GIF", "", None, 7, [], {}):
-        box = single.convert(photo, output_format)[single.error_box]["value"]
-        assert "choose PNG, JPEG, WebP" in box
+        shown = Shown(upload, FORM, MADE, Result(photo, (40, 30)), None)
+        [answer] = single.convert(shown, output_format, False)
+        assert "Choose PNG, JPEG, WebP." in answer[single.error_box]["value"]
     for files in (None, [], {}, "cat.png", 7):
         [answer] = batch.run(REQUEST, files, None, "PNG", *FORM)
         assert "There are no files" in answer[batch.error_box]["value"]

@@ -16,6 +16,7 @@ from hsr_hub.webapp.batch_templates import Row
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import QueueFullError
+from hsr_hub.webapp.downloads import FORMATS, QUALITY
 from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.events import (
     GPU_EVENT,
@@ -29,7 +30,6 @@ from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
 from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
-from hsr_hub.webapp.single_tab import FORMATS, QUALITY
 from hsr_hub.webapp.uploads import Upload
 
 ARCHIVE_NAME = "sharper-uploads.zip"

@@ -13,7 +13,7 @@ from hsr_hub.webapp import zerogpu
 from hsr_hub.webapp.compute import compute
 from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, Visitor
-from hsr_hub.webapp.eta import Estimate, TimeEstimator
+from hsr_hub.webapp.eta import Estimate, PendingWork, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
 from hsr_hub.webapp.models import ModelStore, load_models
 from hsr_hub.webapp.requests import UpscaleRequest
@@ -28,6 +28,7 @@ class AppContext:
     models: ModelStore
     queue: DeviceQueue
     estimator: TimeEstimator = field(default_factory=TimeEstimator)
+    pending: PendingWork = field(default_factory=PendingWork)
     intake: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
     """Decodes uploads for the page, in turns like those for the device."""
     connections: Connections = field(default_factory=Connections)
@@ -55,8 +56,9 @@ class AppContext:
         device = best_device()
         models = load_models(environment, device, space_file)
         # All CPU cores work on one image. A GPU can start a second while the first is saved.
-        queue = DeviceQueue(workers=1 if device == "cpu" else 2)
-        context = cls(folder, models, queue, reports_tiles=not zerogpu.ACTIVE)
+        workers = 1 if device == "cpu" else 2
+        context = cls(folder, models, DeviceQueue(workers), reports_tiles=not zerogpu.ACTIVE)
+        context.pending = PendingWork(workers)
         if not zerogpu.ACTIVE:  # there is no GPU before the first request
             context.estimator.calibrate(models.get(models.default), folder)
         return context
@@ -82,7 +84,8 @@ class AppContext:
     ) -> Estimate | None:
         """Return the expected time for an image of that size, if it is known."""
         model = self.models.get(request.model)
-        return self.estimator.estimate(model, size, request.target(size), forward_passes)
+        kept, target = request.kept_size(size), request.target(size)
+        return self.estimator.estimate(model, kept, target, forward_passes)
 
     def _gpu_task(self) -> Callable[..., ImageData]:
         def seconds(request: UpscaleRequest, image: ImageData, cancel_file: Path) -> float | None:

@@ -1,14 +1,15 @@
-"""Run one request: wait for the device, compute and save in a worker thread, report progress."""
+"""Run requests: wait for the device, compute and save in a worker thread, report progress."""
 
 from __future__ import annotations
 
 import contextvars
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from hsr_hub.hub import AUTO
 from hsr_hub.images import ImageData, inspect_file, to_image, write_image
@@ -20,6 +21,7 @@ from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.jobs import Job, JobCancelledError
 from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.storage import file_stem
+from hsr_hub.webapp.tiles import save_tiles
 from hsr_hub.webapp.uploads import (
     Preview,
     forward_passes,
@@ -30,6 +32,9 @@ from hsr_hub.webapp.uploads import (
 
 POLL_SECONDS = 0.4
 """Time between two progress events. A waiting request is cancelled within this time."""
+
+NOTES_KEY = "hsr-hub-notes"
+"""Key of the text in a PNG that says what was converted or left out when the upload was read."""
 
 MAX_CLOCK_TILES = 0.9
 """How many tiles the clock may be ahead of the tiles that are done."""
@@ -43,6 +48,7 @@ class Progress:
     """Images that must end before this one starts."""
     fraction: float = 0.0
     seconds_left: float | None = None
+    """Until the result is there, with the wait for those ahead."""
     saving: bool = False
     preview: Preview | None = None
     """Set if it has changed since the last event."""
@@ -61,6 +67,10 @@ class Result:
     """If the view asked for it."""
     request: UpscaleRequest | None = None
     """What was done. Its model is never "auto"."""
+    notes: tuple[str, ...] = ()
+    """Sentences that say what was converted or left out when the upload was read."""
+    tiles: Path | None = None
+    """Folder of tiles of before and after, if `comparison` is reduced."""
 
     @property
     def files(self) -> list[Path]:
@@ -69,20 +79,21 @@ class Result:
 
 
 View = Literal["file", "comparison", "thumbnail"]
-"""What is made besides the result: nothing, the slider's images and a preview, or a thumbnail."""
+"""What is made besides the result: nothing, the viewer's images and a preview, or a thumbnail."""
+
+T = TypeVar("T")
 
 
-class UpscaleTask:
-    """One request. Iterate over it for its progress; then `result` is set."""
+class DeviceTask(ABC, Generic[T]):
+    """Work that waits for the device. Iterate over it for its progress; then `result` is set."""
 
     def __init__(
         self,
         context: AppContext,
         job: Job,
         upload: tuple[Path, str],
-        request: UpscaleRequest,
-        view: View = "file",
         caller: Caller | None = None,
+        expected: float | None = None,
     ) -> None:
         """Nothing starts before the iteration.
 
@@ -90,20 +101,13 @@ class UpscaleTask:
             context: What all visitors share.
             job: Its folder gets the files, and its cancel flag ends the work.
             upload: Path, and the name that the owner gave it.
-            request: How to upscale it.
-            view: What is made besides the result.
             caller: Who asked for it. If the caller hangs up, the job is cancelled.
+            expected: Seconds that the work will take, if that is known.
         """
-        self.context, self.job, self.request, self.view = context, job, request, view
+        self.context, self.job, self.caller = context, job, caller
         self.path, self.name = upload
-        self.caller = caller
-        self._image: ImageData | None = None
-        self.result: Result | None = None
-        self.tiles_done, self.tiles_total = 0, 0
-        self.preview: Preview | None = None
-        self._shown_tiles = 0
-        self._expected: Estimate | None = None
-        self._started: float | None = None
+        self.result: T | None = None
+        self._expected_seconds = expected
 
     def __iter__(self) -> Iterator[Progress]:
         """Start the work, yield the progress when it changes, and end when the result is saved.
@@ -115,10 +119,12 @@ class UpscaleTask:
         """
         # Gradio and ZeroGPU keep the current request in context variables.
         run = contextvars.copy_context().run
-        queue, caller = self.context.queue, self.caller
+        queue, caller, pending = self.context.queue, self.caller, self.context.pending
         visitor = caller.visitor if caller else Visitor()
         size = self.path.stat().st_size if self.path.is_file() else 0
-        entry = queue.submit(partial(run, self._work), partial(run, self._read), visitor, size)
+        entry = queue.submit(partial(run, self._start), partial(run, self._read), visitor, size)
+        if self._expected_seconds is not None:
+            pending.add(self, self._expected_seconds)
         last, timeout = None, 0.0  # report at once
         try:
             while not entry.wait(timeout):
@@ -128,11 +134,12 @@ class UpscaleTask:
                 ahead = queue.ahead(entry)
                 if ahead and self.job.cancelled:
                     queue.remove(entry)
-                progress = self._progress(ahead)
+                progress = self._waiting(ahead) if ahead else self._progress()
                 if progress != last:  # a message for each who waits would take much time
                     yield progress
                 last = progress
         finally:
+            pending.remove(self)
             if not entry.done:  # the caller stopped iterating
                 self.job.cancel()
                 queue.remove(entry)
@@ -140,12 +147,69 @@ class UpscaleTask:
             raise JobCancelledError
         self.result = entry.future.result()
 
+    @abstractmethod
+    def _read(self) -> None:
+        """Read and check the image, before a worker is free."""
+
+    @abstractmethod
+    def _work(self) -> T:
+        """Compute and save, in a worker thread."""
+
+    @abstractmethod
+    def _progress(self) -> Progress:
+        """Return the progress of the work."""
+
+    def _start(self) -> T:
+        self.context.pending.start(self)
+        return self._work()
+
+    def _waiting(self, ahead: int) -> Progress:
+        """Return the state of a request that waits, with a time that changes seldom."""
+        if self._expected_seconds is None:
+            return Progress(ahead)
+        seconds = self.context.pending.wait(ahead, self) + self._expected_seconds
+        return Progress(ahead, seconds_left=max(5, round(seconds / 5) * 5))
+
+
+class UpscaleTask(DeviceTask[Result]):
+    """One image that is upscaled."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        job: Job,
+        upload: tuple[Path, str],
+        request: UpscaleRequest,
+        view: View = "file",
+        caller: Caller | None = None,
+        expected: float | None = None,
+    ) -> None:
+        """Nothing starts before the iteration.
+
+        Args:
+            context: As for `DeviceTask`.
+            job: As for `DeviceTask`.
+            upload: As for `DeviceTask`.
+            request: How to upscale it.
+            view: What is made besides the result.
+            caller: As for `DeviceTask`.
+            expected: As for `DeviceTask`.
+        """
+        super().__init__(context, job, upload, caller, expected)
+        self.request, self.view = request, view
+        self._image: ImageData | None = None
+        self.tiles_done, self.tiles_total = 0, 0
+        self.preview: Preview | None = None
+        self._shown_tiles = 0
+        self._expected: Estimate | None = None
+        self._started: float | None = None
+
     def _read(self) -> None:
         """Read and check the image, before a worker is free."""
         self.job.raise_if_cancelled()
         image = load_upload(self.path, self.name, self.job.raise_if_cancelled)
         self.request.target(image.size)  # raises if the result would be too large
-        self._image = image
+        self._image = crop(image, self.request.crop_box(image.size))
 
     def _work(self) -> Result:
         """Compute and save, in a worker thread."""
@@ -175,24 +239,26 @@ class UpscaleTask:
         context.estimator.add_compute(model, image.size, target, seconds)
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
-        write_image(made, path)
-        comparison = thumbnail = None
+        write_image(_with_notes(made, image.notes), path)
+        comparison = thumbnail = tiles = None
         if self.view == "comparison":
             comparison = save_comparison(image, made, path)
+            if comparison[1] != path:
+                tiles = save_tiles(image, made, path.with_name("tiles"))
         elif self.view == "thumbnail":
             thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
         context.estimator.add_save(target, time.perf_counter() - computed)
-        return Result(path, made.size, comparison, thumbnail, request)
+        return Result(path, made.size, comparison, thumbnail, request, image.notes, tiles)
 
     def _set_tiles(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total
 
-    def _progress(self, ahead: int) -> Progress:
+    def _progress(self) -> Progress:
         changed = None
         if self.preview is not None and self.preview.tiles > self._shown_tiles:
             changed, self._shown_tiles = self.preview, self.preview.tiles
         saving = self.tiles_total > 0 and self.tiles_done == self.tiles_total
-        return Progress(ahead, self._fraction(), self._seconds_left(), saving, changed)
+        return Progress(0, self._fraction(), self._seconds_left(), saving, changed)
 
     def _fraction(self) -> float:
         """Return how much is done, from 0 to 1: by tiles, and by the clock within a tile."""
@@ -217,3 +283,18 @@ class UpscaleTask:
         if self.tiles_done and fraction:
             return passed / fraction - passed
         return max(0.0, self._expected.total - passed) if self._expected else None
+
+
+def crop(image: ImageData, box: tuple[int, int, int, int] | None) -> ImageData:
+    """Return the part of an image in a box (left, top, right, bottom); None is all of it."""
+    if box is None:
+        return image
+    return replace(image, array=image.array[box[1] : box[3], box[0] : box[2]])
+
+
+def _with_notes(image: ImageData, notes: tuple[str, ...]) -> ImageData:
+    """Return the image with the notes as a text, for programs that get a file only."""
+    if not notes:
+        return image
+    text = {**(image.metadata.text or {}), NOTES_KEY: "\n".join(notes)}
+    return replace(image, metadata=replace(image.metadata, text=text))

@@ -88,3 +88,48 @@ class TimeEstimator:
 
 def _average(old: float | None, newest: float) -> float:
     return newest if old is None else (1 - SMOOTHING) * old + SMOOTHING * newest
+
+
+class PendingWork:
+    """Expected seconds of the requests that wait or run, for the estimates of those behind them."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._expected: dict[object, float] = {}
+        self._started: dict[object, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, task: object, seconds: float) -> None:
+        """Register a request that waits."""
+        with self._lock:
+            self._expected[task] = seconds
+
+    def start(self, task: object) -> None:
+        """Note that a request runs now."""
+        with self._lock:
+            self._started[task] = time.monotonic()
+
+    def remove(self, task: object) -> None:
+        """Forget a request that has ended."""
+        with self._lock:
+            self._expected.pop(task, None)
+            self._started.pop(task, None)
+
+    def wait(self, ahead: int | None = None, task: object = None) -> float:
+        """Return about how many seconds pass before a request starts.
+
+        Args:
+            ahead: Number of requests before it; by default all.
+            task: The request, if it is registered.
+        """
+        now = time.monotonic()
+        with self._lock:
+            left = [
+                max(0.0, seconds - (now - self._started.get(other, now)))
+                for other, seconds in self._expected.items()
+                if other is not task
+            ]
+        if not left:
+            return 0.0
+        count = len(left) if ahead is None else ahead
+        return count * sum(left) / len(left) / self._workers

@@ -1,4 +1,4 @@
-"""The form of both tabs: scale, exact size, strength and model."""
+"""The form of both tabs: kind of photo, scale, exact size and strength."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import gradio as gr
 from hsr_hub.webapp import templates
 from hsr_hub.webapp.events import PRIVATE_EVENT
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import EXACT
+from hsr_hub.webapp.requests import CROP, EXACT, FIT
 
 SCALES = [("1x", 1), ("2x", 2), ("3x", 3), ("4x", 4), ("Exact", EXACT)]
 DEFAULT_SCALE = 4
+
+FITTINGS = [("Fit inside", FIT), ("Crop to fill", CROP)]
+FITTING_INFO = "Used if width and height have other proportions than the photo."
 
 STRENGTH_INFO = "0: faithful to the photo. 1: the most detail, part of it invented."
 
@@ -28,10 +31,19 @@ class Form(NamedTuple):
     height: gr.Number
     strength: gr.Slider
     model: gr.Radio
+    fitting: gr.Radio
 
 
-def build_form(models: ModelStore) -> Form:
-    """Lay out the form. What leaves no choice is hidden."""
+def build_form(
+    models: ModelStore, linked: gr.Checkbox | None = None, limits: gr.HTML | None = None
+) -> Form:
+    """Lay out the form. What leaves no choice is hidden.
+
+    Args:
+        models: What can be chosen.
+        linked: Shown with the exact size: whether width and height keep the photo's proportions.
+        limits: Shown below the scales: which of them are too large.
+    """
     labels = models.labels
     first = next(iter(labels))
     model = gr.Radio(
@@ -43,15 +55,28 @@ def build_form(models: ModelStore) -> Form:
         elem_classes="cards",
     )
     scale = gr.Radio(
-        scales_for(models, first, 0),
+        scales_for(models, first),
         value=DEFAULT_SCALE,
         label="Enlarge",
         info=scale_info(models, first),
-        elem_classes="segments",
+        elem_classes=["segments", "scales"],
     )
-    with gr.Row(visible=False) as exact_size:
-        width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
-        height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
+    if limits is not None:
+        limits.render()
+    with gr.Column(visible=False, elem_classes="exact-size") as exact_size:
+        with gr.Row():
+            width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
+            height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
+        if linked is not None:
+            linked.render()
+        fitting = gr.Radio(
+            FITTINGS,
+            value=FIT,
+            label="If the proportions differ",
+            info=FITTING_INFO,
+            elem_classes="segments",
+            visible=linked is None,
+        )
     strength = gr.Slider(
         0,
         1,
@@ -62,45 +87,69 @@ def build_form(models: ModelStore) -> Form:
         interactive=models.has_detail(first),
         visible=bool(models.detail),
     )
+    form = Form(scale, width, height, strength, model, fitting)
 
     def show_exact_size(scale: Any) -> dict[str, Any]:
         return gr.update(visible=scale == EXACT)
 
-    def adapt(model: Any, scale: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Offer the strengths and scales that the chosen weights have."""
-        detail = models.split(model)[1]
-        scales = scales_for(models, model, 0)
-        lost = scale not in [value for _, value in scales]
-        return (
-            gr.update(
-                value=1 if detail else 0,
-                minimum=0.05 if detail else 0,
-                interactive=models.has_detail(model),
-                info=strength_info(models, model),
-            ),
-            gr.update(
-                choices=scales,
-                value=DEFAULT_SCALE if lost else scale,
-                info=scale_info(models, model),
-            ),
-        )
+    def adapt(model: Any, scale: Any) -> dict[Any, dict[str, Any]]:
+        return adapted(form, models, model, scale)
 
     shown = scale.change(show_exact_size, scale, exact_size, queue=False, **PRIVATE_EVENT)
     shown.then(None, [width, height], [width, height], js=CLEAR_ZEROS, **PRIVATE_EVENT)
-    model.change(adapt, [model, scale], [strength, scale], queue=False, **PRIVATE_EVENT)
-    return Form(scale, width, height, strength, model)
+    # Not `change`: a handler that sets the kind of photo sets the strength too.
+    model.input(adapt, [model, scale], [strength, scale], queue=False, **PRIVATE_EVENT)
+    if linked is not None:
+        linked.change(
+            lambda linked: gr.update(visible=not linked),
+            linked,
+            fitting,
+            queue=False,
+            **PRIVATE_EVENT,
+        )
+    return form
 
 
-def scales_for(models: ModelStore, model: Any, strength: float) -> list[tuple[str, Any]]:
+def adapted(
+    form: Form, models: ModelStore, model: Any, scale: Any, strength: float | None = None
+) -> dict[Any, dict[str, Any]]:
+    """Return updates that offer the strengths and scales of the chosen weights.
+
+    Args:
+        form: The form.
+        models: What can be chosen.
+        model: Code name of the choice.
+        scale: The scale that is set now.
+        strength: The strength to set; by default 1 for a detail model, else 0.
+    """
+    detail = models.split(model)[1]
+    scales = scales_for(models, model)
+    lost = scale not in [value for _, value in scales]
+    return {
+        form.strength: gr.update(
+            value=strength or (1 if detail else 0),
+            minimum=0.05 if detail else 0,
+            interactive=models.has_detail(model),
+            info=strength_info(models, model),
+        ),
+        form.scale: gr.update(
+            choices=scales,
+            value=DEFAULT_SCALE if lost else scale,
+            info=scale_info(models, model),
+        ),
+    }
+
+
+def scales_for(models: ModelStore, model: Any) -> list[tuple[str, Any]]:
     """Return the scales that a choice offers. 1x is left out where it would change nothing."""
-    useful = not models.auto or models.cleans(models.split(model)[0], strength)
+    useful = not models.auto or models.cleans(models.split(model)[0], 0)
     useful = useful and not models.split(model)[1]
     return SCALES if useful else SCALES[1:]
 
 
 def scale_info(models: ModelStore, model: Any) -> str:
     """Return the text below the scales."""
-    if scales_for(models, model, 0) == SCALES and models.auto:
+    if scales_for(models, model) == SCALES and models.auto:
         return "1x cleans up and keeps the size."
     return ""
 

@@ -16,42 +16,38 @@
   };
   document.addEventListener("error", hideBroken, true);
 
-  // Gradio's slider has no keyboard control. These keys move its handle by simulated mouse events.
-  const move = (handle, pixels) => {
-    const box = handle.getBoundingClientRect();
-    const at = (x) => ({ clientX: x, clientY: box.top + 5, bubbles: true, view: window });
-    const middle = box.left + box.width / 2;
-    handle.dispatchEvent(new MouseEvent("mousedown", at(middle)));
-    window.dispatchEvent(new MouseEvent("mousemove", at(middle + pixels)));
-    window.dispatchEvent(new MouseEvent("mouseup", at(middle + pixels)));
-  };
-  const position = (handle) => {
-    const [box, frame] = [handle, handle.parentElement].map((e) => e.getBoundingClientRect());
-    return Math.round((100 * (box.left + box.width / 2 - frame.left)) / (frame.width || 1));
-  };
-  const onKey = (event) => {
-    const steps = { ArrowLeft: -0.05, ArrowRight: 0.05, Home: -1, End: 1 };
-    if (!(event.key in steps)) return;
+  // Gradio gives each radio button a name of its own, so that browsers do not connect them.
+  document.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
+    const step = steps[event.key];
+    const radio = event.target;
+    if (!step || !radio.matches?.("fieldset input[type=radio]")) return;
     event.preventDefault();
-    // The slider has no size until both images are loaded. A move would end at its edge.
-    const loaded = (image) => image.complete && image.naturalWidth;
-    if (![...document.querySelectorAll("#slider img")].every(loaded)) return;
-    const handle = event.currentTarget;
-    move(handle, steps[event.key] * handle.parentElement.getBoundingClientRect().width);
-    requestAnimationFrame(() => handle.setAttribute("aria-valuenow", position(handle)));
-  };
+    const all = [...radio.closest("fieldset").querySelectorAll("input[type=radio]:enabled")];
+    const next = all[(all.indexOf(radio) + step + all.length) % all.length];
+    next.focus();
+    next.click();
+  });
+
+  // The bar is cleared before the server answers.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#cancel-button")) return;
+    for (const place of document.querySelectorAll("#progress-bar, #preview")) {
+      place.style.visibility = "hidden";
+    }
+  });
+
   // Add names for screen readers where Gradio has none.
   const addNames = () => {
-    document.querySelectorAll("#slider img").forEach((image, i) => {
-      image.alt = i ? "After: the sharpened photo" : "Before: your photo, enlarged the plain way";
-    });
-    const handle = document.querySelector('#slider [data-testid="slider"]:not([tabindex])');
-    if (handle) {
-      handle.tabIndex = 0;
-      handle.setAttribute("role", "slider");
-      handle.setAttribute("aria-label", "Line between before and after");
-      handle.setAttribute("aria-valuenow", "50");
-      handle.addEventListener("keydown", onKey);
+    const limits = document.querySelector("[data-too-large]");
+    const tooLarge = limits ? JSON.parse(limits.dataset.tooLarge) : [];
+    for (const label of document.querySelectorAll("#options .scales label")) {
+      const disabled = tooLarge.includes(label.textContent.trim());
+      const radio = label.querySelector("input");
+      if (radio.disabled !== disabled) radio.disabled = disabled;
+      if (label.title !== (disabled ? limits.textContent : "")) {
+        label.title = disabled ? limits.textContent : "";
+      }
     }
     for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
       const name = group.querySelector('[data-testid="block-info"]')?.textContent.trim();
@@ -78,14 +74,18 @@
     document.querySelectorAll("#options").forEach((options) => {
       if (options.inert !== working) options.inert = working;
     });
-    const shown = document.querySelector("#preview, #slider");
+    const shown = document.querySelector("#preview, #result");
     const id = shown?.id ?? null;
     if (id === stage) return;
     stage = id;
-    const box = shown?.getBoundingClientRect();
-    if (box && (box.top < 0 || box.top > innerHeight / 2)) {
-      shown.scrollIntoView({ block: "start", behavior: "instant" });
-    }
+    // Twice, because the layout is done after the first frame.
+    const show = () => {
+      const box = shown.getBoundingClientRect();
+      if (shown.isConnected && (box.top < 0 || box.top > innerHeight / 3)) {
+        shown.scrollIntoView({ block: "start", behavior: "instant" });
+      }
+    };
+    if (shown) requestAnimationFrame(() => requestAnimationFrame(show));
   };
   new MutationObserver(followStage).observe(document.body, { childList: true, subtree: true });
   new MutationObserver(addNames).observe(document.body, { childList: true, subtree: true });

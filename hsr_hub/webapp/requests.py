@@ -9,13 +9,17 @@ from typing import Any
 
 from hsr_hub.hub import AUTO, choose_weights
 from hsr_hub.images import ImageTraits
-from hsr_hub.inference import target_size
+from hsr_hub.inference import fit_size, target_size
 from hsr_hub.webapp.limits import MAX_SCALE, MAX_SIDE, MIN_SCALE
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.uploads import check_result_size
 
 EXACT = "exact"
 """The form's value for a scale when a width or a height is given instead."""
+
+STRETCH, FIT, CROP = "stretch", "fit", "crop"
+"""What happens to an image if width and height are both given and have other proportions: it is
+distorted, made as large as fits inside, or its edges are cut off."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class UpscaleRequest:
     scale: float | None = None
     width: float | None = None
     height: float | None = None
+    fitting: str = STRETCH
+    """Used if both sides are given."""
 
     def size(self, source: tuple[int, int]) -> tuple[int, int] | None:
         """Return the exact (width, height), proportional if only one is given; None for a scale."""
@@ -38,7 +44,29 @@ class UpscaleRequest:
             width = source[0] * height / source[1]
         if height is None:
             height = source[1] * width / source[0]
+        elif self.fitting == FIT and abs(source[1] * width / source[0] - height) > 1:
+            return fit_size(source, width=round(width), height=round(height))
         return max(1, round(width)), max(1, round(height))
+
+    def crop_box(self, source: tuple[int, int]) -> tuple[int, int, int, int] | None:
+        """Return (left, top, right, bottom) of the part of the source that is kept; None for all.
+
+        The part is in the middle and has the proportions of the result.
+        """
+        if self.fitting != CROP or self.width is None or self.height is None:
+            return None
+        factor = max(self.width / source[0], self.height / source[1])
+        width = min(source[0], max(1, round(self.width / factor)))
+        height = min(source[1], max(1, round(self.height / factor)))
+        if (width, height) == source:
+            return None
+        left, top = (source[0] - width) // 2, (source[1] - height) // 2
+        return left, top, left + width, top + height
+
+    def kept_size(self, source: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the part of the source that is kept."""
+        box = self.crop_box(source)
+        return (box[2] - box[0], box[3] - box[1]) if box else source
 
     def target(self, source: tuple[int, int]) -> tuple[int, int]:
         """Return (width, height) of the result for a source of that size.
@@ -54,6 +82,8 @@ class UpscaleRequest:
         """Return the end of a result's name: size and weights, "4x-hsr-x4" for example."""
         size = self.size(source)
         scale = f"{size[0]}x{size[1]}" if size else f"{self.scale:g}x"
+        if self.fitting == CROP and self.width and self.height:
+            scale += "-cropped"
         model = re.sub(r"[^\w.]+", "-", self.model).strip("-.")[:60]
         strength = f"-detail-{self.strength:.2g}" if self.strength else ""
         return f"{scale}-{model}{strength}"
@@ -114,7 +144,13 @@ def parse_request(
 
 
 def request_from_form(
-    models: ModelStore, scale: Any, width: Any, height: Any, strength: Any, model: Any
+    models: ModelStore,
+    scale: Any,
+    width: Any,
+    height: Any,
+    strength: Any,
+    model: Any,
+    fitting: Any = FIT,
 ) -> UpscaleRequest:
     """Return the request for the values of the page's form.
 
@@ -131,7 +167,10 @@ def request_from_form(
         return request
     if not width and not height:
         raise ValueError("fill in a width, a height, or both")
-    return parse_request(models, None, width, height, strength, model)
+    if not isinstance(fitting, str) or fitting not in {FIT, CROP}:
+        raise ValueError(f"choose {FIT} or {CROP}, not {reprlib.repr(fitting)}")
+    request = parse_request(models, None, width, height, strength, model)
+    return replace(request, fitting=fitting)
 
 
 def _side(name: str, value: Any) -> float | None:
