@@ -52,8 +52,8 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--strength",
         type=float,
-        help="from 0 (faithful) to 1 (most detail); default: what auto chooses, 0 for a named model, "
-        "0.5 with --detail-model",
+        help="from 0 (faithful) to 1 (most detail); default: what auto chooses, 0 for a named "
+        "model, 0.5 with --detail-model",
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--scale", type=float, help="factor (default: the model's)")
