@@ -467,7 +467,7 @@ def _finish(
     folder.mkdir()
     name = _unique_name(archive, result.path.stem, FORMATS[output_format])
     file = folder / name
-    notes = tuple(getattr(result, "notes", ()))
+    notes = result.notes
     if file.suffix == result.path.suffix:
         result.path.rename(file)
     else:

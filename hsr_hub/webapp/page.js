@@ -1,15 +1,4 @@
 () => {
-  // Let visitors paste anywhere. Gradio needs a click on the clipboard's icon first.
-  document.addEventListener("paste", (event) => {
-    const image = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    const input = document.querySelector("#photo input[type=file]");
-    if (!image || !input || event.target.closest?.("input, textarea")) return;
-    const files = new DataTransfer();
-    files.items.add(image);
-    input.files = files.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  });
-
   // Hide the broken image that a browser shows for a bad file until the server refuses it.
   const hideBroken = (event) => {
     if (event.target.matches?.("#photo img")) event.target.style.visibility = "hidden";
