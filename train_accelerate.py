@@ -388,6 +388,7 @@ def main(argv: list[str] | None = None) -> None:
                 forget_best(nets, state)
             reason = stop_reason(args, accelerator, state, stop)
             if reason or state.global_step % args.checkpointing_steps == 0:
+                nets.check_finite()
                 checkpoint = save_checkpoint(
                     accelerator,
                     args.output_dir,
@@ -408,6 +409,7 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.end_training()
         raise SystemExit("checkpoint saved; continue with --resume_from_checkpoint latest")
     counter.check()
+    nets.check_finite()
     if accelerator.is_main_process:
         net, saved_step = choose_weights(args, nets, state)
         text = describe(args, launches, state.global_step, number, saved_step)
@@ -504,4 +506,7 @@ def choose_weights(
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("stopped by Ctrl-C; the last checkpoint, if any, is intact") from None

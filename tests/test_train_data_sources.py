@@ -87,7 +87,7 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
     card = hub.repo("user/my-model").files()["README.md"].decode()
     found = metadata(card)
     assert found["datasets"] == ["org/photos"]
-    assert found["base_model"] == "org/base" and found["base_model_relation"] == "finetune"
+    assert found["base_model"] == ["org/base"] and found["base_model_relation"] == "finetune"
     assert found["license"] == "cc-by-4.0"
     titles = list(hub.repo("user/my-model").titles.values())
     assert titles[1:] == ["Averaged weights of step 1", "Publish an HSRNet"]

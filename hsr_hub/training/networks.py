@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hsr_hub.model import HSRNet
+from hsr_hub.training.checkpoints import load_bare, state_folder
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import LpipsLoss, PerceptualLoss
@@ -49,11 +51,20 @@ class TrainingNetworks:
         """The network with the averaged weights."""
         return cast(HSRNet, self.ema.module)
 
+    def check_finite(self) -> None:
+        """Raise SystemExit if a weight is not finite, so that no such weights are saved."""
+        for name, net in (("generator", self.averaged), ("discriminator", self.raw_d)):
+            if net is not None and not all(weight.isfinite().all() for weight in net.parameters()):
+                raise SystemExit(
+                    f"weights of the {name} are not finite any more, so they are not saved: lower "
+                    "--learning_rate. Earlier checkpoints are intact."
+                )
+
 
 def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:
     """Build what the flags ask for, and nothing for a loss whose weight is zero."""
     raw_g = build_generator(args)
-    raw_d = Discriminator(args.discriminator_width) if args.adversarial_weight > 0 else None
+    raw_d = build_discriminator(args) if args.adversarial_weight > 0 else None
     # channels_last is faster. On a CPU, though, the bfloat16 weight gradients of a dilated
     # convolution with 24, 40, 56, ... channels are NaN in it (torch 2.15).
     affected = any(width > 8 and width % 16 for width in raw_g.config["widths"])
@@ -120,4 +131,23 @@ def build_generator(args: argparse.Namespace) -> HSRNet:
         with exit_on_error("network"):  # the message itself names the argument
             net = HSRNet(**given)
     vars(args).update(net.config)  # the card's recipe names what was built
+    return net
+
+
+def build_discriminator(args: argparse.Namespace) -> Discriminator:
+    """Return a new discriminator or that of `--pretrained_discriminator`."""
+    net = Discriminator(args.discriminator_width)
+    path = args.pretrained_discriminator
+    if path is None:
+        return net
+    with exit_on_error("--pretrained_discriminator"):
+        file = state_folder(path) / "model_1.safetensors" if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {file}, as an adversarial run writes it")
+        try:
+            load_bare(net, file)
+        except (RuntimeError, SafetensorError) as error:  # other sizes, or no safetensors file
+            raise ValueError(
+                f"{file} does not fit --discriminator_width {args.discriminator_width}: {error}"
+            ) from error
     return net

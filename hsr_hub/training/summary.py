@@ -11,7 +11,7 @@ import torch
 
 from hsr_hub.training.resume import Launch, changed_settings, settings
 
-UNPUBLISHED = {"metric_weights", "pretrained_model"}
+UNPUBLISHED = {"metric_weights", "pretrained_model", "pretrained_discriminator"}
 """Settings that may name folders of this machine, besides those with "dir" in their name."""
 
 NO_CREDITS = "Their sources and licences were not recorded (`--data_credits` puts them here)."
