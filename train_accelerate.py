@@ -77,6 +77,7 @@ from hsr_hub.training.networks import TrainingNetworks, build_networks
 from hsr_hub.training.optimizers import get_lr, set_lr
 from hsr_hub.training.photos import Photos, StreamPhotos, export_validation, open_photos
 from hsr_hub.training.publishing import (
+    dataset_ids,
     next_command,
     prepare_repository,
     publish_checkpoint,
@@ -435,6 +436,7 @@ def describe(
         saved_step=steps if saved_step is None else saved_step,
         photos=photos,
         credits=args.data_credits,
+        datasets=dataset_ids(args),
     )
 
 
