@@ -1,7 +1,8 @@
-"""Flags that `train_accelerate.py` refuses before the first step, and its messages."""
+"""Flags of `train_accelerate.py`: refusals before the first step, suggestions and presets."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from accelerate.utils import LoggerType
 
 from hsr_hub import HSRNet
 from hsr_hub.training.arguments import parse_args
+from hsr_hub.training.presets import PRESETS
 from tests.training import train
+from tests.util import ROOT
 
 
 @pytest.mark.parametrize(
@@ -118,3 +121,37 @@ def test_the_smallest_crops_are_accepted():
     for scale, side in (("4", "20"), ("2", "18"), ("8", "24")):
         lpips = ["--lpips_weight", "1", "--metric_weights", "x"]
         parse_args([*flags, side, "--scale", scale, *lpips], None)
+
+
+def documented_presets() -> dict[str, list[str]]:
+    """Return the flags of every preset by the table in the documentation."""
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(--.+)`|the defaults) \|$", page, re.MULTILINE)
+    return {name: flags.split() for name, flags in rows}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_what_the_documentation_says(preset: str):
+    start = ["--train_data_dir", "x", "--output_dir", "y", "--pretrained_model", "hsr-lite-x4"]
+    found = vars(parse_args([*start, "--preset", preset], None))
+    written = vars(parse_args([*start, *documented_presets()[preset]], None))
+    assert found | {"preset": None} == written
+
+
+def test_flags_take_precedence_over_presets():
+    start = ["--train_data_dir", "x", "--output_dir", "y", "--pretrained_model", "hsr-lite-x4"]
+    flags = ["--preset", "real", "--crop_size", "64", "--flat_weight", "0"]
+    caffe = ["--perceptual_weights_path", "vgg.safetensors", "--metric_weights", "weights"]
+    args = parse_args([*start, *flags, *caffe], None)
+    assert (args.crop_size, args.flat_weight, args.degradation) == (64, 0, "real")
+    assert (args.perceptual_weight, args.lpips_weight) == (3e-4, 0.4)
+
+
+def test_flags_of_the_diffusers_scripts_are_understood():
+    flags = ["--adam_weight_decay", "0.1", "--pretrained_model_name_or_path", "org/net"]
+    flags += ["--mixed_precision", "bf16", "--allow_tf32", "--lr_scheduler", "constant_with_warmup"]
+    flags += ["--num_train_epochs", "3", "--dataloader_num_workers", "1", "--push_to_hub"]
+    flags += ["--revision", "v1", "--hub_license", "mit", "--dataset_config_name", "small"]
+    args = parse_args(["--dataset_name", "org/photos", "--output_dir", "a/my-model", *flags], None)
+    assert (args.weight_decay, args.pretrained_model) == (0.1, "org/net")
+    assert args.hub_model_id == "my-model"

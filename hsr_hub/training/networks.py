@@ -52,13 +52,20 @@ class TrainingNetworks:
         return cast(HSRNet, self.ema.module)
 
     def check_finite(self) -> None:
-        """Raise SystemExit if a weight is not finite, so that no such weights are saved."""
-        for name, net in (("generator", self.averaged), ("discriminator", self.raw_d)):
-            if net is not None and not all(weight.isfinite().all() for weight in net.parameters()):
-                raise SystemExit(
-                    f"weights of the {name} are not finite any more, so they are not saved: lower "
-                    "--learning_rate. Earlier checkpoints are intact."
-                )
+        """Raise SystemExit if the weights have diverged, so that they are not saved.
+
+        A step that is too large can give finite weights whose images are not finite.
+        """
+        weights = [*self.averaged.parameters()]
+        if self.raw_d is not None:
+            weights += self.raw_d.parameters()
+        with torch.no_grad():
+            results = self.averaged(torch.full((1, 3, 8, 8), 0.5, device=weights[0].device))
+        if not all(values.isfinite().all() for values in (*weights, *results)):
+            raise SystemExit(
+                "the weights have diverged and are not saved: their values, or those of their "
+                "images, are not finite. Lower --learning_rate; earlier checkpoints are intact."
+            )
 
 
 def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hsr_hub.images import ImageWarning
 from hsr_hub.training.checkpoints import (
     find_resume_folder,
     register_hooks,
@@ -65,6 +67,8 @@ def start_accelerator(args: Namespace) -> Accelerator:
         datefmt="%H:%M:%S",
         stream=sys.stdout,
     )
+    # Notes about profiles and depths of single files say nothing about the training.
+    warnings.filterwarnings("ignore", category=ImageWarning)
     for library in ("accelerate", "httpx", "datasets"):  # httpx logs every request to the Hub
         logging.getLogger(library).setLevel(logging.WARNING)
     return accelerator
