@@ -53,6 +53,7 @@ UNIMPORTANT = {
 
 OTHER_CROPS = "the crops are not those of an uninterrupted run"
 OTHER_RATE = "the learning rate follows the new schedule"
+OTHER_START = "the weights are those of the checkpoint"
 OTHER_MEASURE = "the best validation so far is forgotten"
 
 EFFECTS = {
@@ -73,6 +74,8 @@ EFFECTS = {
     "streaming": OTHER_CROPS,
     "photos": OTHER_CROPS,
     "degradation": OTHER_CROPS,
+    "pretrained_model": OTHER_START,
+    "pretrained_discriminator": OTHER_START,
     "max_train_steps": OTHER_RATE,
     "learning_rate": OTHER_RATE,
     "discriminator_learning_rate": OTHER_RATE,
