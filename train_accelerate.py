@@ -91,6 +91,7 @@ from hsr_hub.training.session import (
     exit_on_error,
     log,
     prepare_output,
+    readable_errors,
     start_accelerator,
 )
 from hsr_hub.training.state import AdversarialTrend, RunState, StepCounter
@@ -508,7 +509,5 @@ def choose_weights(
 
 
 if __name__ == "__main__":
-    try:
+    with readable_errors():
         main()
-    except KeyboardInterrupt:
-        raise SystemExit("stopped by Ctrl-C; the last checkpoint, if any, is intact") from None

@@ -126,7 +126,8 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
 
 @pytest.mark.slow
 def test_the_line_of_the_readme_publishes_a_model(hub: Hub, tmp_path: Path):
-    """From an empty cache, with fewer and smaller crops."""
+    """From an empty cache into a new repository, with fewer and smaller crops."""
+    hub.repos.pop(("models", "user/my-model"), None)
     (line,) = re.findall(r"^accelerate launch (.+--dataset_name.+)$", README.read_text(), re.M)
     words = line.replace("your-name/photos", "org/photos").split()
     out = tmp_path / words[words.index("--output_dir") + 1]

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate.utils import LoggerType
 
 from hsr_hub import HSRNet
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.presets import PRESETS
+from hsr_hub.training.session import readable_errors
 from tests.training import train
 from tests.util import ROOT
 
@@ -155,3 +157,24 @@ def test_flags_of_the_diffusers_scripts_are_understood():
     args = parse_args(["--dataset_name", "org/photos", "--output_dir", "a/my-model", *flags], None)
     assert (args.weight_decay, args.pretrained_model) == (0.1, "org/net")
     assert args.hub_model_id == "my-model"
+
+
+def test_running_out_of_memory_names_the_flags_that_need_less():
+    with pytest.raises(SystemExit, match="lower --train_batch_size"), readable_errors():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+    with pytest.raises(SystemExit, match="stopped by Ctrl-C"), readable_errors():
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"), [(["--mixed_precision", "bf16"], "--mixed_precision"), ([], "accelerate l")]
+)
+def test_a_refused_precision_does_not_blame_the_tracker(
+    photo_folder, tmp_path, monkeypatch, flags, named
+):
+    def refuse(**_):
+        raise ValueError("bf16 mixed precision requires PyTorch >= 1.10 and a supported device.")
+
+    monkeypatch.setattr("accelerate.Accelerator", refuse)
+    with pytest.raises(SystemExit, match=f"^{named}.*: bf16 mixed precision"):
+        train(photo_folder, tmp_path / "out", *flags)
