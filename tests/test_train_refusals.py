@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -178,3 +179,23 @@ def test_a_refused_precision_does_not_blame_the_tracker(
     monkeypatch.setattr("accelerate.Accelerator", refuse)
     with pytest.raises(SystemExit, match=f"^{named}.*: bf16 mixed precision"):
         train(photo_folder, tmp_path / "out", *flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--perceptual_weight", "1"], "^--perceptual_weight needs torchvision's VGG-19"),
+        (["--preset", "detail", "--pretrained_model", "hsr-lite-x4"], "^--preset detail needs"),
+    ],
+)
+def test_vgg_without_a_connection_says_what_to_do(
+    photo_folder, tmp_path, monkeypatch, flags, named
+):
+    def unreachable(*_, **__):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", unreachable)
+    small = ["--crop_size", "32", "--discriminator_width", "4"]
+    with pytest.raises(SystemExit, match=named) as refusal:
+        train(photo_folder, tmp_path / "out", *flags, network=small)
+    assert "train without it: --perceptual_weight 0" in str(refusal.value)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hsr_hub.model import HSRNet
+from hsr_hub.network import NETWORK_ARGUMENTS
 from hsr_hub.training.checkpoints import load_bare, state_folder
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
@@ -116,9 +117,8 @@ def build_perceptual_loss(args: argparse.Namespace) -> PerceptualLoss:
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
     """Return a new network or that of `--pretrained_model`, and complete the flags from it."""
-    names = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
-    names += ("reconstruction_widths",)
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    flags = {name: getattr(args, name) for name in NETWORK_ARGUMENTS}
+    given = {name: value for name, value in flags.items() if value is not None}
     if args.pretrained_model:
         with exit_on_error("--pretrained_model"):
             net = HSRNet.from_pretrained(args.pretrained_model, revision=args.revision).train()

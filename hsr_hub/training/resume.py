@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsr_hub.model import HSRNet
+from hsr_hub.network import NETWORK_ARGUMENTS
 from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches
 from hsr_hub.training.state import RunState
 
@@ -23,9 +24,6 @@ Launch = dict[str, Any]
 """`from_step`, `processes`, `device`, `mixed_precision`, `photos` (their number) and `arguments`.
 
 All are JSON types."""
-
-NETWORK = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width", "reconstruction_widths")
-"""Arguments that cannot change, because the checkpoint's weights would not fit."""
 
 UNIMPORTANT = {
     "output_dir",
@@ -200,7 +198,9 @@ def check_launch(checkpoint: Path, old: Launch, new: Launch) -> bool:
             difference.
     """
     changed = changed_settings(old, new)
-    refused = [_difference(k, *changed[k]) for k in (*NETWORK, "optimizer") if k in changed]
+    # The checkpoint's weights and the optimizer's state would not fit.
+    fixed = (*NETWORK_ARGUMENTS, "optimizer")
+    refused = [_difference(key, *changed[key]) for key in fixed if key in changed]
     weights = [float(launch["arguments"]["adversarial_weight"]) for launch in (old, new)]
     if (weights[0] > 0) != (weights[1] > 0):
         refused.append(
