@@ -122,6 +122,22 @@ def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tm
     torch.testing.assert_close(*found, rtol=0.02, atol=0)
 
 
+def test_features_of_labels_are_computed_once_and_without_gradients(tmp_path: Path, monkeypatch):
+    loss = PerceptualLoss({"conv1_2": 1.0}, write_small_vgg(tmp_path / "vgg.safetensors"))
+    passes: list[bool] = []
+    compute = PerceptualLoss._features
+
+    def counted(self, image: torch.Tensor):
+        features = compute(self, image)
+        passes.append(all(value.requires_grad for value in features.values()))
+        return features
+
+    monkeypatch.setattr(PerceptualLoss, "_features", counted)
+    gt = [torch.rand(1, 3, 8 * s, 8 * s) for s in (1, 2)]
+    loss([torch.rand_like(label).requires_grad_() for label in gt], gt)
+    assert passes == [False, True] * 2  # of each level the label and the image
+
+
 def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
     net = nn.Linear(2, 1)
     before = [p.clone() for p in net.parameters()]

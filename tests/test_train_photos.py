@@ -107,6 +107,20 @@ def test_pairs_are_found_by_content_too(tmp_path: Path, photo: Image.Image):
     assert gt.shape == (36, 40, 3) and lq is not None and lq.shape == (9, 10, 3)
 
 
+def test_pairs_of_subfolders_are_not_mixed_up(tmp_path: Path, photo: Image.Image):
+    for name, value in (("a", 50), ("b", 200)):
+        for kind, size in (("HR", (40, 40)), ("LRx4", (10, 10))):
+            (tmp_path / kind / name).mkdir(parents=True)
+            Image.new("RGB", size, (value,) * 3).save(tmp_path / kind / name / "1.png")
+    pairs = PairPhotos([tmp_path], SIDE, 4, progress=False)
+    for index in range(2):
+        gt, lq = pairs.read(index)
+        assert lq is not None and gt[0, 0, 0] == lq[0, 0, 0]
+    photo.save(tmp_path / "HR" / "a" / "1.webp")
+    with pytest.raises(ValueError, match=r"1\.webp and 1\.png in .* are both a"):
+        PairPhotos([tmp_path], SIDE, 4, progress=False)
+
+
 def test_another_split_is_not_validated_on_the_earlier_images(tmp_path, photo, monkeypatch):
     class Rows(list):
         column_names = ("image",)

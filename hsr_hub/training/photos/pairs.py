@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 class PairPhotos:
     """Photographs with low-resolution images of their own: folders with `HR/` and `LRx{scale}/`.
 
-    Both files of a pair have the same name before the suffix; `0001x4` fits `0001` too. The
-    original is cropped to `scale` times the size of the low-resolution image.
+    Both files of a pair have the same name before the suffix, in subfolders of the same name;
+    `0001x4` fits `0001` too. The original is cropped to `scale` times the size of the
+    low-resolution image.
 
     Args:
         folders: Folders of pairs.
@@ -42,11 +43,12 @@ class PairPhotos:
         pairs: list[tuple[Path, Path]] = []
         problems: list[str] = []
         for folder in folders:
-            low = {p.stem: p for p in list_photos([folder / f"LRx{scale}"])}
-            for gt in list_photos([folder / "HR"]):
-                lq = low.get(gt.stem) or low.get(f"{gt.stem}x{scale}")
+            low_folder = folder / f"LRx{scale}"
+            low = _by_name(low_folder, problems)
+            for name, gt in _by_name(folder / "HR", problems).items():
+                lq = low.get(name) or low.get(name.with_name(f"{name.name}x{scale}"))
                 if lq is None:
-                    problems.append(f"{gt.name} has no image in {folder / f'LRx{scale}'}")
+                    problems.append(f"{gt.name} has no image in {low_folder}")
                 else:
                     pairs.append((lq, gt))
         with ThreadPoolExecutor() as pool:
@@ -99,6 +101,20 @@ class PairPhotos:
         if gt.shape[0] < height or gt.shape[1] < width:
             raise ValueError(f"it is smaller than {self.scale} times {self.pairs[index][0]}")
         return Photo(gt[:height, :width], lq)
+
+
+def _by_name(folder: Path, problems: list[str]) -> dict[Path, Path]:
+    """Return the images in a folder by their path in it without the suffix.
+
+    Images that differ in nothing but the suffix are added to the problems.
+    """
+    found: dict[Path, Path] = {}
+    for path in list_photos([folder]):
+        name = path.relative_to(folder).with_suffix("")
+        if name in found:
+            problems.append(f"{path.name} and {found[name].name} in {path.parent} are both {name}")
+        found[name] = path
+    return found
 
 
 def _pair_sizes(pair: tuple[Path, Path]) -> tuple[tuple[int, int], tuple[int, int]] | str:
