@@ -77,6 +77,7 @@ from hsr_hub.training.networks import TrainingNetworks, build_networks
 from hsr_hub.training.optimizers import get_lr, set_lr
 from hsr_hub.training.photos import Photos, StreamPhotos, export_validation, open_photos
 from hsr_hub.training.publishing import (
+    dataset_ids,
     next_command,
     prepare_repository,
     publish_checkpoint,
@@ -90,6 +91,7 @@ from hsr_hub.training.session import (
     exit_on_error,
     log,
     prepare_output,
+    readable_errors,
     start_accelerator,
 )
 from hsr_hub.training.state import AdversarialTrend, RunState, StepCounter
@@ -388,6 +390,7 @@ def main(argv: list[str] | None = None) -> None:
                 forget_best(nets, state)
             reason = stop_reason(args, accelerator, state, stop)
             if reason or state.global_step % args.checkpointing_steps == 0:
+                nets.check_finite()
                 checkpoint = save_checkpoint(
                     accelerator,
                     args.output_dir,
@@ -408,6 +411,7 @@ def main(argv: list[str] | None = None) -> None:
         accelerator.end_training()
         raise SystemExit("checkpoint saved; continue with --resume_from_checkpoint latest")
     counter.check()
+    nets.check_finite()
     if accelerator.is_main_process:
         net, saved_step = choose_weights(args, nets, state)
         text = describe(args, launches, state.global_step, number, saved_step)
@@ -433,6 +437,7 @@ def describe(
         saved_step=steps if saved_step is None else saved_step,
         photos=photos,
         credits=args.data_credits,
+        datasets=dataset_ids(args),
     )
 
 
@@ -504,4 +509,5 @@ def choose_weights(
 
 
 if __name__ == "__main__":
-    main()
+    with readable_errors():
+        main()

@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks import degradation_protocol, plots, results_tables
+from benchmarks import degradation_protocol, plots, results_tables, training_parts
 from benchmarks.degrade import degrade_set
 from benchmarks.peers import REAL_ESRGAN
 from benchmarks.single_degradations import DEGRADATIONS
 from hsr_hub.evaluation import consistency
 from hsr_hub.hub import bundled_models
+from tests.training import write_small_vgg
 from tests.util import run
 
 
@@ -172,3 +173,18 @@ def test_consistency_of_a_known_error(value: int, shift: int):
     sr = np.asarray(Image.fromarray(lq + np.uint8(shift)).resize((20, 24)))
     assert consistency(sr, lq) == pytest.approx(20 * np.log10(255 / shift))
     assert consistency(np.asarray(Image.fromarray(lq).resize((20, 24))), lq) == float("inf")
+
+
+def test_the_parts_of_a_training_step_are_measured(tmp_path: Path, monkeypatch):
+    vgg = write_small_vgg(tmp_path / "vgg.safetensors")
+    flags = ["--crop_size", "32", "--train_batch_size", "1", "--discriminator_width", "4"]
+    flags += ["--perceptual_weights_path", str(vgg), "--perceptual_layers", "conv1_2"]
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("HSR_DATA", str(tmp_path))  # so the photos are the examples
+    training_parts.main(["--repeats", "1", "--json", str(tmp_path / "parts.json"), *flags])
+    rows = json.loads((tmp_path / "parts.json").read_text())["rows"]
+    found = {row["stage"]: row["milliseconds"] for row in rows}
+    parts = {"data", "labels", "generator", "pixel terms", "step"}
+    assert set(found["fidelity"]) == parts
+    assert set(found["detail"]) == parts | {"VGG-19", "discriminator"}
+    assert all(value > 0 for values in found.values() for value in values.values())

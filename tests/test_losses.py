@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -38,6 +37,7 @@ from hsr_hub.training.losses import (
     real_over_fake,
 )
 from hsr_hub.training.mixing import mixed_weights
+from tests.training import write_small_vgg
 from train_accelerate import optimizer_step
 
 needs_metric_weights = pytest.mark.skipif(
@@ -103,13 +103,7 @@ def test_windows_take_all_phases_of_the_up_sampling():
 
 
 def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tmp_path: Path):
-    from torchvision.models import vgg19
-
-    state = {
-        f"features.{k}": v
-        for k, v in cast(nn.Sequential, vgg19(weights=None).features)[:3].state_dict().items()
-    }
-    save_file(state, tmp_path / "vgg.safetensors")
+    write_small_vgg(tmp_path / "vgg.safetensors")
     loss = PerceptualLoss({"conv1_2": 1.0}, tmp_path / "vgg.safetensors")
     args = parsed("--pixel_weight", "0", "--perceptual_weight", "1")
     sr, gt = ([torch.rand(2, 3, 8 * s, 8 * s) for s in (1, 2, 4)] for _ in range(2))
@@ -128,6 +122,22 @@ def test_perceptual_loss_in_bfloat16_is_nearly_that_in_float32(model: HSRNet, tm
     torch.testing.assert_close(*found, rtol=0.02, atol=0)
 
 
+def test_features_of_labels_are_computed_once_and_without_gradients(tmp_path: Path, monkeypatch):
+    loss = PerceptualLoss({"conv1_2": 1.0}, write_small_vgg(tmp_path / "vgg.safetensors"))
+    passes: list[bool] = []
+    compute = PerceptualLoss._features
+
+    def counted(self, image: torch.Tensor):
+        features = compute(self, image)
+        passes.append(all(value.requires_grad for value in features.values()))
+        return features
+
+    monkeypatch.setattr(PerceptualLoss, "_features", counted)
+    gt = [torch.rand(1, 3, 8 * s, 8 * s) for s in (1, 2)]
+    loss([torch.rand_like(label).requires_grad_() for label in gt], gt)
+    assert passes == [False, True] * 2  # of each level the label and the image
+
+
 def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
     net = nn.Linear(2, 1)
     before = [p.clone() for p in net.parameters()]
@@ -137,6 +147,9 @@ def test_a_loss_that_is_not_finite_skips_the_step_whatever_its_gradient_is():
         # Its own gradient is finite: the L1 loss's is a sign.
         loss = net(torch.ones(1, 2)).abs().sum() + bad
         assert not optimizer_step(accelerator, loss, net, optimizer, 1.0)[0]
+    # A finite loss with a gradient that is not finite: the root of zero.
+    loss = (0 * net(torch.ones(1, 2)).sum()).sqrt()
+    assert loss.isfinite() and not optimizer_step(accelerator, loss, net, optimizer, 1.0)[0]
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     finite, norm = optimizer_step(accelerator, 3 * net(torch.ones(1, 2)).sum(), net, optimizer, 1.0)
     assert finite
@@ -228,12 +241,10 @@ def test_layers_are_parsed_and_wrong_ones_named():
 
 def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
     """Layers by name, after their ReLU, Caffe's preprocessing; the network is torchvision's own."""
-    from torchvision.models import vgg19
+    from torchvision.models import vgg
 
     torch.manual_seed(0)
-    vgg = vgg19(weights=None)
-    assert isinstance(vgg.features, nn.Sequential)
-    reference = vgg.features[:18]
+    reference = vgg.make_layers(vgg.cfgs["E"][:10])  # to conv3_4
     state = {f"features.{k}": v for k, v in reference.state_dict().items()}
     save_file(state, tmp_path / "vgg.safetensors")
     sr = [torch.rand(2, 3, 8, 8), torch.rand(2, 3, 16, 16)]

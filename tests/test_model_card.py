@@ -340,3 +340,19 @@ def test_relative_links_of_a_published_card_exist(hub: Hub, tmp_path: Path):
     assert {"ATTRIBUTION.md", "sample.png"} <= links <= set(files)
     assert "--model org/real\n" in card
     assert metadata(card)["base_model"] == [f"{ORGANIZATION}/hsr-lite-x4"]
+
+
+def test_other_weights_replace_their_origin_and_nothing_else_that_people_wrote():
+    theirs = (
+        "---\nlicense: mit\nbase_model:\n- org/old\nbase_model_relation: merge\n"
+        "datasets: [org/old]\nlanguage: en # mine\n---\n\nMy words.\n"
+    )
+    ours = "---\nlicense: apache-2.0\nbase_model:\n- org/new\nbase_model_relation: finetune\n---\n"
+    kept = merged(theirs, ours, same_weights=True)
+    assert metadata(kept)["base_model"] == ["org/old"]
+    text = merged(theirs, ours, same_weights=False)
+    found = metadata(text)
+    assert (found["base_model"], found["base_model_relation"]) == (["org/new"], "finetune")
+    assert found["datasets"] == ["org/old"]  # the new card names none
+    assert found["license"] == "mit" and "language: en # mine\n" in text and "My words." in text
+    assert merged(text, ours, same_weights=False) == text

@@ -1,14 +1,22 @@
-"""Widening a network, and transferring detail to the wider one."""
+"""The runs behind the bundled models fit the script, and networks are widened exactly."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsr_hub import HSRNet
+from hsr_hub.training.arguments import parse_args
 from recipes.transfer import transfer
 from recipes.widen import widen, widen_to_x4
+from tests.util import ROOT, run
 
 
 @settings(deadline=None, max_examples=10)
@@ -44,3 +52,43 @@ def test_transfer_to_an_untrained_wide_network_is_exact():
         kept = begun(lq)
     torch.testing.assert_close(carried, theirs, rtol=0, atol=1e-4)
     torch.testing.assert_close(kept, fidelity(lq), rtol=0, atol=1e-4)
+
+
+RECORDER = """#!{python}
+import json, sys
+from pathlib import Path
+words = sys.argv[1:]
+if words[:1] == ["-c"]:  # the folder of the data
+    print("data")
+elif "train_accelerate.py" in words:
+    flags = words[words.index("train_accelerate.py") + 1 :]
+    with open({log!r}, "a") as lines:
+        print(json.dumps(flags), file=lines)
+elif words == ["-", {made!r}]:  # a program on the standard input
+    compile(sys.stdin.read(), "the script", "exec")
+elif words[:1] == ["-m"]:
+    assert Path(*words[1].split(".")).with_suffix(".py").is_file(), words
+"""
+
+
+SCRIPTS = sorted((ROOT / "recipes").glob("*/train*.sh"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_scripts_of_the_bundled_models_fit_the_training_script(script: Path, tmp_path: Path):
+    """Run with programs that record their arguments instead of training."""
+    log, made = tmp_path / "log.jsonl", str(tmp_path / "made")
+    text = RECORDER.format(python=sys.executable, log=str(log), made=made)
+    for name in ("accelerate", "python", "python3"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin" / name
+        program.write_text(text)
+        program.chmod(0o755)
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    further = ["mixed"] if script.parent.name == "hsr-x4-real" else []
+    done = run("bash", script, made, *further, env=env)
+    assert done.returncode == 0, done.stderr
+    for line in log.read_text().splitlines():
+        args = parse_args(json.loads(line), None)
+        assert args.save_last or args.validation_data_dir == []
+    assert ".pkl" not in script.read_text() and "torch.load" not in script.read_text()

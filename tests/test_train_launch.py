@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from hsr_hub import HSRNet
-from tests.training import CPU, NETWORK
+from tests import training
+from tests.training import CPU, NETWORK, write_small_vgg
 from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow
@@ -25,26 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def all_losses(tmp_path_factory) -> list[str]:
-    """Flags for all three losses, with a small VGG-19 of random weights and a small D."""
-    from torchvision.models import vgg19
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    vgg = vgg19(weights=None)
-    assert isinstance(vgg.features, torch.nn.Sequential)
-    save_file({f"features.{k}": v for k, v in vgg.features[:8].state_dict().items()}, path)
-    return [
-        "--perceptual_weight",
-        "0.01",
-        "--adversarial_weight",
-        "0.01",
-        "--perceptual_layers",
-        "conv1_2:0.5,conv2_2",
-        "--perceptual_weights_path",
-        str(path),
-        "--discriminator_width",
-        "4",
-    ]
+    return training.all_losses(write_small_vgg(tmp_path_factory.mktemp("vgg") / "vgg.safetensors"))
 
 
 def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[str]:

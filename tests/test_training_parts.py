@@ -25,7 +25,7 @@ from hsr_hub.training.data import (
 from hsr_hub.training.degradations import degrade
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import LevelPairs
-from hsr_hub.training.photos import FolderPhotos, find_images
+from hsr_hub.training.photos import FolderPhotos
 from hsr_hub.training.state import RunState
 from hsr_hub.training.validation import log_grid, validate
 
@@ -109,19 +109,8 @@ def test_the_start_reads_headers_only(photo_folder: Path, monkeypatch):
     def decode(path: Path):
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr("hsr_hub.training.photos.read_rgb", decode)
+    monkeypatch.setattr("hsr_hub.training.photos.folders.read_rgb", decode)
     assert len(crops(photo_folder).photos) == 3
-
-
-def test_linked_folders_are_searched_once(photo_folder: Path, tmp_path: Path):
-    elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(photo_folder, elsewhere / "inner")
-    top = tmp_path / "top"
-    top.mkdir()
-    (top / "link").symlink_to(elsewhere)
-    (elsewhere / "loop").symlink_to(top)
-    (elsewhere / "again").symlink_to(elsewhere / "inner")
-    assert len(find_images([top])) == 3
 
 
 def test_labels_are_the_whole_photos_labels(photo_folder: Path, monkeypatch):

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
+import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import save_file
 
 import train_accelerate
 
@@ -17,6 +19,31 @@ NETWORK = [
     *("--reconstruction_widths", "8", "4", "--crop_size", "32", "--train_batch_size", "4"),
     *("--learning_rate", "2e-3", "--lr_warmup_steps", "2", "--logging_steps", "5"),
 ]
+
+VGG_LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128)}
+"""Channels of the first convolutions of VGG-19, by their index in torchvision's `features`."""
+
+
+def write_small_vgg(path: Path) -> Path:
+    """Write the first four convolutions of a VGG-19 with random weights, and return the file."""
+    torch.manual_seed(0)
+    state = {}
+    for index, (given, made) in VGG_LAYERS.items():
+        convolution = torch.nn.Conv2d(given, made, 3)
+        for name, value in convolution.state_dict().items():
+            state[f"features.{index}.{name}"] = value
+    save_file(state, path)
+    return path
+
+
+def all_losses(vgg: Path) -> list[str]:
+    """Return the flags of all three losses of the source, with a small VGG-19 and a small D."""
+    return [
+        *("--perceptual_weight", "0.01", "--adversarial_weight", "0.01"),
+        *("--perceptual_layers", "conv1_2:0.5,conv2_2", "--perceptual_weights_path", str(vgg)),
+        *("--discriminator_width", "4"),
+    ]
+
 
 CPU = {"ACCELERATE_USE_CPU": "true"}
 

@@ -84,7 +84,13 @@ OLD_MARKER = re.compile(r"(?:^## Figures\n\n)?(<!-- /?hsr-hub:)figures\b", re.MU
 """Earlier versions called the metrics "figures", in the heading too."""
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-MODEL_INDEX = re.compile(r"^model-index:.*\n(?:[ \t-].*\n|[ \t]*\n)*", re.MULTILINE)
+ENTRY = r"^{key}:.*\n(?:[ \t-].*\n|[ \t]*\n)*"
+"""An entry of the metadata with its nested lines, as a regular expression."""
+
+MODEL_INDEX = re.compile(ENTRY.format(key="model-index"), re.MULTILINE)
+ORIGIN = ("base_model", "base_model_relation", "datasets")
+"""Keys of the metadata that other weights replace: what these weights come from."""
+
 LPIPS_NAME = "LPIPS (SqueezeNet)"
 OUR_METRICS = re.compile(rf"(PSNR|SSIM) \(Y, border \d+\)|{re.escape(LPIPS_NAME)}")
 """Names of the metrics in `model-index` that a newer card replaces."""
@@ -387,7 +393,8 @@ def merged(theirs: str, ours: str, *, same_weights: bool) -> str:
     """Return a card that people may have edited, with our newer parts about the weights.
 
     The text outside of our markers stays, and so does all metadata except `model-index`, in which
-    results of other metrics stay too. Blocks that somebody removed stay removed.
+    results of other metrics stay too, and except the base model and the data sets if the weights
+    are others. Blocks that somebody removed stay removed.
 
     Args:
         theirs: The existing card.
@@ -429,7 +436,7 @@ def same_prose(one: str, other: str) -> bool:
 
 
 def _merged_front(theirs: str, ours: str, same_weights: bool) -> str:
-    """Return their metadata to the letter, except `model-index`, and with the keys it lacks."""
+    """Return their metadata to the letter, except what `merged` replaces, and with lacking keys."""
     front, new = FRONT.match(theirs), metadata(ours)
     try:
         old = metadata(theirs)
@@ -451,6 +458,11 @@ def _merged_front(theirs: str, ours: str, same_weights: bool) -> str:
             kept += block
     else:
         kept = MODEL_INDEX.sub("", kept)
+    if not same_weights:
+        for key in [key for key in ORIGIN if key in new and key in old]:
+            if old[key] != new[key]:
+                kept = re.sub(ENTRY.format(key=key), "", kept, count=1, flags=re.MULTILINE)
+                del old[key]
     lacking = {k: v for k, v in new.items() if k not in old and k != "model-index"}
     return f"---\n{kept}{_dump(lacking) if lacking else ''}---\n"
 

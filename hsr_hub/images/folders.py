@@ -27,7 +27,9 @@ class FoundImages(NamedTuple):
     """Numbers of other files by suffix, such as {".nef": 3}."""
 
 
-def find_images(folder: Path, exclude: Path | None = None) -> FoundImages:
+def find_images(
+    folder: Path, exclude: Path | None = None, follow_links: bool = False
+) -> FoundImages:
     """Find the images of a folder and its sub-folders.
 
     A file is an image if its content starts like one, or if it has the suffix of one; a file with
@@ -38,14 +40,21 @@ def find_images(folder: Path, exclude: Path | None = None) -> FoundImages:
     Args:
         folder: The folder.
         exclude: A folder inside it that is not searched, such as that of earlier results.
+        follow_links: Search linked folders too. Every folder is searched once, so loops end.
     """
     excluded = exclude and exclude.resolve()
+    searched: set[Path] = set()
     images: list[Path] = []
     left_out: Counter[str] = Counter()
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, followlinks=follow_links):
+        target = Path(root).resolve()
+        if target in searched:
+            folders.clear()
+            continue
+        searched.add(target)
         folders[:] = [
             name
-            for name in folders
+            for name in sorted(folders)
             if not _is_skipped(name, SKIPPED_FOLDERS) and Path(root, name).resolve() != excluded
         ]
         for name in names:

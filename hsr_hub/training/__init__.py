@@ -1,1 +1,7 @@
-"""Leaf modules of `train_accelerate.py`; they import neither accelerate nor each other."""
+"""The modules of `train_accelerate.py`.
+
+Command line: `arguments` with `flags`, `checks` and `presets`. Data: `photos`, `data` (crops and
+labels), `degradations`. Step: `networks`, `discriminator`, `losses`, `mixing`, `optimizers`, `ema`.
+Run: `session`, `state`, `meter`, `stop`, `validation`, `checkpoints`, `resume`. Result:
+`publishing`, `summary`.
+"""

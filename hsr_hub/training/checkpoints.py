@@ -63,11 +63,16 @@ def register_hooks(accelerator: Accelerator) -> None:
     def before_loading(models: list[nn.Module], folder: str) -> None:
         for index, model in enumerate(models):
             name = f"model_{index}.safetensors" if index else "model.safetensors"
-            bare(model).load_state_dict(_without_prefixes(load_file(Path(folder) / name)))
+            load_bare(bare(model), Path(folder) / name)
         models.clear()  # nothing is left for Accelerate to load
 
     accelerator.register_save_state_pre_hook(before_saving)
     accelerator.register_load_state_pre_hook(before_loading)
+
+
+def load_bare(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a network that was not prepared by Accelerate."""
+    model.load_state_dict(_without_prefixes(load_file(path)))
 
 
 def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

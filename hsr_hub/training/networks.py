@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hsr_hub.model import HSRNet
+from hsr_hub.network import NETWORK_ARGUMENTS
+from hsr_hub.training.checkpoints import load_bare, state_folder
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.losses import LpipsLoss, PerceptualLoss
@@ -49,11 +52,27 @@ class TrainingNetworks:
         """The network with the averaged weights."""
         return cast(HSRNet, self.ema.module)
 
+    def check_finite(self) -> None:
+        """Raise SystemExit if the weights have diverged, so that they are not saved.
+
+        A step that is too large can give finite weights whose images are not finite.
+        """
+        weights = [*self.averaged.parameters()]
+        if self.raw_d is not None:
+            weights += self.raw_d.parameters()
+        with torch.no_grad():
+            results = self.averaged(torch.full((1, 3, 8, 8), 0.5, device=weights[0].device))
+        if not all(values.isfinite().all() for values in (*weights, *results)):
+            raise SystemExit(
+                "the weights have diverged and are not saved: their values, or those of their "
+                "images, are not finite. Lower --learning_rate; earlier checkpoints are intact."
+            )
+
 
 def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> TrainingNetworks:
     """Build what the flags ask for, and nothing for a loss whose weight is zero."""
     raw_g = build_generator(args)
-    raw_d = Discriminator(args.discriminator_width) if args.adversarial_weight > 0 else None
+    raw_d = build_discriminator(args) if args.adversarial_weight > 0 else None
     # channels_last is faster. On a CPU, though, the bfloat16 weight gradients of a dilated
     # convolution with 24, 40, 56, ... channels are NaN in it (torch 2.15).
     affected = any(width > 8 and width % 16 for width in raw_g.config["widths"])
@@ -98,9 +117,8 @@ def build_perceptual_loss(args: argparse.Namespace) -> PerceptualLoss:
 
 def build_generator(args: argparse.Namespace) -> HSRNet:
     """Return a new network or that of `--pretrained_model`, and complete the flags from it."""
-    names = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width")
-    names += ("reconstruction_widths",)
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    flags = {name: getattr(args, name) for name in NETWORK_ARGUMENTS}
+    given = {name: value for name, value in flags.items() if value is not None}
     if args.pretrained_model:
         with exit_on_error("--pretrained_model"):
             net = HSRNet.from_pretrained(args.pretrained_model, revision=args.revision).train()
@@ -120,4 +138,23 @@ def build_generator(args: argparse.Namespace) -> HSRNet:
         with exit_on_error("network"):  # the message itself names the argument
             net = HSRNet(**given)
     vars(args).update(net.config)  # the card's recipe names what was built
+    return net
+
+
+def build_discriminator(args: argparse.Namespace) -> Discriminator:
+    """Return a new discriminator or that of `--pretrained_discriminator`."""
+    net = Discriminator(args.discriminator_width)
+    path = args.pretrained_discriminator
+    if path is None:
+        return net
+    with exit_on_error("--pretrained_discriminator"):
+        file = state_folder(path) / "model_1.safetensors" if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {file}, as an adversarial run writes it")
+        try:
+            load_bare(net, file)
+        except (RuntimeError, SafetensorError) as error:  # other sizes, or no safetensors file
+            raise ValueError(
+                f"{file} does not fit --discriminator_width {args.discriminator_width}: {error}"
+            ) from error
     return net

@@ -14,8 +14,9 @@ from huggingface_hub import ModelCard
 
 from hsr_hub.evaluation import Metrics, evaluate
 from hsr_hub.hub import (
+    BUNDLED,
     CARD_NAME,
-    bundled_models,
+    ORGANIZATION,
     error_text,
     hide_token,
     hub_api,
@@ -90,11 +91,11 @@ def write_card(
         degradation=None if args.train_pairs_dir else args.degradation,
         datasets=dataset_ids(args),
         sample=(args.output_dir / "sample.png").exists(),
+        base_model=lineage(args.pretrained_model),
+        base_model_relation="finetune",
     )
     if args.hub_license:
         card.data["license"] = args.hub_license
-    for key, value in lineage(args.pretrained_model).items():
-        card.data[key] = value
     return card
 
 
@@ -107,23 +108,23 @@ def dataset_ids(args: Namespace) -> list[str]:
     return ids
 
 
-def lineage(pretrained: str | None) -> dict[str, str]:
-    """Return the card's metadata about the weights that a run started from.
+def lineage(pretrained: str | None) -> list[str]:
+    """Return the Hub ids of the weights that a run started from.
 
-    A folder has no address. Its card passes on the base model that it names.
+    A folder has no address. Its card passes on the base models that it names.
     """
-    if not pretrained or pretrained in bundled_models():
-        return {}
-    base = pretrained
+    if not pretrained:
+        return []
     folder = resolve_folder(pretrained)
-    if folder.is_dir():
-        card = folder / CARD_NAME
-        try:
-            found = metadata(card.read_text(encoding="utf-8")).get("base_model")
-        except (OSError, ValueError):
-            found = None
-        base = found if isinstance(found, str) else ""
-    return {"base_model": base, "base_model_relation": "finetune"} if base else {}
+    if folder.parent == BUNDLED:
+        return [f"{ORGANIZATION}/{folder.name}"]
+    if not folder.is_dir():
+        return [pretrained]
+    try:
+        found = metadata((folder / CARD_NAME).read_text(encoding="utf-8")).get("base_model") or []
+    except (OSError, ValueError):  # no card, or a damaged one
+        return []
+    return [found] if isinstance(found, str) else [str(name) for name in found]
 
 
 def save(net: HSRNet, args: Namespace, training: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hsr_hub.model import HSRNet
+from hsr_hub.network import NETWORK_ARGUMENTS
 from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches
 from hsr_hub.training.state import RunState
 
@@ -23,9 +24,6 @@ Launch = dict[str, Any]
 """`from_step`, `processes`, `device`, `mixed_precision`, `photos` (their number) and `arguments`.
 
 All are JSON types."""
-
-NETWORK = ("scale", "kernel_sizes", "widths", "dilations", "fusion_width", "reconstruction_widths")
-"""Arguments that cannot change, because the checkpoint's weights would not fit."""
 
 UNIMPORTANT = {
     "output_dir",
@@ -53,6 +51,7 @@ UNIMPORTANT = {
 
 OTHER_CROPS = "the crops are not those of an uninterrupted run"
 OTHER_RATE = "the learning rate follows the new schedule"
+OTHER_START = "the weights are those of the checkpoint"
 OTHER_MEASURE = "the best validation so far is forgotten"
 
 EFFECTS = {
@@ -73,6 +72,8 @@ EFFECTS = {
     "streaming": OTHER_CROPS,
     "photos": OTHER_CROPS,
     "degradation": OTHER_CROPS,
+    "pretrained_model": OTHER_START,
+    "pretrained_discriminator": OTHER_START,
     "max_train_steps": OTHER_RATE,
     "learning_rate": OTHER_RATE,
     "discriminator_learning_rate": OTHER_RATE,
@@ -197,7 +198,9 @@ def check_launch(checkpoint: Path, old: Launch, new: Launch) -> bool:
             difference.
     """
     changed = changed_settings(old, new)
-    refused = [_difference(k, *changed[k]) for k in (*NETWORK, "optimizer") if k in changed]
+    # The checkpoint's weights and the optimizer's state would not fit.
+    fixed = (*NETWORK_ARGUMENTS, "optimizer")
+    refused = [_difference(key, *changed[key]) for key in fixed if key in changed]
     weights = [float(launch["arguments"]["adversarial_weight"]) for launch in (old, new)]
     if (weights[0] > 0) != (weights[1] > 0):
         refused.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hsr_hub.images import ImageWarning
 from hsr_hub.training.checkpoints import (
     find_resume_folder,
     register_hooks,
@@ -39,17 +41,35 @@ def exit_on_error(flag: str) -> Iterator[None]:
         raise SystemExit(f"{flag}: {error}") from error
 
 
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """End the program with a sentence after Ctrl-C and where memory runs out."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit("stopped by Ctrl-C; the last checkpoint, if any, is intact") from None
+    except torch.OutOfMemoryError as error:
+        raise SystemExit(
+            f"{error}\nThe memory of the device is too small: lower --train_batch_size, and raise "
+            "--gradient_accumulation_steps for the same global batch, or lower --crop_size."
+        ) from error
+
+
 def start_accelerator(args: Namespace) -> Accelerator:
     """Return the accelerator and set up logging: information from the main process only."""
     from accelerate import Accelerator
 
-    with exit_on_error("--report_to"):
+    try:
         accelerator = Accelerator(
             log_with=args.report_to,
             project_dir=str(args.output_dir),
             gradient_accumulation_steps=args.gradient_accumulation_steps,
             mixed_precision=args.mixed_precision,
         )
+    except (ValueError, ImportError) as error:
+        flag = "--mixed_precision" if "precision" in str(error) else "--report_to"
+        given = getattr(args, flag.removeprefix("--"))
+        raise SystemExit(f"{flag if given else 'accelerate launch'}: {error}") from error
     if args.report_to and not accelerator.log_with:  # Accelerate drops it with a debug message
         raise SystemExit(
             f"--report_to {args.report_to}: its package is not installed: pip install "
@@ -65,6 +85,8 @@ def start_accelerator(args: Namespace) -> Accelerator:
         datefmt="%H:%M:%S",
         stream=sys.stdout,
     )
+    # Notes about profiles and depths of single files say nothing about the training.
+    warnings.filterwarnings("ignore", category=ImageWarning)
     for library in ("accelerate", "httpx", "datasets"):  # httpx logs every request to the Hub
         logging.getLogger(library).setLevel(logging.WARNING)
     return accelerator

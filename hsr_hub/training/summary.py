@@ -11,10 +11,21 @@ import torch
 
 from hsr_hub.training.resume import Launch, changed_settings, settings
 
-UNPUBLISHED = {"metric_weights", "pretrained_model"}
+UNPUBLISHED = {"metric_weights", "pretrained_model", "pretrained_discriminator"}
 """Settings that may name folders of this machine, besides those with "dir" in their name."""
 
 NO_CREDITS = "Their sources and licences were not recorded (`--data_credits` puts them here)."
+
+HUB_CREDITS = "Their sources and licences are described there."
+
+ONLY_WITH = {
+    "adversarial_weight": ("discriminator_width", "discriminator_learning_rate"),
+    "perceptual_weight": ("perceptual_layers", "perceptual_levels"),
+    "dataset_name": ("dataset_split",),
+    "validation_dataset_name": ("validation_dataset_split",),
+    "validation": ("validation_steps", "patience_metric"),
+}
+"""Settings that have no effect, and are not published, without another one."""
 
 
 def training_text(
@@ -24,6 +35,7 @@ def training_text(
     saved_step: int,
     photos: int | None,
     credits: Path | None,
+    datasets: Sequence[str] = (),
 ) -> str:
     """Return Markdown about steps, machine, data and settings.
 
@@ -33,6 +45,7 @@ def training_text(
         saved_step: The step whose averaged weights were saved.
         photos: Number of training photographs; None for a stream.
         credits: Markdown file with their sources and licences.
+        datasets: Hub ids of their data sets.
     """
     last = launches[-1]
     machine = (
@@ -42,17 +55,50 @@ def training_text(
     saved = ""
     if saved_step != steps:
         saved = f" The weights are those of step {saved_step}, which validated best."
-    number = "A stream of" if photos is None else str(photos)
-    credit = credits.read_text(encoding="utf-8").strip() if credits else NO_CREDITS
-    blocks = [f"**Settings.**\n\n{_block(settings(launches[0]))}"]
+    first = settings(launches[0])
+    blocks = [f"**Settings.**\n\n{_block(_effective(first))}"]
     for before, launch in pairwise(launches):
         changes = {key: new for key, (_, new) in changed_settings(before, launch).items()}
         if block := _block(changes):
             blocks.append(f"**Changed at step {launch['from_step']}.**\n\n{block}")
     return (
-        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, {machine}.{saved}\n\n"
-        f"**Data.** {number} photographs. {credit}\n\n" + "\n\n".join(blocks)
+        f"{steps} steps by `train_accelerate.py`, torch {torch.__version__}, {machine}.{saved}"
+        f"{_start(first.get('pretrained_model'))}\n\n"
+        f"**Data.** {_data(photos, credits, datasets)}\n\n" + "\n\n".join(blocks)
     )
+
+
+def _data(photos: int | None, credits: Path | None, datasets: Sequence[str]) -> str:
+    """Return sentences about the photographs and their origin."""
+    number = "A stream of" if photos is None else str(photos)
+    text = credits.read_text(encoding="utf-8").strip() if credits else ""
+    if not text and datasets:
+        links = [f"[{name}](https://huggingface.co/datasets/{name})" for name in datasets]
+        return f"{number} photographs of {', '.join(links)}. {HUB_CREDITS}"
+    return f"{number} photographs. {text or NO_CREDITS}"
+
+
+def _start(pretrained: str | None) -> str:
+    """Return a sentence about the weights that the run started from, without a local path."""
+    if not pretrained:
+        return ""
+    path = Path(pretrained)
+    name = path.resolve().name if path.exists() or path.is_absolute() else pretrained
+    return f" The training started from the weights of `{name}`."
+
+
+def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without those that had no effect."""
+    validates = values.get("validation_data_dir") or values.get("validation_dataset_name")
+    needed = {**values, "validation": validates}
+    without = {name for key, names in ONLY_WITH.items() if not needed.get(key) for name in names}
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in without
+        and value is not False
+        and not (key.endswith("_weight") and value == 0)
+    }
 
 
 def _block(values: Mapping[str, Any]) -> str:

@@ -150,8 +150,12 @@ def prepare_validation(
     args: Namespace, accelerator: Accelerator
 ) -> tuple[LpipsSqueeze | None, int]:
     """Return LPIPS, if its weights are given, and the number of validation pairs."""
-    with exit_on_error("--validation_data_dir"):
-        pairs = check_pairs(args.validation_data_dir, args.scale) if args.validation_data_dir else 0
+    pairs = 0
+    if args.validation_data_dir:
+        # One process decodes for all; the others end with it if a file is damaged.
+        decode = accelerator.is_main_process
+        with exit_on_error("--validation_data_dir"):
+            pairs = check_pairs(args.validation_data_dir, args.scale, decode=decode)
     lpips = None
     if args.metric_weights:
         with exit_on_error("--metric_weights"):
@@ -159,8 +163,13 @@ def prepare_validation(
     return lpips, pairs
 
 
-def check_pairs(folders: Sequence[Path], scale: int) -> int:
-    """Read every pair once, so that none fails hours later, and return their number.
+def check_pairs(folders: Sequence[Path], scale: int, *, decode: bool = True) -> int:
+    """Return the number of pairs, after reading each once, so that none fails hours later.
+
+    Args:
+        folders: As `find_pairs` takes them.
+        scale: Factor between the sizes.
+        decode: Read the files; otherwise they are only listed.
 
     Raises:
         FileNotFoundError, ValueError: As `find_pairs` and `read_pair`.
@@ -169,7 +178,7 @@ def check_pairs(folders: Sequence[Path], scale: int) -> int:
     import skimage  # noqa: F401
 
     pairs = [pair for folder in folders for pair in find_pairs(folder, scale)]
-    for lq_path, gt_path in pairs:
+    for lq_path, gt_path in pairs if decode else ():
         read_pair(lq_path, gt_path, scale)
     return len(pairs)
 

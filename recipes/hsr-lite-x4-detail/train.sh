@@ -26,15 +26,11 @@ train --output_dir "$1/third" --pixel_weight 0.4 --grid_weight 3 --strengths 1 1
   --max_train_steps 2300 --checkpoints_total_limit 99
 python - "$1" <<'EOF'
 import sys
-
-import torch
 from hsr_hub import HSRNet
 
-first, second = (HSRNet.from_pretrained(f"{sys.argv[1]}/{run}") for run in ("first", "second"))
-average = torch.load(f"{sys.argv[1]}/third/checkpoint-1000/custom_checkpoint_0.pkl", weights_only=True)
-third = HSRNet(**first.config)
-third.load_state_dict(
-    {k.removeprefix("module."): v for k, v in average.items() if k.startswith("module.")}
+first, second, third = (
+    HSRNet.from_pretrained(f"{sys.argv[1]}/{run}")
+    for run in ("first", "second", "third/checkpoint-1000")
 )
 mean = HSRNet.interpolate(HSRNet.interpolate(first, second, 0.5), third, 1 / 3)
 mean.save_pretrained(f"{sys.argv[1]}/mean")
