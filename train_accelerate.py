@@ -48,6 +48,7 @@ from tqdm.auto import tqdm
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import LpipsSqueeze
 from hsr_hub.images import atomic_write
+from hsr_hub.training.adversarial import adversarial_loss, discriminator_loss, real_over_fake
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.checkpoints import save_checkpoint
 from hsr_hub.training.data import (
@@ -61,15 +62,12 @@ from hsr_hub.training.data import (
 )
 from hsr_hub.training.losses import (
     LevelPairs,
-    adversarial_loss,
     center_crops,
     checkerboard_loss,
     consistency_loss,
-    discriminator_loss,
     flat_loss,
     pixel_loss,
     random_crops,
-    real_over_fake,
 )
 from hsr_hub.training.meter import StepMeter
 from hsr_hub.training.mixing import mixed_weights
@@ -172,7 +170,8 @@ def optimizer_step(
         Whether the gradient was finite, and its norm before clipping. Within an accumulation they
         are True and None.
     """
-    # A loss that is not finite can have a finite gradient, as L1's is a sign. Times NaN it is NaN.
+    # L1's gradient is a sign, so that it is finite even if the loss is not. The factor is 1 for a
+    # finite loss. For others it is NaN, and so is the gradient then.
     accelerator.backward(loss * (1 + (loss - loss).detach()))
     finite, norm = True, None
     if accelerator.sync_gradients:
@@ -210,7 +209,7 @@ def generator_losses(
     cropped: LevelPairs,
     strength: float = 1.0,
 ) -> dict[str, Tensor]:
-    """Return the weighted terms of L_G by name.
+    """Return the weighted terms of the generator's loss L_G by name.
 
     Args:
         nets: Networks and losses.
@@ -342,16 +341,16 @@ def main(argv: list[str] | None = None) -> None:
             peak = args.discriminator_learning_rate
             set_lr(nets.optimizer_d, get_lr(state.global_step, peak, args))
         strength = args.strengths[state.global_step % len(args.strengths)]
-        detail = 0.0 if state.global_step < args.pixel_steps else strength
+        loss_strength = 0.0 if state.global_step < args.pixel_steps else strength
 
         # 3. Train D and then G for one step on the same images.
         with accelerator.accumulate(*trained), mixed_weights(nets.raw_g, nets.fidelity, strength):
             full = LevelPairs([image.float() for image in forward_g(lq)], gt)
             cropped = random_crops(*full, key=state.global_step)
             d_step = StepResult({})
-            if nets.net_d is not None and detail > 0:
+            if nets.net_d is not None and loss_strength > 0:
                 d_step = discriminator_step(accelerator, nets, cropped, args.max_grad_norm)
-            g_step = generator_step(accelerator, nets, args, full, cropped, detail)
+            g_step = generator_step(accelerator, nets, args, full, cropped, loss_strength)
         meter.add(d_step.values | g_step.values)
         if not accelerator.sync_gradients:
             continue  # the step goes on with the next batch

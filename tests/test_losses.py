@@ -17,6 +17,7 @@ from torch import nn
 import train_accelerate as script
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import data_root
+from hsr_hub.training.adversarial import adversarial_loss, discriminator_loss, real_over_fake
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
@@ -25,16 +26,13 @@ from hsr_hub.training.losses import (
     LevelPairs,
     LpipsLoss,
     PerceptualLoss,
-    adversarial_loss,
     center_crops,
     checkerboard_loss,
     consistency_loss,
-    discriminator_loss,
     flat_loss,
     parse_layers,
     pixel_loss,
     random_crops,
-    real_over_fake,
 )
 from hsr_hub.training.mixing import mixed_weights
 from tests.training import write_small_vgg

@@ -72,7 +72,7 @@ def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
             image = _blur(image, rng, largest=0.7 * scale)
         # Sizes are drawn evenly in octaves: large ones cost the most time and change the least.
         image = _resize(image, size, scale ** rng.uniform(-0.1, 1), rng)
-        if rng.random() < 0.45:
+        if rng.random() < 0.55:
             image = _noise(image, rng, largest=25)
         if rng.random() < 0.5:
             image = _compress(image, rng)
@@ -83,7 +83,7 @@ def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
             image = _resize(image, size, rng.uniform(0.65, 1.4), rng)
         else:
             image = _resize(image, size, 1, rng)
-        if rng.random() < 0.5:
+        if rng.random() < 0.6:
             image = _noise(image, rng, largest=18)
     image = _resize(image, size, 1, rng)
     if rng.random() < SHARPENING:
@@ -98,7 +98,7 @@ def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
 
 def _blur(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
     """Return the image blurred by a Gaussian: small radii are drawn more often than large ones."""
-    radii = largest * rng.random(2) ** 1.6
+    radii = largest * rng.random(2) ** 1.1
     if rng.random() < 0.6:
         radii[1] = radii[0]  # isotropic
     return image.filter(ImageFilter.GaussianBlur((float(radii[0]), float(radii[1]))))
@@ -117,7 +117,7 @@ def _resize(
 def _noise(image: Image.Image, rng: np.random.Generator, largest: float) -> Image.Image:
     """Return the image with noise: even or growing with brightness; grey, coloured or in chroma."""
     size = image.size
-    sigma = largest * rng.random() ** 1.5
+    sigma = largest * rng.random() ** 1.1
     grain = rng.uniform(1, 2) if rng.random() < 0.4 else 1
     kind = rng.random()
     if kind < 0.35:

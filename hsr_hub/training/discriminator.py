@@ -1,4 +1,4 @@
-"""The discriminator, shaped like VGG-13 [0118]."""
+"""The discriminator, shaped like VGG-13 [0118 of the patent application CN 111369440 A]."""
 
 from __future__ import annotations
 

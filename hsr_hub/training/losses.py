@@ -1,4 +1,8 @@
-"""The losses of generator and discriminator."""
+"""The generator's losses but for the adversarial one, which is in `adversarial.py`.
+
+L_G is their weighted sum. Numbers in brackets are paragraphs of the patent application
+CN 111369440 A, "the source".
+"""
 
 from __future__ import annotations
 
@@ -313,44 +317,3 @@ def _vgg19_modules() -> list[nn.Module]:
             channels = width
         modules.append(nn.MaxPool2d(2, ceil_mode=True))
     return modules
-
-
-def adversarial_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return L_a [0111-0124], the relativistic average loss of the generator.
-
-    -log(1 - D_Ra(real, fake)) - log(D_Ra(fake, real)) with D_Ra(a, b) = sigmoid(C(a) - mean C(b)).
-
-    Args:
-        real: The discriminator's outputs C for labels, any shape.
-        fake: Its outputs for the network's images. The mean C is that of all processes' batches.
-
-    Returns:
-        A scalar, the mean over this process's samples.
-    """
-    real_over_fake = real - global_mean(fake)
-    fake_over_real = fake - global_mean(real)
-    return F.softplus(real_over_fake).mean() + F.softplus(-fake_over_real).mean()
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the loss of the discriminator: `adversarial_loss` with real and fake exchanged."""
-    return adversarial_loss(fake, real)
-
-
-def real_over_fake(real: Tensor, fake: Tensor) -> Tensor:
-    """Return how often a real image ranks above a fake one, over all pairs.
-
-    At 0.5 the discriminator cannot tell them apart: the equilibrium of [0124].
-    """
-    difference = real.flatten()[:, None] - fake.flatten()[None, :]
-    return (difference > 0).float().mean() + 0.5 * (difference == 0).float().mean()
-
-
-def global_mean(values: Tensor) -> Tensor:
-    """Return the mean over all processes' batches of equal size, with gradients to all of them."""
-    mean = values.mean()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        from torch.distributed.nn.functional import all_reduce
-
-        mean = all_reduce(mean) / torch.distributed.get_world_size()
-    return mean

@@ -88,8 +88,9 @@ class AdversarialTrend:
             return {}
         loss, ranking = (sum(column) / len(column) for column in zip(*self._lines, strict=True))
         found = {"adversarial/mean": loss, "adversarial/real_over_fake": ranking}
-        if math.isfinite(state.adversarial_mean) and state.adversarial_mean > 0:
-            found["adversarial/change"] = loss / state.adversarial_mean - 1
+        if math.isfinite(state.adversarial_mean) and state.adversarial_mean:
+            old = state.adversarial_mean
+            found["adversarial/change"] = (loss - old) / abs(old)
         state.adversarial_mean = loss
         self._lines.clear()
         return found
