@@ -184,6 +184,20 @@ def test_json_is_checked_before_gradio_parses_it(hostile_space: Space, path, bod
     assert found == status and message in json.loads(text)["detail"]
 
 
+def test_clients_cannot_fill_the_log(hostile_space: Space):
+    before = hostile_space.log.read_text().count("\n")
+    for number in range(3 * limits.LOG_LINES_PER_MINUTE):
+        send(hostile_space, f"/gradio_api/queue/data?session_hash=unknown{number}")
+    # The log of uvicorn, and that of the gate, each in up to two minutes.
+    lines = hostile_space.log.read_text().count("\n") - before
+    assert lines <= 4 * limits.LOG_LINES_PER_MINUTE
+    body = b"--edge"
+    kind = "multipart/form-data; boundary=" + "a" * 5000
+    for _ in range(3 * limits.LOG_LINES_PER_MINUTE):
+        assert send(hostile_space, "/gradio_api/upload", body, Content_Type=kind)[0] == 400
+    assert hostile_space.log.read_text().count("\n") - before <= 4 * limits.LOG_LINES_PER_MINUTE
+
+
 def test_a_body_without_a_length_ends_at_its_limit(hostile_space: Space):
     host, port = hostile_space.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:

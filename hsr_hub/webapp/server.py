@@ -40,7 +40,7 @@ from hsr_hub.webapp.limits import (
     MAX_DISK_BYTES,
     MIN_READ_BYTES,
 )
-from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate, Refused
+from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate, LogLimit, Refused
 from hsr_hub.webapp.storage import Disk, is_below
 
 if sys.platform == "win32":
@@ -280,7 +280,7 @@ def guard() -> None:
             f"{' and '.join(missing)} cannot be installed: take versions of gradio and uvicorn "
             "that requirements.txt allows"
         )
-    logging.getLogger("uvicorn.error").addFilter(_is_important)
+    logging.getLogger("uvicorn.error").addFilter(LimitedLog())
 
 
 def _raise_open_files() -> None:
@@ -294,5 +294,15 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _is_important(record: logging.LogRecord) -> bool:
-    return "Invalid HTTP request" not in record.getMessage()
+class LimitedLog(logging.Filter):
+    """Let few of the messages through that clients cause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LogLimit()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is logged."""
+        if "Invalid HTTP request" in record.getMessage():
+            return False
+        return record.levelno < logging.WARNING or self._limit.allows()
