@@ -25,6 +25,7 @@ from hsr_hub.webapp import connections, device_queue, middleware, server, storag
 from hsr_hub.webapp import limits as limits_of_page
 from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
+from hsr_hub.webapp.limits import MAX_CONCURRENT
 from tests.space import noise
 from tests.test_app_units import make_context, make_task
 
@@ -85,7 +86,9 @@ def test_a_small_image_is_not_starved_by_large_ones_nor_a_large_one_by_small_one
 
 def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device_queue, "MAX_WAITING", 8)
+    monkeypatch.setattr(device_queue, "PLACES_FOR_NEWCOMERS", 2)
     monkeypatch.setattr(device_queue, "MAX_WAITING_PER_ADDRESS", 3)
+    assert limits_of_page.MAX_WAITING + limits_of_page.PLACES_FOR_NEWCOMERS < MAX_CONCURRENT
     queue, release = DeviceQueue(1), threading.Event()
     for _ in range(3):
         queue.submit(lambda: release.wait(10), visitor=Visitor("a"))
@@ -93,7 +96,11 @@ def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch
         queue.submit(lambda: None, visitor=Visitor("a", "other session"))
     last = [queue.submit(lambda: None, visitor=Visitor(address)) for address in "bcdef"][-1]
     with pytest.raises(QueueFullError, match="8 images wait already"):
-        queue.submit(lambda: None, visitor=Visitor("g"))
+        queue.submit(lambda: None, visitor=Visitor("f"))
+    for address in "gh":  # they have none in the queue yet
+        queue.submit(lambda: None, visitor=Visitor(address))
+    with pytest.raises(QueueFullError, match="10 images wait already"):
+        queue.submit(lambda: None, visitor=Visitor("i"))
     release.set()
     assert last.wait(10)
     assert queue.submit(lambda: 7, visitor=Visitor("a")).future.result(10) == 7

@@ -34,7 +34,7 @@ FINAL_MESSAGES = {"process_completed", "close_stream", "unexpected_error", "serv
 _original_part_data = route_utils.GradioMultiPartParser.on_part_data
 _original_tool_args = mcp.GradioMCPServer._prepare_tool_call_args
 _original_image = mcp.GradioMCPServer.get_image
-_original_error_payload = queueing.error_payload
+_original_error_payload = vars(queueing)["error_payload"]
 
 
 def install() -> None:

@@ -80,11 +80,14 @@ MAX_WAITING_PER_ADDRESS = 16
 """Images that wait or are computed for one network address at a time."""
 MAX_WAITING = 48
 """Images that wait or are computed for all visitors at a time."""
+PLACES_FOR_NEWCOMERS = 12
+"""More of them, for addresses that have none there. Otherwise three addresses could fill the queue
+and shut out all others."""
 OLDEST_EVERY = 4
 """Every how many turns the device takes the image that waits longest."""
 MAX_CONCURRENT = 64
 """Requests that Gradio runs at once. Each of them can show its place in the device queue. More than
-`MAX_WAITING`, so that there is always one left to refuse further images."""
+may wait, so that there is always one left to refuse further images."""
 MAX_RECEIVING = 24
 """Uploads that Gradio hands over at once. They are decoded in turns."""
 MAX_THREADS = 120
