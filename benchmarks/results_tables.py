@@ -505,7 +505,8 @@ other. The memory counts the decoders too; the idle Space holds {results["idle_m
 
 {cut["uploads"]:.0f} uploads were cut off after 1 MiB, on a page with {cut["allowed_mib"]:.0f} MiB
 of disk space that removes files after a minute instead of an hour, for as long: at most
-{cut["peak_mib"]:.0f} MiB were on the disk, and {cut["left_mib"]:.1f} MiB (the examples) a minute later.
+{cut["peak_mib"]:.0f} MiB were on the disk, and a minute later {cut["left_mib"]:.1f} MiB, the
+examples.
 
 {footer(results)}"""
 

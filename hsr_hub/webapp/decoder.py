@@ -40,7 +40,7 @@ STARTUP_SECONDS = 20
 
 MAX_HEADER_BYTES = 1 << 23
 """The header holds the text of a PNG, such as the workflow of an image generator."""
-MAX_METADATA_BYTES = 1 << 26
+MAX_METADATA_BYTES = 1 << 24
 PIPE_BYTES = 1 << 20
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
