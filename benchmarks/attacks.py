@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import socket
 import tempfile
 import time
@@ -157,7 +158,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows = []
+    rows, load_average = [], os.getloadavg()[0]
     with running() as space, tempfile.TemporaryDirectory() as folder:
         small = crop(0, Path(folder))
         order(space, small, 1, "127.0.2.1")  # warms up
@@ -168,7 +169,7 @@ def main() -> None:
     with running(HSR_KEEP_MINUTES=str(HOUR / 60), HSR_MAX_DISK_GB=str(CUT_DISK_GB)) as space:
         cut = {"allowed_mib": CUT_DISK_GB * 1024, **cut_uploads(space)}
     print("  ".join(f"{key} {value:.4g}" for key, value in cut.items()))
-    common.save(args.json, rows=rows, idle_mib=idle, cut=cut)
+    common.save(args.json, rows=rows, idle_mib=idle, cut=cut, load_average=load_average)
 
 
 if __name__ == "__main__":

@@ -487,19 +487,20 @@ def attacks() -> str:
         [
             row["clients"],
             "listen" if row["listening"] else "hang up",
-            row["served"],
+            row["thumbnails"],
             f"{row['thumbnail_seconds']:.0f}",
             f"{row['peak_mib']} MiB",
         ]
         for row in results["rows"]
     ]
-    head = ["clients", "they", "served", "longest wait of a thumbnail, s", "peak"]
+    head = ["clients", "they", "thumbnails answered", "longest wait for one, s", "peak"]
     cut = results["cut"]
     return f"""## The Space under attack
 
 Clients with eight network addresses ask for images of 24 megapixels at once. They listen for a
 minute, or hang up at once. Meanwhile a visitor with another address sends thumbnails, one after the
-other. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB.
+other. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB. Other
+programs ran on the machine: its load average was {results["load_average"]:.0f} at the start.
 
 {table(head, rows)}
 
