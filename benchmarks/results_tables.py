@@ -506,8 +506,8 @@ programs ran on the machine: its load average was {results["load_average"]:.0f} 
 
 {cut["uploads"]:.0f} uploads were cut off after 1 MiB, on a page with {cut["allowed_mib"]:.0f} MiB
 of disk space that removes files after a minute instead of an hour, for as long: at most
-{cut["peak_mib"]:.0f} MiB were on the disk, and a minute later {cut["left_mib"]:.1f} MiB, the
-examples.
+{cut["peak_mib"]:.0f} MiB were on the disk, and all were gone {cut["gone_seconds"]:.0f} s after the
+last one.
 
 {footer(results)}"""
 
