@@ -499,15 +499,14 @@ def attacks() -> str:
 
 Clients with eight network addresses ask for images of 24 megapixels at once. They listen for a
 minute, or hang up at once. Meanwhile a visitor with another address sends thumbnails, one after the
-other. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB. Other
-programs ran on the machine: its load average was {results["load_average"]:.0f} at the start.
+other. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB. The load
+average of the machine was {results["load_average"]:.0f} before, because of other programs.
 
 {table(head, rows)}
 
-{cut["uploads"]:.0f} uploads were cut off after 1 MiB, on a page with {cut["allowed_mib"]:.0f} MiB
-of disk space that removes files after a minute instead of an hour, for as long: at most
-{cut["peak_mib"]:.0f} MiB were on the disk, and all were gone {cut["gone_seconds"]:.0f} s after the
-last one.
+{cut["uploads"]:.0f} uploads were cut off after 1 MiB within a minute, on a page that removes files
+after a minute instead of an hour and has {cut["allowed_mib"]:.0f} MiB of disk space. They took at
+most {cut["peak_mib"]:.0f} MiB, and nothing {cut["gone_seconds"]:.0f} s after the last one.
 
 {footer(results)}"""
 

@@ -440,15 +440,35 @@ def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch):
             with contextlib.suppress(ConnectionError):
                 while stalled.recv(1 << 20):
                     pass
-        monkeypatch.setattr(server, "IDLE_SECONDS", 1)  # more than a busy machine pauses
-        with ask() as slow:
-            received = 0
-            while part := slow.recv(1 << 16):
-                received += len(part)
-                time.sleep(0.006)
-                if received > parts * 65536:  # and the headers
-                    break
-            assert received > parts * 65536
+
+
+def test_an_answer_that_is_read_slowly_does_not_end():
+    ended: list[str] = []
+    transport = SimpleNamespace(
+        is_closing=lambda: False,
+        get_write_buffer_size=lambda: waiting,
+        abort=lambda: ended.append("abort"),
+        close=lambda: ended.append("close"),
+    )
+    last: list[Any] = [None]
+    protocol = cast(Any, server.LimitedProtocol.__new__(server.LimitedProtocol))
+    protocol.cycle = SimpleNamespace(response_complete=False)
+    protocol.loop = SimpleNamespace(call_later=lambda *arguments: last.append(arguments[-1]))
+    waiting = 1_000_000
+    for _ in range(5):  # less waits at each look
+        protocol._look(transport, last[-1])
+        waiting -= limits_of_page.MIN_READ_BYTES
+    for _ in range(5):  # as much as at the last look, but it was less between
+        protocol._look(transport, last[-1])
+        protocol._written += 1
+    waiting = 0
+    for _ in range(5):  # all was read, and the answer takes its time
+        protocol._look(transport, last[-1])
+    assert ended == []
+    waiting = 9
+    for _ in range(2):
+        protocol._look(transport, last[-1])
+    assert ended == ["abort"]
 
 
 def test_one_address_may_have_half_of_the_connections(monkeypatch: pytest.MonkeyPatch):

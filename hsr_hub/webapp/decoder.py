@@ -292,7 +292,13 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
     codec, quality = header["codec"], header["jpeg_quality"]
     if quality is not None and not (type(quality) is int and 1 <= quality <= 100):
         raise ValueError("invalid quality")
-    image = DecodedImage(pixels, metadata, tuple(str(note) for note in notes), str(codec), quality)
+    image = DecodedImage(
+        pixels,
+        metadata,
+        notes=tuple(str(note) for note in notes),
+        codec=str(codec),
+        jpeg_quality=quality,
+    )
     return _Reply(image, warnings=tuple(str(text) for text in texts))
 
 
