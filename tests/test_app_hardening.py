@@ -187,7 +187,8 @@ def test_json_is_checked_before_gradio_parses_it(hostile_space: Space, path, bod
 def test_clients_cannot_fill_the_log(hostile_space: Space):
     before = hostile_space.log.read_text().count("\n")
     for number in range(3 * limits.LOG_LINES_PER_MINUTE):
-        send(hostile_space, f"/gradio_api/queue/data?session_hash=unknown{number}")
+        with contextlib.suppress(http.client.HTTPException):  # the answer is cut off
+            send(hostile_space, f"/gradio_api/queue/data?session_hash=unknown{number}")
     # The log of uvicorn, and that of the gate, each in up to two minutes.
     lines = hostile_space.log.read_text().count("\n") - before
     assert lines <= 4 * limits.LOG_LINES_PER_MINUTE

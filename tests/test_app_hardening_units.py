@@ -431,15 +431,14 @@ def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         return connection
 
-    with serving(app) as address:
-        with ask() as stalled:
-            time.sleep(0.1)
-            assert sent < parts, "the buffers took all"
-            time.sleep(1)
-            assert sent == parts, "the connection was closed, and Gradio's work has ended"
-            with contextlib.suppress(ConnectionError):
-                while stalled.recv(1 << 20):
-                    pass
+    with serving(app) as address, ask() as stalled:
+        time.sleep(0.1)
+        assert sent < parts, "the buffers took all"
+        time.sleep(1)
+        assert sent == parts, "the connection was closed, and Gradio's work has ended"
+        with contextlib.suppress(ConnectionError):
+            while stalled.recv(1 << 20):
+                pass
 
 
 def test_an_answer_that_is_read_slowly_does_not_end():

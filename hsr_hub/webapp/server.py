@@ -15,13 +15,15 @@ Environment variables:
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import ipaddress
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import gradio as gr
 import uvicorn.config
@@ -281,6 +283,24 @@ def guard() -> None:
             "that requirements.txt allows"
         )
     logging.getLogger("uvicorn.error").addFilter(LimitedLog())
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Call a function, remove what is left, and end the process without waiting for its threads.
+
+    A thread that computes would otherwise go on while Python ends, and abort the process.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as error:
+        code = error.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _raise_open_files() -> None:
