@@ -67,7 +67,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             single = SingleTab(context, EXAMPLES)
         with gr.Tab(page_templates.BATCH_TAB, id="batch"):
             batch = BatchTab(context)
-        gr.HTML(page_templates.about(), elem_id="about")
+        gr.HTML(page_templates.about(server.keep_seconds(os.environ)), elem_id="about")
         if os.environ.get("SPACE_ID"):
             gr.DuplicateButton(page_templates.DUPLICATE, elem_id="duplicate")
         gr.HTML(page_templates.DROP_OVERLAY, elem_id="drop-overlay")
