@@ -149,7 +149,11 @@ def trigger(space: Space, elem_id: str, event: str, value: Any) -> list[dict[str
         config = json.load(answer)
     parts = {part["id"]: part["props"] for part in config["components"]}
     [target] = [key for key, props in parts.items() if props.get("elem_id") == elem_id]
-    [handler] = [entry for entry in config["dependencies"] if [target, event] in entry["targets"]]
+    [handler] = [
+        entry
+        for entry in config["dependencies"]
+        if [target, event] in entry["targets"] and entry["backend_fn"]
+    ]
     data = [value, *(parts[key].get("value") for key in handler["inputs"][1:])]
     session = uuid.uuid4().hex
     request = urllib.request.Request(
