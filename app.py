@@ -5,7 +5,7 @@
 HSR_MODEL_ID (Hub ids, folders or bundled names, separated by commas), HSR_REVISION and
 HSR_DETAIL_MODEL_ID choose other weights than the bundled ones; `space.json` next to this file does
 so too, where HSR_MODEL_ID is not set. GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are Gradio's own.
-HSR_ALLOWED_HOSTS, HSR_MAX_DISK_GB and FORWARDED_ALLOW_IPS are described in
+HSR_ALLOWED_HOSTS, HSR_MAX_DISK_GB, HSR_KEEP_MINUTES and FORWARDED_ALLOW_IPS are described in
 `hsr_hub/webapp/server.py`.
 
 The two tabs are in `hsr_hub/webapp/single_tab.py` and `batch_tab.py`. A request goes one way: a
@@ -32,7 +32,7 @@ import gradio as gr
 from gradio import themes
 from starlette.middleware import Middleware
 
-from hsr_hub.webapp import page_templates, server, templates, url_guard
+from hsr_hub.webapp import gradio_guards, page_templates, server, templates, url_guard
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
@@ -67,7 +67,7 @@ def build_app(context: AppContext) -> gr.Blocks:
             single = SingleTab(context, EXAMPLES)
         with gr.Tab(page_templates.BATCH_TAB, id="batch"):
             batch = BatchTab(context)
-        gr.HTML(page_templates.about(), elem_id="about")
+        gr.HTML(page_templates.about(server.keep_seconds(os.environ)), elem_id="about")
         if os.environ.get("SPACE_ID"):
             gr.DuplicateButton(page_templates.DUPLICATE, elem_id="duplicate")
         gr.HTML(page_templates.DROP_OVERLAY, elem_id="drop-overlay")
@@ -174,13 +174,14 @@ def main() -> None:
     """Load the models and serve the page."""
     # Python then unwinds, and removes the folder at exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    url_guard.guard()
+    url_guard.guard(lambda size: disk.reserve(size))
     server.guard()
     DECODER.start()
     context = AppContext.create(FOLDER, os.environ, ROOT / "space.json")
     app = build_app(context)
-    disk = storage.Disk(FOLDER, server.disk_budget(os.environ))
-    disk.start()
+    disk = storage.Disk(FOLDER, server.disk_budget(os.environ), server.keep_seconds(os.environ))
+    disk.start(lambda: gradio_guards.forget_files(app))
+    context.reserve = disk.reserve
     gate = server.middleware(os.environ, context.connections, disk, app)
     files = Middleware(PageFiles, os.environ.get("SPACE_HOST"))
     app.launch(
@@ -201,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    server.run(main)

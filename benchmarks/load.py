@@ -1,27 +1,23 @@
 """Measure the Space with 1, 4 and 16 clients at once: correct answers, latency, peak memory.
 
-    python -m benchmarks.load [--attacks] [--json FILE]
+    python -m benchmarks.load [--json FILE]
 
 Starts `python app.py` in its own process. Every client sends three different images of 320x240,
 one after the other, through gradio_client. Each answer must equal `model.upscale` pixel for pixel.
-With --attacks, 16 and 48 clients also send images of 24 megapixels, listening or hanging up at
-once, while another visitor sends a thumbnail; and 200 uploads are cut off. Needs Linux, where each
-client can have an address of its own, and requirements-dev.txt.
+Needs requirements-dev.txt. `benchmarks.attacks` measures hostile clients.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import socket
+import contextlib
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +37,28 @@ IMAGES = 3
 class Memory:
     """Resident memory of a process, sampled."""
 
-    def __init__(self, process: int) -> None:
-        self._process = psutil.Process(process)
+    def __init__(self, process: int, children: bool = False) -> None:
+        """Take the first sample.
+
+        Args:
+            process: Its id.
+            children: Whether its decoders count too.
+        """
+        self._process, self._children = psutil.Process(process), children
         self.start = self.now()
         self.peak = self.start
 
     def now(self) -> int:
         """Return the resident MiB."""
-        return self._process.memory_info().rss >> 20
+        processes = [self._process]
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._children:
+                processes += self._process.children(recursive=True)
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):  # a decoder that has ended
+                total += process.memory_info().rss
+        return total >> 20
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -104,89 +114,14 @@ def visit(space: Space, clients: int, folder: Path) -> tuple[list[float], float,
     return [seconds for seconds, _, _ in answers], together, wrong
 
 
-def post(space: Space, path: str, body: bytes, kind: str, source: str) -> HTTPConnection:
-    """Send a request from an address of this machine and return the connection."""
-    host, port = space.address.removeprefix("http://").split(":")
-    connection = HTTPConnection(host, int(port), timeout=600, source_address=(source, 0))
-    connection.request("POST", path, body, {"Content-Type": kind})
-    return connection
-
-
-def upload(space: Space, path: Path, source: str) -> dict[str, object]:
-    """Upload a file and return it as Gradio's own client sends it."""
-    body = b"--edge\r\nContent-Disposition: form-data; name=files; filename=%s\r\n\r\n%s"
-    body = body % (path.name.encode(), path.read_bytes()) + b"\r\n--edge--\r\n"
-    kind = "multipart/form-data; boundary=edge"
-    with closing(post(space, "/gradio_api/upload", body, kind, source)) as connection:
-        name = json.load(connection.getresponse())[0]
-    return {"path": name, "meta": {"_type": "gradio.FileData"}}
-
-
-def order(space: Space, path: Path, scale: float, source: str, listen: bool) -> str:
-    """Ask for an image, and return the events, or the refusal or the id without them."""
-    data = [upload(space, path, source), scale, None, None, 0, DEFAULT_MODEL]
-    body, route = json.dumps({"data": data}).encode(), "/gradio_api/call/upscale"
-    with closing(post(space, route, body, "application/json", source)) as connection:
-        answer = json.load(connection.getresponse())
-        event = answer.get("event_id")
-        if event is None or not listen:
-            return str(answer)
-        connection.request("GET", f"{route}/{event}")
-        return connection.getresponse().read().decode()
-
-
-def attack(space: Space, clients: int, listen: bool, folder: Path) -> dict[str, float]:
-    """Return memory and the wait of a thumbnail while clients send images of 24 megapixels."""
-    large, small = folder / "large.jpg", crop(0, folder)
-    with Image.open(common.ROOT / "examples" / "coffee.png") as image:
-        image.convert("RGB").resize((6000, 4000)).save(large)
-    memory = Memory(space.process.pid)
-    started = time.perf_counter()
-    with memory.watched(), ThreadPoolExecutor(clients) as pool:
-        answers = [
-            pool.submit(order, space, large, 1, f"127.0.1.{n % 8 + 1}", listen)
-            for n in range(clients)
-        ]
-        time.sleep(5)
-        asked = time.perf_counter()
-        assert "event: complete" in order(space, small, 1, "127.0.2.1", listen=True)
-        thumbnail = time.perf_counter() - asked
-        texts = [answer.result() for answer in answers]
-    return {
-        "clients": clients,
-        "listening": float(listen),
-        "served": sum("event: complete" in text for text in texts),
-        "refused": sum("event: error" in text or "detail" in text for text in texts),
-        "seconds": time.perf_counter() - started,
-        "thumbnail_seconds": thumbnail,
-        "peak_mib": memory.peak,
-    }
-
-
-def cut_uploads(space: Space, count: int = 200) -> float:
-    """Return the MiB on the disk after uploads that are cut off after 1 MiB."""
-    host, port = space.address.removeprefix("http://").split(":")
-    head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000000\r\n"
-    head += "Content-Type: multipart/form-data; boundary=edge\r\n\r\n--edge\r\n"
-    head += "Content-Disposition: form-data; name=files; filename=a.png\r\n\r\n"
-    for _ in range(count):
-        with socket.create_connection((host, int(port)), timeout=60) as connection:
-            connection.sendall(head.encode() + bytes(2**20))
-    time.sleep(2)
-    files = [path for path in space.temporary.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files) / 2**20
-
-
 def main() -> None:
     """Print a line per number of clients and write JSON on request."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--attacks", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows, attacks = [], []
-    cut_mib = None
+    rows = []
     with running() as space, tempfile.TemporaryDirectory() as folder:
         visit(space, 1, Path(folder))  # warms up
         idle = Memory(space.process.pid).start
@@ -206,13 +141,7 @@ def main() -> None:
                 }
             )
             print("  ".join(f"{key} {value:.4g}" for key, value in rows[-1].items()), flush=True)
-        if args.attacks:
-            for clients, listen in [(16, True), (48, True), (16, False), (48, False)]:
-                attacks.append(attack(space, clients, listen, Path(folder)))
-                print("  ".join(f"{k} {v:.4g}" for k, v in attacks[-1].items()), flush=True)
-            cut_mib = cut_uploads(space)
-            print(f"200 cut uploads: {cut_mib:.0f} MiB on the disk")
-    common.save(args.json, rows=rows, idle_mib=idle, attacks=attacks, cut_mib=cut_mib)
+    common.save(args.json, rows=rows, idle_mib=idle)
     if any(row["wrong"] for row in rows):
         raise SystemExit('some answers differ from model.upscale: see the column "wrong"')
 

@@ -480,6 +480,37 @@ other. An answer is wrong if it differs from `model.upscale` in one bit. The idl
 {footer(results)}"""
 
 
+def attacks() -> str:
+    """Return the table of the Space under hostile clients."""
+    results = read("attacks")
+    rows = [
+        [
+            row["clients"],
+            "listen" if row["listening"] else "hang up",
+            row["thumbnails"],
+            f"{row['thumbnail_seconds']:.0f}",
+            f"{row['peak_mib']} MiB",
+        ]
+        for row in results["rows"]
+    ]
+    head = ["clients", "they", "thumbnails answered", "longest wait for one, s", "peak"]
+    cut = results["cut"]
+    return f"""## The Space under attack
+
+Clients with eight network addresses ask for images of 24 megapixels at once. They listen for a
+minute, or hang up at once. Meanwhile a visitor with another address sends thumbnails, one after the
+other. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB. The load
+average of the machine was {results["load_average"]:.0f} before, because of other programs.
+
+{table(head, rows)}
+
+{cut["uploads"]:.0f} uploads were cut off after 1 MiB within a minute, on a page that removes files
+after a minute instead of an hour and has {cut["allowed_mib"]:.0f} MiB of disk space. They took at
+most {cut["peak_mib"]:.0f} MiB, and nothing {cut["gone_seconds"]:.0f} s after the last one.
+
+{footer(results)}"""
+
+
 def fuzz() -> str:
     """Return the table of damaged files."""
     results = read("fuzz")

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "memory": ["--peers"],
     "training": [],
     "load": [],
+    "attacks": [],
     "quality": ["--peers", "--grid", str(RESULTS / "quality.png")],
     "auto_choice": ["--peers"],
     "fuzz": [],

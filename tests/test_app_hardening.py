@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import http.client
 import json
 import os
@@ -13,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from tests.test_decoder import gif_comments
 pytestmark = pytest.mark.slow
 
 MODEL = "hsr-lite-x4"
+FILE = storage.UPLOAD_META
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,8 @@ def jobs_of(space: Space) -> set[Path]:
         ("GET", "/gradio_api/file=http://127.0.0.1/a.png"),
         ("GET", "/gradio_api/file=https://example.com/a.png"),
         ("GET", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/gradio_api/mcp/sse"),
+        ("POST", "/gradio_api/mcp/messages/"),
         ("GET", "/gradio_api/file/http://127.0.0.1/"),
         ("GET", "/gradio_api/dev/reload"),
         ("POST", "/gradio_api/component_server"),
@@ -128,6 +134,9 @@ def test_routes_that_the_page_does_not_use_answer_404(hostile_space: Space, meth
         ({"fn_index": 0, "data": [1] * 99}, 422),
         ({"fn_index": 0, "data": "x"}, 422),
         ({"fn_index": 0}, 422),
+        ({"fn_index": 0, "data": [{"path": "/etc/passwd", "meta": FILE}]}, 422),
+        ({"fn_index": 0, "data": [[{"a": {"path": ["x"], "meta": FILE}}]]}, 422),
+        ({"fn_index": 0, "data": [{"path": "https://a", "size": "b", "meta": FILE}]}, 422),
     ],
 )
 def test_events_of_wrong_types_get_one_sentence(hostile_space: Space, event, status: int):
@@ -175,6 +184,21 @@ def test_json_is_checked_before_gradio_parses_it(hostile_space: Space, path, bod
     assert found == status and message in json.loads(text)["detail"]
 
 
+def test_clients_cannot_fill_the_log(hostile_space: Space):
+    before = hostile_space.log.read_text().count("\n")
+    for number in range(3 * limits.LOG_LINES_PER_MINUTE):
+        with contextlib.suppress(http.client.HTTPException):  # the answer is cut off
+            send(hostile_space, f"/gradio_api/queue/data?session_hash=unknown{number}")
+    # The log of uvicorn, and that of the gate, each in up to two minutes.
+    lines = hostile_space.log.read_text().count("\n") - before
+    assert lines <= 4 * limits.LOG_LINES_PER_MINUTE
+    body = b"--edge"
+    kind = "multipart/form-data; boundary=" + "a" * 5000
+    for _ in range(3 * limits.LOG_LINES_PER_MINUTE):
+        assert send(hostile_space, "/gradio_api/upload", body, Content_Type=kind)[0] == 400
+    assert hostile_space.log.read_text().count("\n") - before <= 4 * limits.LOG_LINES_PER_MINUTE
+
+
 def test_a_body_without_a_length_ends_at_its_limit(hostile_space: Space):
     host, port = hostile_space.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -200,6 +224,20 @@ def test_the_number_and_the_sum_of_files_are_limited(hostile_space: Space):
     # The length alone is enough to refuse.
     kind["Content_Length"] = str(limits.MAX_UPLOAD_BYTES + 1)
     assert send(hostile_space, "/gradio_api/upload", b"", **kind)[0] == 413
+
+
+def test_a_form_field_without_a_file_is_small(hostile_space: Space):
+    body = b"--edge\r\nContent-Disposition: form-data; name=files\r\n\r\n" + bytes(1 << 20)
+    kind = {"Content_Type": "multipart/form-data; boundary=edge"}
+    answer = send(hostile_space, "/gradio_api/upload", body + b"\r\n--edge--\r\n", **kind)
+    assert answer[0] == 413 and "maximum allowed size" in answer[1]
+
+
+def test_a_part_of_a_file_can_be_asked_for(hostile_space: Space, cat: Path):
+    path = f"/gradio_api/file={uploaded(hostile_space, cat)['path']}"
+    assert send(hostile_space, path, Range="bytes=0-3")[0] == 206
+    for several in ("bytes=0-3,5-9", "bytes=" + "0-," * 9999 + "0-", "bytes=x", "bytes=-"):
+        assert send(hostile_space, path, Range=several)[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", ""])
@@ -258,6 +296,64 @@ def test_a_caller_who_is_gone_is_not_computed_for(hostile_space: Space, tmp_path
     assert "event: complete" in ask(hostile_space, small, 1, None, None, 0, MODEL)
 
 
+def test_a_caller_of_mcp_who_is_gone_is_not_computed_for(hostile_space: Space, tmp_path: Path):
+    noise((2200, 1700)).save(tmp_path / "large.jpg")
+    image = base64.b64encode((tmp_path / "large.jpg").read_bytes()).decode()
+    arguments = {"image": f"data:image/jpeg;base64,{image}", "model": MODEL}
+    call = {"name": "upscale", "arguments": arguments}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    before = jobs_of(hostile_space)
+    with closing(ask_mcp(hostile_space, message)):
+        assert until(lambda: len(jobs_of(hostile_space) - before) == 1)
+        [job] = jobs_of(hostile_space) - before
+        time.sleep(limits.HANG_UP_SECONDS + 1)
+        assert not (job / "cancelled").exists(), "the caller listens"
+    assert until(lambda: (job / "cancelled").exists(), limits.HANG_UP_SECONDS + 3)
+
+
+def test_calls_of_mcp_are_limited_in_number_and_size(hostile_space: Space):
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"x": ""}}
+    size = len(json.dumps(message))
+    message["params"] = {"x": "x" * (limits.MAX_MCP_BYTES - size)}
+    with closing(ask_mcp(hostile_space, message)) as fits:
+        assert b" 200 " in fits.recv(16)
+    message["params"] = {"x": "x" * (limits.MAX_MCP_BYTES - size + 1)}
+    with closing(ask_mcp(hostile_space, message)) as too_large:
+        assert b" 413 " in too_large.recv(16)
+    half = [ask_mcp(hostile_space, message, cut=True) for _ in range(12)]
+    time.sleep(1)
+    for connection in half:
+        connection.setblocking(False)
+    refused = 0
+    for connection in half:
+        with contextlib.suppress(BlockingIOError):
+            refused += b" 429 " in connection.recv(16)
+        connection.close()
+    assert refused == len(half) - limits.MAX_MCP_CALLS_PER_ADDRESS
+
+
+def ask_mcp(space: Space, message: dict[str, Any], cut: bool = False) -> socket.socket:
+    """Send a message to the MCP server, or half of it, and return the connection."""
+    host, port = space.address.removeprefix("http://").split(":")
+    body = json.dumps(message).encode()
+    sent = body[:1000] if cut else body
+    head = (
+        "POST /gradio_api/mcp/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Accept: application/json, text/event-stream\r\n"
+        f"Content-Length: {len(sent) + 1 if cut else len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    with contextlib.suppress(ConnectionError):  # refused before all was sent
+        connection.sendall(head.encode() + sent)
+    return connection
+
+
+def test_nobody_can_pretend_to_be_a_caller_of_mcp(hostile_space: Space):
+    body = json.dumps({"data": [], "fn_index": 0, "session_hash": "a"}).encode()
+    answer = send(hostile_space, "/gradio_api/queue/join", body, X_Hsr_Mcp_Call="a" * 32)
+    assert answer == (410, '{"detail": "the caller has hung up"}')
+
+
 def test_one_address_may_have_few_images_in_the_queue(hostile_space: Space, tmp_path: Path):
     noise((1200, 900)).save(tmp_path / "large.jpg")
     data = [uploaded(hostile_space, tmp_path / "large.jpg"), 4, None, None, 0, MODEL]
@@ -280,6 +376,38 @@ def test_a_slow_file_does_not_keep_the_device(hostile_space: Space, tmp_path: Pa
     call(hostile_space, slow)
     small = uploaded(hostile_space, tmp_path / "small.png")
     assert seconds_of_another_visitor(hostile_space, small) < 10
+
+
+def test_the_state_of_the_oldest_session_is_dropped(hostile_space: Space, cat: Path):
+    config = json.loads(send(hostile_space, "/config")[1])
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    values = {part["id"]: part["props"].get("value") for part in config["components"]}
+    handlers = {tuple(t): d for d in config["dependencies"] for t in d["targets"]}
+    receive = handlers[ids["photo"], "change"]
+    describe = next(
+        entry
+        for entry in config["dependencies"]
+        if not entry["queue"] and ids["image-info"] in entry["outputs"]
+    )
+
+    def fire(handler: dict[str, Any], session: str, path: str, first: Any = None) -> str:
+        data = [first, *(values[key] for key in handler["inputs"][1:])]
+        event = {"data": data, "fn_index": handler["id"], "session_hash": session}
+        body = json.dumps(event).encode()
+        status, text = send(hostile_space, path, body, Content_Type="application/json")
+        assert status == 200, text
+        return text
+
+    def knows(session: str) -> bool:
+        return "×" in fire(describe, session, "/gradio_api/run/predict")
+
+    fire(receive, "first", "/gradio_api/queue/join", uploaded(hostile_space, cat))
+    _, text = send(hostile_space, "/gradio_api/queue/data?session_hash=first")
+    assert "process_completed" in text
+    assert knows("first")
+    for number in range(limits.MAX_SESSIONS):
+        assert not knows(f"other{number}")
+    assert not knows("first")
 
 
 # The disk.

@@ -10,18 +10,24 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import uvicorn
 
+from hsr_hub import HSRNet
 from hsr_hub.webapp import connections, device_queue, middleware, server, storage, url_guard
+from hsr_hub.webapp import limits as limits_of_page
 from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
+from hsr_hub.webapp.limits import MAX_CONCURRENT
+from tests.space import noise
+from tests.test_app_units import make_context, make_task
 
 MEGABYTE = 1 << 20
 
@@ -80,7 +86,9 @@ def test_a_small_image_is_not_starved_by_large_ones_nor_a_large_one_by_small_one
 
 def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device_queue, "MAX_WAITING", 8)
+    monkeypatch.setattr(device_queue, "PLACES_FOR_NEWCOMERS", 2)
     monkeypatch.setattr(device_queue, "MAX_WAITING_PER_ADDRESS", 3)
+    assert limits_of_page.MAX_WAITING + limits_of_page.PLACES_FOR_NEWCOMERS < MAX_CONCURRENT
     queue, release = DeviceQueue(1), threading.Event()
     for _ in range(3):
         queue.submit(lambda: release.wait(10), visitor=Visitor("a"))
@@ -88,7 +96,11 @@ def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch
         queue.submit(lambda: None, visitor=Visitor("a", "other session"))
     last = [queue.submit(lambda: None, visitor=Visitor(address)) for address in "bcdef"][-1]
     with pytest.raises(QueueFullError, match="8 images wait already"):
-        queue.submit(lambda: None, visitor=Visitor("g"))
+        queue.submit(lambda: None, visitor=Visitor("f"))
+    for address in "gh":  # they have none in the queue yet
+        queue.submit(lambda: None, visitor=Visitor(address))
+    with pytest.raises(QueueFullError, match="10 images wait already"):
+        queue.submit(lambda: None, visitor=Visitor("i"))
     release.set()
     assert last.wait(10)
     assert queue.submit(lambda: 7, visitor=Visitor("a")).future.result(10) == 7
@@ -200,6 +212,43 @@ def test_the_oldest_files_give_way_when_the_disk_is_full(tmp_path: Path):
     assert all(path.exists() for path in recent), "somebody may still look at them"
 
 
+def test_small_files_count_the_blocks_that_they_take(tmp_path: Path):
+    disk = storage.Disk(tmp_path, budget=MEGABYTE)
+    for number in range(200):
+        write(tmp_path / f"hash{number}" / "a.png", 1, 0)
+    disk.sweep()
+    with pytest.raises(storage.DiskFullError):
+        disk.reserve(1)
+
+
+def test_a_small_disk_counts_instead_of_the_budget(tmp_path: Path, monkeypatch):
+    disk = storage.Disk(tmp_path, budget=100 * MEGABYTE)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * MEGABYTE))
+    disk.sweep()
+    disk.reserve(MEGABYTE)
+    with pytest.raises(storage.DiskFullError):
+        disk.reserve(2 * MEGABYTE)
+
+
+def test_files_are_kept_for_the_time_that_is_set(tmp_path: Path):
+    disk = storage.Disk(tmp_path, keep=60)
+    old = write(tmp_path / "hash1" / "photo.png", 9, 61)
+    young = write(tmp_path / "hash2" / "photo.png", 9, 30)
+    disk.sweep()
+    assert young.exists() and not old.exists()
+
+
+def test_a_result_needs_room_on_the_disk(tmp_path: Path, model: HSRNet):
+    root = tmp_path.resolve()
+    noise((40, 30)).save(root / "photo.png")
+    context = make_context(root, model)
+    context.reserve = storage.Disk(root, budget=40 * 30 * 3 * 16 - 1).reserve
+    task = make_task(context, root / "photo.png")
+    with pytest.raises(ValueError, match="disk of this page is full"):
+        list(task)
+    assert not list(root.glob(f"{storage.JOBS}/*/*.png"))
+
+
 # Addresses.
 
 
@@ -289,14 +338,27 @@ def test_which_hosts_are_allowed(environment: dict[str, str], hosts: set[str]):
     ],
 )
 def test_only_named_proxies_are_believed(environment, peer, believed, tmp_path: Path):
-    gate, _ = server.middleware(environment, Connections(), storage.Disk(tmp_path))
-    assert cast(Any, gate.args[3])(peer) is believed
+    [gate] = server.middleware(environment, Connections(), storage.Disk(tmp_path))
+    seen: list[Any] = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append((scope["client"][0], dict(scope["headers"])))
+
+    headers = [(b"host", b"localhost"), (b"x-forwarded-for", b"9.9.9.9")]
+    scope = {"type": "http", "method": "GET", "path": "/config", "headers": headers}
+    run_async(cast(Any, gate.cls)(app, *gate.args)({**scope, "client": (peer, 1)}, None, None))
+    # The gate and Gradio see the visitor's address, not the proxy's.
+    assert seen[0][0] == ("9.9.9.9" if believed else peer)
+    assert (b"x-forwarded-for" in seen[0][1]) is believed
     assert environment["FORWARDED_ALLOW_IPS"] == "", "uvicorn itself believes no proxy"
 
 
 def test_wrong_settings_are_named():
     with pytest.raises(SystemExit, match="HSR_MAX_DISK_GB must be a positive number, not '-1'"):
         server.disk_budget({"HSR_MAX_DISK_GB": "-1"})
+    with pytest.raises(SystemExit, match="HSR_KEEP_MINUTES must be a positive number, not 'nan'"):
+        server.keep_seconds({"HSR_KEEP_MINUTES": "nan"})
+    assert server.keep_seconds({"HSR_KEEP_MINUTES": "0.5"}) == 30
     with pytest.raises(SystemExit, match="must hold addresses or networks, not 'proxy'"):
         server.middleware({server.PROXIES: "proxy"}, Connections(), None)  # pyright: ignore
 
@@ -310,10 +372,33 @@ def test_connections_that_send_nothing_or_half_a_request_end(monkeypatch: pytest
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
+    with serving(app) as address:
+        connected = []
+        for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /"):
+            connected.append(socket.create_connection(address, timeout=10))
+            connected[-1].sendall(sent)
+        slow = socket.create_connection(address, timeout=10)
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.1)
+        fifth = socket.create_connection(address, timeout=10)
+        with fifth, contextlib.suppress(ConnectionError):
+            assert fifth.recv(1) == b"", "one too many"
+        started = time.monotonic()
+        for connection in connected:
+            while connection.recv(1000):
+                pass
+            connection.close()
+        assert time.monotonic() - started < 1.2
+        assert slow.recv(1000).startswith(b"HTTP/1.1 204"), "an answer may take its time"
+        slow.close()
+
+
+@contextlib.contextmanager
+def serving(app: Any) -> Iterator[tuple[str, int]]:
+    """Serve an app as `server.guard` makes uvicorn do, and give its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        address = listening.getsockname()
         config = uvicorn.Config(
             app, http=server.LimitedProtocol, lifespan="off", log_level="critical"
         )
@@ -321,27 +406,108 @@ def test_connections_that_send_nothing_or_half_a_request_end(monkeypatch: pytest
         thread = threading.Thread(target=http.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            connected = []
-            for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /"):
-                connected.append(socket.create_connection(address, timeout=10))
-                connected[-1].sendall(sent)
-            slow = socket.create_connection(address, timeout=10)
-            slow.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-            time.sleep(0.1)
-            fifth = socket.create_connection(address, timeout=10)
-            with fifth, contextlib.suppress(ConnectionError):
-                assert fifth.recv(1) == b"", "one too many"
-            started = time.monotonic()
-            for connection in connected:
-                while connection.recv(1000):
-                    pass
-                connection.close()
-            assert time.monotonic() - started < 1.2
-            assert slow.recv(1000).startswith(b"HTTP/1.1 204"), "an answer may take its time"
-            slow.close()
+            yield listening.getsockname()
         finally:
             http.should_exit = True
             thread.join(10)
+
+
+def test_an_answer_that_is_not_read_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    parts, sent = 400, 0
+
+    async def app(scope, receive, send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(parts):
+            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+            sent += 1
+        await send({"type": "http.response.body"})
+
+    def ask() -> socket.socket:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(address)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return connection
+
+    with serving(app) as address, ask() as stalled:
+        time.sleep(0.1)
+        assert sent < parts, "the buffers took all"
+        time.sleep(1)
+        assert sent == parts, "the connection was closed, and Gradio's work has ended"
+        with contextlib.suppress(ConnectionError):
+            while stalled.recv(1 << 20):
+                pass
+
+
+def test_an_answer_that_is_read_slowly_does_not_end():
+    ended: list[str] = []
+    transport = SimpleNamespace(
+        is_closing=lambda: False,
+        get_write_buffer_size=lambda: waiting,
+        abort=lambda: ended.append("abort"),
+        close=lambda: ended.append("close"),
+    )
+    last: list[Any] = [None]
+    protocol = cast(Any, server.LimitedProtocol.__new__(server.LimitedProtocol))
+    protocol.cycle = SimpleNamespace(response_complete=False)
+    protocol.loop = SimpleNamespace(call_later=lambda *arguments: last.append(arguments[-1]))
+    waiting = 1_000_000
+    for _ in range(5):  # less waits at each look
+        protocol._look(transport, last[-1])
+        waiting -= limits_of_page.MIN_READ_BYTES
+    for _ in range(5):  # as much as at the last look, but it was less between
+        protocol._look(transport, last[-1])
+        protocol._written += 1
+    waiting = 0
+    for _ in range(5):  # all was read, and the answer takes its time
+        protocol._look(transport, last[-1])
+    assert ended == []
+    waiting = 9
+    for _ in range(2):
+        protocol._look(transport, last[-1])
+    assert ended == ["abort"]
+
+
+def test_one_address_may_have_half_of_the_connections(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "MAX_CONNECTIONS_PER_ADDRESS", 2)
+
+    async def app(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def answered(source: str) -> bool:
+        connection = socket.create_connection(address, 10, (source, 0))
+        connections.append(connection)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return connection.recv(100) != b""
+        return False
+
+    connections: list[socket.socket] = []
+    with serving(app) as address:
+        assert [answered("127.0.0.1") for _ in range(4)] == [True, True, False, False]
+        assert answered("127.0.0.2")
+        monkeypatch.setattr(server.LimitedProtocol, "trusts_proxy", staticmethod(lambda _: True))
+        assert answered("127.0.0.1"), "all visitors have the proxy's address"
+        for connection in connections:
+            connection.close()
+
+
+def test_there_are_descriptors_for_all_connections(monkeypatch: pytest.MonkeyPatch):
+    limits = {"now": (256, 100_000)}
+    resource = SimpleNamespace(
+        RLIMIT_NOFILE=0,
+        RLIM_INFINITY=-1,
+        getrlimit=lambda _: limits["now"],
+        setrlimit=lambda _, wanted: limits.update(now=wanted),
+    )
+    monkeypatch.setattr(server, "resource", resource)
+    url_guard.guard()
+    server.guard()
+    assert limits["now"] == (server.OPEN_FILES, 100_000)
+    assert server.OPEN_FILES > 2 * limits_of_page.MAX_CONNECTIONS
 
 
 def test_a_body_that_drips_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

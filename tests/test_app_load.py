@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from gradio_client import Client, handle_file
 from playwright.sync_api import Page, expect
@@ -143,6 +144,17 @@ def _serve_and_stop(by: signal.Signals, parent: Path) -> None:
         name, _ = chosen(tmp_path / "photo.png")
         made = {f"photo-4x-{name}.png", "photo.png"}
         assert files - examples - {storage.LOCK} == made
+        # One image is computed, and one waits.
+        noise((2200, 1700)).save(tmp_path / "large.jpg")
+        for _ in range(2):
+            client.submit(handle_file(str(tmp_path / "large.jpg")), api_name="/upscale")
+        for _ in range(300):
+            if len(list(folder.glob(f"{storage.JOBS}/*"))) == 3:
+                break
+            time.sleep(0.1)
+        time.sleep(2)
+        decoders = psutil.Process(space.process.pid).children(recursive=True)
         space.process.send_signal(by)
-        space.process.wait(30)
+        assert space.process.wait(30) == {signal.SIGTERM: 143, signal.SIGINT: 0}[by]
         assert list(space.temporary.iterdir()) == []
+        assert not psutil.wait_procs(decoders, 5)[1]

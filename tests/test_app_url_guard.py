@@ -15,7 +15,7 @@ import gradio as gr
 import pytest
 from gradio import processing_utils
 
-from hsr_hub.webapp import url_guard
+from hsr_hub.webapp import storage, url_guard
 
 LIMIT = url_guard.MAX_UPLOAD_MEGABYTES * 2**20
 
@@ -146,3 +146,27 @@ def test_the_number_of_downloads_at_a_time_is_limited(server: Server, guarded, t
     with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
         thread.submit(asyncio.run, all_at_once()).result()
     assert server.most == url_guard.MAX_DOWNLOADS
+
+
+def test_slow_hosts_do_not_make_downloads_wait_for_long(server: Server, guarded, tmp_path: Path):
+    most = url_guard.MAX_DOWNLOADS + url_guard.MAX_WAITING_DOWNLOADS
+
+    async def all_at_once() -> list[BaseException | str]:
+        download = processing_utils.async_ssrf_protected_download
+        address = f"http://images.example:{server.server_port}/slow.png"
+        each = [download(f"{address}?{n}", str(tmp_path)) for n in range(most + 3)]
+        return await asyncio.gather(*each, return_exceptions=True)
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
+        texts = list(map(str, thread.submit(asyncio.run, all_at_once()).result()))
+    assert time.monotonic() - started < 2 * url_guard.DOWNLOAD_SECONDS
+    assert sum("too many others are being fetched" in text for text in texts) == 3
+    assert sum("it took more than" in text for text in texts) == most
+
+
+def test_a_download_needs_room_on_the_disk(server: Server, guarded, tmp_path: Path):
+    disk = storage.Disk(tmp_path, budget=len(server.image) - 1)
+    url_guard.guard(disk.reserve)
+    with pytest.raises(gr.Error, match="the disk of this page is full"):
+        fetch(server, "good.png", tmp_path)

@@ -18,7 +18,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from hsr_hub.images import ImageData, ImageError, ImageWarning, read_image, write_image
+from hsr_hub.images import (
+    ImageData,
+    ImageError,
+    ImageWarning,
+    inspect_file,
+    read_image,
+    write_image,
+)
 from hsr_hub.webapp.decode_worker import DecodeRequest
 from hsr_hub.webapp.decoder import BASE_MEMORY, MEMORY_PER_PIXEL, Decoder
 from tests.test_image_guards import many_scans
@@ -87,6 +94,7 @@ def test_images_equal_those_decoded_in_this_process(decoder: Decoder, tmp_path: 
         assert found.array.dtype == expected.array.dtype, name
         np.testing.assert_array_equal(found.array, expected.array, err_msg=name)
         assert found.metadata == expected.metadata, name
+        assert found.traits == inspect_file(path, expected), name
         assert found.array.flags.writeable
         texts = [str(w.message) for w in expected_warnings if w.category is ImageWarning]
         assert [str(w.message) for w in found_warnings] == texts, name

@@ -1,6 +1,12 @@
 """Read and write image files of 8 and 16 bits with their metadata."""
 
-from hsr_hub.images.analysis import ImageTraits, inspect_file
+from hsr_hub.images.analysis import (
+    ImageTraits,
+    analyse,
+    inspect_file,
+    read_codec,
+    read_jpeg_quality,
+)
 from hsr_hub.images.atomic import atomic_write
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
@@ -32,6 +38,7 @@ __all__ = [
     "ImageTraits",
     "ImageWarning",
     "Metadata",
+    "analyse",
     "atomic_write",
     "check_target",
     "choose_format",
@@ -43,8 +50,10 @@ __all__ = [
     "normalize_mode",
     "numbered",
     "prepare_folder",
+    "read_codec",
     "read_frames",
     "read_image",
+    "read_jpeg_quality",
     "read_pil",
     "read_stamp",
     "result_paths",

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from hsr_hub.images import ImageError, atomic_write, inspect_file, read_image, write_image
+from hsr_hub.images import ImageError, atomic_write, read_image, write_image
 from hsr_hub.webapp import batch_templates, storage, templates, uploads
 from hsr_hub.webapp.batch_templates import Row
 from hsr_hub.webapp.connections import Caller
@@ -396,8 +396,8 @@ class BatchTab:
             return None
         except (ValueError, OSError) as error:  # ImageError among them
             return str(error) or type(error).__name__
-        passes, traits = uploads.forward_passes(image), inspect_file(path, image)
-        return Upload(path, name, image.size, passes, thumbnail, traits)
+        passes = uploads.forward_passes(image)
+        return Upload(path, name, image.size, passes, thumbnail, image.traits)
 
     def _expect(
         self, name: str, upload: Upload | str, wanted: UpscaleRequest | None

@@ -15,6 +15,9 @@ from gradio.context import LocalContext
 from hsr_hub.webapp.device_queue import Visitor
 from hsr_hub.webapp.limits import HANG_UP_SECONDS
 
+MCP_CALL = b"x-hsr-mcp-call"
+"""Header that names a call of MCP. `middleware.Gate` sets it, and refuses it from others."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -31,6 +34,9 @@ class Caller:
         client = getattr(request, "client", None)
         if client is None:
             return None
+        call = request.headers.get(MCP_CALL.decode())
+        if call:  # all calls of MCP have the same session
+            return cls(Visitor(client.host, call), call)
         visitor = Visitor(client.host, str(request.session_hash))
         return cls(visitor, LocalContext.event_id.get(None) or "")
 

@@ -12,6 +12,7 @@ from hsr_hub.inference import best_device
 from hsr_hub.webapp import zerogpu
 from hsr_hub.webapp.compute import compute
 from hsr_hub.webapp.connections import Caller, Connections
+from hsr_hub.webapp.decoder import DecodedImage
 from hsr_hub.webapp.device_queue import DeviceQueue, Visitor
 from hsr_hub.webapp.eta import Estimate, PendingWork, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
@@ -32,6 +33,8 @@ class AppContext:
     intake: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
     """Decodes uploads for the page, in turns like those for the device."""
     connections: Connections = field(default_factory=Connections)
+    reserve: Callable[[int], object] = lambda _: None
+    """Called with the bytes of a result before it is saved. Raises if the disk has no room."""
     reports_tiles: bool = True
     """Whether the computation runs in this process, so that it can call back after each tile."""
     jobs: Jobs = field(init=False)
@@ -63,14 +66,14 @@ class AppContext:
             context.estimator.calibrate(models.get(models.default), folder)
         return context
 
-    def load_upload(self, path: Path, name: str, caller: Caller | None) -> ImageData:
+    def load_upload(self, path: Path, name: str, caller: Caller | None) -> DecodedImage:
         """Read an upload when it is its visitor's turn.
 
         Raises:
             ImageError: As `uploads.load_upload`.
             QueueFullError: Too many uploads wait.
         """
-        images: list[ImageData] = []
+        images: list[DecodedImage] = []
         entry = self.intake.submit(
             images.pop,
             lambda: images.append(load_upload(path, name)),

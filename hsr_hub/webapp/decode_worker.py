@@ -26,7 +26,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from hsr_hub.images import ImageData, ImageError, ImageWarning, read_image
+from hsr_hub.images import (
+    ImageData,
+    ImageError,
+    ImageWarning,
+    read_codec,
+    read_image,
+    read_jpeg_quality,
+)
 
 if sys.platform == "win32":
     resource = None
@@ -66,6 +73,7 @@ def decode(request: DecodeRequest, output: BinaryIO) -> None:
             warnings.simplefilter("always")
             image = read_image(request.path, request.name, request.max_pixels)
         header, blobs = _describe(image)
+        header.update(_read_compression(request.path))
         header["warnings"] = [
             str(warning.message) for warning in caught if warning.category is ImageWarning
         ]
@@ -90,6 +98,18 @@ def _describe(image: ImageData) -> tuple[dict[str, Any], list[bytes | memoryview
         "blobs": {field: len(blob) for field, blob in blobs.items() if blob is not None},
     }
     return header, [*(blob for blob in blobs.values() if blob is not None), pixels.data.cast("B")]
+
+
+def _read_compression(path: str) -> dict[str, Any]:
+    """Return the codec of a file, and the quality of a JPEG.
+
+    This is done here, because it parses the file once more.
+    """
+    with Path(path).open("rb") as file:
+        codec = read_codec(file)
+        file.seek(0)
+        quality = read_jpeg_quality(file) if codec == "JPEG" else None
+    return {"codec": codec, "jpeg_quality": quality}
 
 
 def _explain(error: Exception, request: DecodeRequest) -> str:

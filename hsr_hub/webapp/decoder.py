@@ -22,7 +22,14 @@ from typing import cast
 
 import numpy as np
 
-from hsr_hub.images import ImageData, ImageError, ImageWarning, Metadata
+from hsr_hub.images import (
+    ImageData,
+    ImageError,
+    ImageTraits,
+    ImageWarning,
+    Metadata,
+    analyse,
+)
 from hsr_hub.webapp.decode_worker import END_OF_REPLY, METADATA_BLOBS, DecodeRequest
 from hsr_hub.webapp.limits import BASE_MEMORY, DECODE_SECONDS, MAX_DECODES, MEMORY_PER_PIXEL
 
@@ -33,7 +40,7 @@ STARTUP_SECONDS = 20
 
 MAX_HEADER_BYTES = 1 << 23
 """The header holds the text of a PNG, such as the workflow of an image generator."""
-MAX_METADATA_BYTES = 1 << 26
+MAX_METADATA_BYTES = 1 << 24
 PIPE_BYTES = 1 << 20
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +89,7 @@ class Decoder:
         name: str,
         max_pixels: int,
         raise_if_cancelled: Callable[[], object] = lambda: None,
-    ) -> ImageData:
+    ) -> DecodedImage:
         """Read an image as `hsr_hub.images.read_image` does, within limits of time and memory.
 
         Args:
@@ -134,11 +141,25 @@ class Decoder:
             self._idle.put(worker)
 
 
+@dataclass
+class DecodedImage(ImageData):
+    """An image, and what its file says about its compression."""
+
+    codec: str = ""
+    """As in `ImageTraits`."""
+    jpeg_quality: int | None = None
+
+    @property
+    def traits(self) -> ImageTraits:
+        """What the automatic choice of weights looks at. Measured again at each call."""
+        return analyse(self, self.codec, self.jpeg_quality)
+
+
 @dataclass(frozen=True)
 class _Reply:
     """Answer of a worker: an image and its warnings, or an error."""
 
-    image: ImageData | None = None
+    image: DecodedImage | None = None
     error: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -268,7 +289,16 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
     if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
         raise ValueError("pixels are missing")
     _read_end(stream)
-    image = ImageData(pixels, metadata, tuple(str(note) for note in notes))
+    codec, quality = header["codec"], header["jpeg_quality"]
+    if quality is not None and not (type(quality) is int and 1 <= quality <= 100):
+        raise ValueError("invalid quality")
+    image = DecodedImage(
+        pixels,
+        metadata,
+        notes=tuple(str(note) for note in notes),
+        codec=str(codec),
+        jpeg_quality=quality,
+    )
     return _Reply(image, warnings=tuple(str(text) for text in texts))
 
 

@@ -10,7 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Generic, NamedTuple, TypeVar
 
-from hsr_hub.webapp.limits import MAX_WAITING, MAX_WAITING_PER_ADDRESS, OLDEST_EVERY
+from hsr_hub.webapp.limits import (
+    MAX_WAITING,
+    MAX_WAITING_PER_ADDRESS,
+    OLDEST_EVERY,
+    PLACES_FOR_NEWCOMERS,
+)
 
 T = TypeVar("T")
 
@@ -76,7 +81,8 @@ class DeviceQueue:
             entry = QueueEntry(work, prepare, visitor, cost, self._submitted)
             active = self._active()
             own = sum(other.visitor.address == visitor.address for other in active)
-            if len(active) >= MAX_WAITING or own >= MAX_WAITING_PER_ADDRESS:
+            most = MAX_WAITING if own else MAX_WAITING + PLACES_FOR_NEWCOMERS
+            if len(active) >= most or own >= MAX_WAITING_PER_ADDRESS:
                 whose = "" if own < MAX_WAITING_PER_ADDRESS else "of yours "
                 count = own if whose else len(active)
                 raise QueueFullError(f"{count} images {whose}wait already: try again later")

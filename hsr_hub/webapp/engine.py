@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from hsr_hub.hub import AUTO
-from hsr_hub.images import ImageData, inspect_file, to_image, write_image
+from hsr_hub.images import ImageData, to_image, write_image
 from hsr_hub.inference import choose_level
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
+from hsr_hub.webapp.decoder import DecodedImage
 from hsr_hub.webapp.device_queue import Visitor
 from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.jobs import Job, JobCancelledError
@@ -82,6 +83,7 @@ View = Literal["file", "comparison", "thumbnail"]
 """What is made besides the result: nothing, the viewer's images and a preview, or a thumbnail."""
 
 T = TypeVar("T")
+AnyImage = TypeVar("AnyImage", bound=ImageData)
 
 
 class DeviceTask(ABC, Generic[T]):
@@ -197,7 +199,7 @@ class UpscaleTask(DeviceTask[Result]):
         """
         super().__init__(context, job, upload, caller, expected)
         self.request, self.view = request, view
-        self._image: ImageData | None = None
+        self._image: DecodedImage | None = None
         self.tiles_done, self.tiles_total = 0, 0
         self.preview: Preview | None = None
         self._shown_tiles = 0
@@ -219,9 +221,7 @@ class UpscaleTask(DeviceTask[Result]):
         assert image is not None
         target = request.target(image.size)
         if request.model == AUTO:
-            request, _ = request.with_model(
-                context.models, inspect_file(self.path, image), image.size
-            )
+            request, _ = request.with_model(context.models, image.traits, image.size)
         passes = forward_passes(image)
         self._expected = context.estimate(request, image.size, passes)
         self._started = time.perf_counter()
@@ -239,6 +239,7 @@ class UpscaleTask(DeviceTask[Result]):
         context.estimator.add_compute(model, image.size, target, seconds)
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
+        context.reserve(made.array.nbytes)
         write_image(_with_notes(made, image.notes), path)
         comparison = thumbnail = tiles = None
         if self.view == "comparison":
@@ -285,7 +286,7 @@ class UpscaleTask(DeviceTask[Result]):
         return max(0.0, self._expected.total - passed) if self._expected else None
 
 
-def crop(image: ImageData, box: tuple[int, int, int, int] | None) -> ImageData:
+def crop(image: AnyImage, box: tuple[int, int, int, int] | None) -> AnyImage:
     """Return the part of an image in a box (left, top, right, bottom); None is all of it."""
     if box is None:
         return image

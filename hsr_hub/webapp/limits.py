@@ -20,19 +20,29 @@ MAX_SIDE = 16_000
 
 # Files on disk.
 KEEP_SECONDS = 3600
-"""How long uploads and results are kept after the last change."""
+"""How long uploads and results are kept after the last change. HSR_KEEP_MINUTES sets another
+time."""
 SWEEP_SECONDS = 30
 """Time between two searches for outdated files."""
 MAX_DISK_BYTES = 8 << 30
 """All files of a process. HSR_MAX_DISK_GB sets another number."""
 MIN_KEEP_SECONDS = 600
 """If they need more, the oldest files are removed, but no younger ones than these."""
+FILE_OVERHEAD = 8 << 10
+"""Bytes that a file and its folder take besides the content."""
 
 # HTTP.
 MAX_JSON_BYTES = 256 << 10
 """A batch of `MAX_FILES` files is described in less than 200 KB."""
-MAX_MCP_BYTES = (MAX_UPLOAD_MEGABYTES * 4 // 3 + 1) << 20
-"""An upload in base64."""
+MAX_MCP_BYTES = 4 << 20
+"""What the MCP library takes. A larger image is given by its address."""
+MAX_MCP_CALLS = 24
+"""MCP requests at a time. Each occupies one of the 40 threads that also serve files."""
+MAX_MCP_CALLS_PER_ADDRESS = 8
+MAX_MCP_IMAGE_BYTES = 4 << 20
+"""Of a larger result, an assistant gets the address only."""
+MAX_FIELD_BYTES = 64 << 10
+"""A form field without a file, which Gradio holds in memory."""
 MAX_UPLOAD_BYTES = 1 << 30
 """All files of one request."""
 BODY_SECONDS = 30
@@ -49,21 +59,35 @@ MAX_SESSIONS = 256
 """Sessions whose state is kept. The one that was not used for longest is dropped."""
 MAX_CONNECTIONS = 800
 """Open connections. Further ones are closed."""
+MAX_CONNECTIONS_PER_ADDRESS = 400
+"""The same for one network address that is not a proxy's."""
+MIN_READ_BYTES = 16 << 10
+"""What a connection must read of its answer in `IDLE_SECONDS`, if so much waits."""
+MAX_MESSAGES = 1000
+"""Messages of one session that nobody has read yet. Further ones are dropped."""
+MAX_SESSION_MESSAGE_BYTES = 8 << 20
+"""If more wait, messages between the first and the last one of a run are dropped."""
+MAX_MESSAGE_BYTES = 128 << 20
+"""The same for the messages of all sessions."""
 LOG_LINES_PER_MINUTE = 20
 """Errors that clients cause."""
 IDLE_SECONDS = 15
-"""A connection that sends no complete request is closed after once or twice this time."""
+"""A connection that sends no complete request, or does not read its answer, is closed after once or
+twice this time."""
 
 # Requests.
 MAX_WAITING_PER_ADDRESS = 16
 """Images that wait or are computed for one network address at a time."""
 MAX_WAITING = 48
 """Images that wait or are computed for all visitors at a time."""
+PLACES_FOR_NEWCOMERS = 12
+"""More of them, for addresses that have none there. Otherwise three addresses could fill the queue
+and shut out all others."""
 OLDEST_EVERY = 4
 """Every how many turns the device takes the image that waits longest."""
 MAX_CONCURRENT = 64
 """Requests that Gradio runs at once. Each of them can show its place in the device queue. More than
-`MAX_WAITING`, so that there is always one left to refuse further images."""
+may wait, so that there is always one left to refuse further images."""
 MAX_RECEIVING = 24
 """Uploads that Gradio hands over at once. They are decoded in turns."""
 MAX_THREADS = 120
@@ -88,5 +112,7 @@ AVIF needs 23, a rotated PNG or a 16-bit interlaced one 19, and a JPEG 15."""
 # Images that are given by their address.
 MAX_DOWNLOADS = 2
 """Downloads at a time. Each is held in memory."""
+MAX_WAITING_DOWNLOADS = 8
+"""Downloads that wait. Each holds one of `MAX_CONCURRENT` requests, so further ones are refused."""
 DOWNLOAD_SECONDS = 30
-"""Longest time for one download."""
+"""Longest time for one download and the wait before it."""

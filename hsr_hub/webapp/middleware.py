@@ -11,28 +11,32 @@ import contextlib
 import json
 import logging
 import re
+import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hsr_hub.webapp.connections import Connections
+from hsr_hub.webapp.connections import MCP_CALL, Connections
 from hsr_hub.webapp.limits import (
     BODY_SECONDS,
+    FILE_OVERHEAD,
     LOG_LINES_PER_MINUTE,
     MAX_FILES,
     MAX_JSON_BYTES,
     MAX_MCP_BYTES,
+    MAX_MCP_CALLS,
+    MAX_MCP_CALLS_PER_ADDRESS,
     MAX_SESSION_NAME,
     MAX_STREAMS_PER_ADDRESS,
     MAX_UPLOAD_BYTES,
     UPLOAD_SECONDS,
 )
-from hsr_hub.webapp.storage import Disk, DiskFullError
+from hsr_hub.webapp.storage import Disk, DiskFullError, is_below
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -64,7 +68,7 @@ ROUTES: list[tuple[re.Pattern[str], dict[str, int]]] = [
         ),
         (rf"{API}/upload", {"POST": MAX_UPLOAD_BYTES, "OPTIONS": 0}),
         (
-            rf"{API}/mcp(/.*)?",
+            rf"{API}/mcp(/|/http/?|/schema)?",
             {"POST": MAX_MCP_BYTES, "GET": 0, "HEAD": 0, "DELETE": 0, "OPTIONS": 0},
         ),
     ]
@@ -73,10 +77,15 @@ ROUTES: list[tuple[re.Pattern[str], dict[str, int]]] = [
 FILE = f"{API}/file="
 UPLOAD = f"{API}/upload"
 MCP = f"{API}/mcp"
-STREAMS = re.compile(rf"{API}/(queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+)")
+STREAMS = re.compile(
+    rf"{API}/(queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+|mcp(/.*)?)"
+)
 STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
 EVENT = re.compile(rf"{API}/(queue/join|(run|api|call)/[^/]+/?)")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})")
+# They are about one connection. Gradio's MCP server sends the caller's headers on to the page.
+HOP_BY_HOP = {b"connection", b"transfer-encoding", b"te", b"upgrade", b"expect", b"keep-alive"}
 FORWARDED = (b"forwarded", b"x-forwarded-", b"x-gradio-server", b"x-direct-url", b"x-real-ip")
 
 log = logging.getLogger(__name__)
@@ -127,6 +136,7 @@ class Gate:
         hosts: Iterable[str] = (),
         trusts_proxy: Callable[[str], bool] = lambda _: False,
         check_event: Check = lambda _: None,
+        proxies: str = "",
     ) -> None:
         """Wrap an app.
 
@@ -137,12 +147,16 @@ class Gate:
             hosts: Names under which the page may be called, in lower case. Empty: any.
             trusts_proxy: Whether the address of a peer is a proxy's, whose headers are believed.
             check_event: Raises `Refused` for the JSON of an event that Gradio could not process.
+            proxies: The same proxies, as uvicorn takes them.
         """
         self.app, self.connections, self.disk = app, connections, disk
         self.hosts, self.trusts_proxy = frozenset(hosts), trusts_proxy
         self.check_event = check_event
+        self._behind_proxy = ProxyHeadersMiddleware(self._answer, trusted_hosts=proxies)  # pyright: ignore[reportArgumentType]
         self._log_limit = LogLimit()
         self._streams: Counter[str] = Counter()
+        self._mcp_calls: dict[str, str] = {}
+        """Addresses of the callers of MCP, by the name of the call."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -163,7 +177,8 @@ class Gate:
             await send(message)
 
         try:
-            await self._answer(scope, receive, watched)
+            self._check_headers(scope)
+            await self._behind_proxy(scope, receive, watched)  # pyright: ignore[reportArgumentType]
         except Refused as refused:
             if not started:
                 await _send_error(send, refused.status, str(refused))
@@ -177,22 +192,28 @@ class Gate:
                 await _send_error(send, status, "this request could not be processed")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._check_headers(scope)
         address = self._find(scope)
+        to_mcp = address.path.startswith(MCP)
+        if not to_mcp:
+            self._restore_caller(scope)
         limited = _Body(receive, address.limit)
         if address.path == UPLOAD:
             limited = _UploadBody(receive, address.limit, _boundary(scope), self.disk)
+        elif to_mcp:
+            limited = _StoredBody(receive, address.limit, self.disk)
         length = _header(scope, b"content-length")
         if length.isdigit() and int(length) > address.limit:
             raise limited.too_large()
         reader: Receive = limited
-        if address.method == "POST" and address.path != UPLOAD and not address.path.startswith(MCP):
+        if address.method == "POST" and address.path != UPLOAD and not to_mcp:
             body = await limited.read_all()
             data = _parse(body)
             if EVENT.fullmatch(address.path):
                 self.check_event(data)
             reader = _replay(body, limited)
         with contextlib.ExitStack() as stack:
+            if to_mcp and address.method == "POST":
+                stack.enter_context(self._mcp_call(scope))
             if STREAMS.fullmatch(address.path) and address.method == "GET":
                 stack.enter_context(self._stream_of(scope))
                 stack.enter_context(self.connections.listening(_listener(address.path, scope)))
@@ -212,6 +233,8 @@ class Gate:
         peer = scope["client"][0] if scope.get("client") else ""
         if not self.trusts_proxy(peer):
             scope["headers"] = [h for h in scope["headers"] if not h[0].startswith(FORWARDED)]
+        if not RANGE.fullmatch(_header(scope, b"range")):  # Gradio fails at others
+            scope["headers"] = [h for h in scope["headers"] if h[0] != b"range"]
 
     def _find(self, scope: Scope) -> Address:
         """Return what a request is for.
@@ -222,20 +245,51 @@ class Gate:
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         for pattern, bodies in ROUTES:
             if pattern.fullmatch(path) and scope["method"] in bodies:
-                if path.startswith(FILE) and not self._is_ours(path.removeprefix(FILE)):
+                if path.startswith(FILE) and not is_below(self.disk.root, path.removeprefix(FILE)):
                     break
                 return Address(scope["method"], path, bodies[scope["method"]])
         raise Refused(404, "there is nothing here")
 
-    def _is_ours(self, name: str) -> bool:
-        """Return whether a name is a path below this process's folder, and no web address."""
-        path = Path(name)
-        return ".." not in path.parts and path.is_relative_to(self.disk.root)
+    @contextlib.contextmanager
+    def _mcp_call(self, scope: Scope) -> Iterator[None]:
+        """Name a call of MCP for its time.
+
+        Gradio's MCP server is a client of the page. It sends the headers of its caller, among them
+        this name, so the page knows the caller's address, and when the caller has hung up.
+
+        Raises:
+            Refused: There are too many calls.
+        """
+        address = _address(scope)
+        own = list(self._mcp_calls.values()).count(address)
+        if own >= MAX_MCP_CALLS_PER_ADDRESS or len(self._mcp_calls) >= MAX_MCP_CALLS:
+            raise Refused(429, "too many calls are being answered: try again later")
+        name = secrets.token_hex(16)
+        dropped = {*HOP_BY_HOP, MCP_CALL}
+        kept = [header for header in scope["headers"] if header[0] not in dropped]
+        scope["headers"] = [*kept, (MCP_CALL, name.encode())]
+        self._mcp_calls[name] = address
+        try:
+            with self.connections.listening(name):
+                yield
+        finally:
+            del self._mcp_calls[name]
+
+    def _restore_caller(self, scope: Scope) -> None:
+        """Set the address of a request that Gradio's MCP server sends for a caller.
+
+        Raises:
+            Refused: The caller has hung up.
+        """
+        if name := _header(scope, MCP_CALL):
+            if name not in self._mcp_calls:
+                raise Refused(410, "the caller has hung up")
+            scope["client"] = (self._mcp_calls[name], 0)
 
     @contextlib.contextmanager
-    def _stream_of(self, scope: Scope) -> Any:
+    def _stream_of(self, scope: Scope) -> Iterator[None]:
         """Count an open stream for its address."""
-        address = scope["client"][0] if scope.get("client") else ""
+        address = _address(scope)
         if self._streams[address] >= MAX_STREAMS_PER_ADDRESS:
             raise Refused(429, f"{self._streams[address]} streams of this address are open")
         self._streams[address] += 1
@@ -293,24 +347,40 @@ class _Body:
             raise self.too_large()
 
 
-class _UploadBody(_Body):
-    """A body with files. Their number is limited, and the disk must have room."""
+class _StoredBody(_Body):
+    """A body that is written to the disk, which must have room."""
+
+    def __init__(self, receive: Receive, limit: int, disk: Disk) -> None:
+        super().__init__(receive, limit)
+        self._disk = disk
+
+    def _add(self, data: bytes) -> None:
+        super()._add(data)
+        self._reserve(len(data))
+
+    def _reserve(self, size: int) -> None:
+        try:
+            self._disk.reserve(size)
+        except DiskFullError as error:
+            raise Refused(507, str(error)) from error
+
+
+class _UploadBody(_StoredBody):
+    """A body with files, whose number is limited."""
 
     def __init__(self, receive: Receive, limit: int, boundary: bytes, disk: Disk) -> None:
-        super().__init__(receive, limit)
-        self._boundary, self._disk = boundary, disk
+        super().__init__(receive, limit, disk)
+        self._boundary = boundary
         self._parts, self._tail = 0, b""
 
     def _add(self, data: bytes) -> None:
         super()._add(data)
-        try:
-            self._disk.reserve(len(data))
-        except DiskFullError as error:
-            raise Refused(507, str(error)) from error
         if not self._boundary:
             return
         text = self._tail + data
-        self._parts += text.count(self._boundary)
+        found = text.count(self._boundary)
+        self._reserve(found * FILE_OVERHEAD)
+        self._parts += found
         self._tail = text[-(len(self._boundary) - 1) :]
         if self._parts > MAX_FILES + 1:  # one boundary more than parts
             raise Refused(413, f"these are too many files: send up to {MAX_FILES} at once")
@@ -318,6 +388,10 @@ class _UploadBody(_Body):
 
 def _header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _boundary(scope: Scope) -> bytes:

@@ -9,33 +9,51 @@ Environment variables:
   headers are believed. "*" believes any peer. On a Hugging Face Space, which can be reached through
   its proxy only, this is the default. Elsewhere no peer is believed.
 - HSR_MAX_DISK_GB: gigabytes for all uploads and results.
+- HSR_KEEP_MINUTES: minutes after which they are removed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import ipaddress
 import logging
-import traceback
+import os
+import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import gradio as gr
 import uvicorn.config
-from gradio import http_server, processing_utils, queueing, routes
+from gradio import http_server, processing_utils
+from gradio.data_classes import FileData
 from starlette.middleware import Middleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hsr_hub.webapp import url_guard
+from hsr_hub.webapp import gradio_guards, url_guard
 from hsr_hub.webapp.connections import Connections
-from hsr_hub.webapp.limits import IDLE_SECONDS, MAX_CONNECTIONS, MAX_DISK_BYTES
+from hsr_hub.webapp.limits import (
+    IDLE_SECONDS,
+    KEEP_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    MAX_DISK_BYTES,
+    MIN_READ_BYTES,
+)
 from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate, LogLimit, Refused
-from hsr_hub.webapp.storage import Disk
+from hsr_hub.webapp.storage import Disk, is_below
+
+if sys.platform == "win32":
+    resource = None
+else:
+    import resource
 
 PROXIES = "FORWARDED_ALLOW_IPS"
+
+OPEN_FILES = 4 * MAX_CONNECTIONS
+"""Descriptors that are asked for. A connection that gets a file has two."""
 
 
 def disk_budget(environment: Mapping[str, str]) -> int:
@@ -44,13 +62,26 @@ def disk_budget(environment: Mapping[str, str]) -> int:
     Raises:
         SystemExit: HSR_MAX_DISK_GB is not a positive number.
     """
-    text = environment.get("HSR_MAX_DISK_GB", "")
+    return int(_positive(environment, "HSR_MAX_DISK_GB", MAX_DISK_BYTES / 2**30) * 2**30)
+
+
+def keep_seconds(environment: Mapping[str, str]) -> float:
+    """Return the seconds after which files are removed.
+
+    Raises:
+        SystemExit: HSR_KEEP_MINUTES is not a positive number.
+    """
+    return _positive(environment, "HSR_KEEP_MINUTES", KEEP_SECONDS / 60) * 60
+
+
+def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "")
     if not text:
-        return MAX_DISK_BYTES
-    with contextlib.suppress(ValueError, OverflowError):
-        if (budget := int(float(text) * 2**30)) > 0:
-            return budget
-    raise SystemExit(f"HSR_MAX_DISK_GB must be a positive number, not {text!r}")
+        return default
+    with contextlib.suppress(ValueError):
+        if 1e-6 < (value := float(text)) < 1e9:
+            return value
+    raise SystemExit(f"{name} must be a positive number, not {text!r}")
 
 
 def middleware(
@@ -71,20 +102,22 @@ def middleware(
     default = "*" if environment.get("SPACE_ID") else ""
     proxies = environment.get(PROXIES, default)
     environment[PROXIES] = ""
-    trusts, check = _trusts(proxies), partial(_check_event, {} if app is None else app.fns)
-    gate = Middleware(Gate, connections, disk, allowed_hosts(environment), trusts, check)
-    return [gate, Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)]
+    trusts = _trusts(proxies)
+    check = partial(_check_event, {} if app is None else app.fns, disk)
+    LimitedProtocol.trusts_proxy = staticmethod(trusts)
+    return [Middleware(Gate, connections, disk, allowed_hosts(environment), trusts, check, proxies)]
 
 
-def _check_event(functions: Mapping[int, Any], body: dict[str, Any]) -> None:
-    """Raise if the JSON of an event names no function, or has another number of values.
+def _check_event(functions: Mapping[int, Any], disk: Disk, body: dict[str, Any]) -> None:
+    """Raise if the JSON of an event names no function, or has wrong values.
 
     Raises:
-        Refused: It does.
+        Refused: It has another number of values, or a file that was not uploaded.
     """
     index, values = body.get("fn_index"), body.get("data")
     if not isinstance(values, list):
         raise Refused(422, "data must be a list")
+    _check_files(disk, values)
     if index is None:  # an endpoint, which Gradio finds by its name
         return
     known = isinstance(index, int) and not isinstance(index, bool) and index in functions
@@ -92,6 +125,31 @@ def _check_event(functions: Mapping[int, Any], body: dict[str, Any]) -> None:
         raise Refused(404, "there is no such function")
     if len(values) != len(functions[index].inputs):
         raise Refused(422, f"data must have {len(functions[index].inputs)} values")
+
+
+def _check_files(disk: Disk, values: list[Any]) -> None:
+    """Raise if nested data has a file that is neither an upload nor a web address.
+
+    Gradio refuses it too, but without a message, and only after it has waited for its turn.
+    """
+    left: list[Any] = [values]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            if "meta" in value and "path" in value and not _is_file(disk, value):
+                raise Refused(422, "there is no image: send a file or its address")
+
+
+def _is_file(disk: Disk, value: dict[str, Any]) -> bool:
+    try:
+        file = FileData.model_validate(value)
+    except ValueError:
+        return False
+    address = file.path.startswith(("http://", "https://"))
+    return address or is_below(disk.root, file.path)
 
 
 def allowed_hosts(environment: Mapping[str, str]) -> set[str]:
@@ -135,35 +193,65 @@ def _trusts(proxies: str) -> Callable[[str], bool]:
     return trusts
 
 
-class LimitedProtocol(AutoHTTPProtocol):  # pyright: ignore[reportGeneralTypeIssues]
-    """Uvicorn's HTTP, which closes connections that send nothing or half a request, or too many."""
+class _Look(NamedTuple):
+    """State of a connection."""
 
+    cycle: object
+    written: int
+    waiting: int
+
+
+class LimitedProtocol(H11Protocol):
+    """Uvicorn's HTTP, with limits: connections that send or read nothing, or are too many, end.
+
+    Its other implementation, httptools, does not limit the size of headers.
+    """
+
+    trusts_proxy: Callable[[str], bool] = staticmethod(lambda _: False)
     connections: set[Any]
-    loop: asyncio.AbstractEventLoop
-    cycle: Any
+    _written = 0
 
     def connection_made(self, transport: Any) -> None:
         """Register a connection, and look at it from time to time."""
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        peer = self.client[0] if self.client else ""
+        own = sum(bool(other.client) and other.client[0] == peer for other in self.connections)
+        too_many = own > MAX_CONNECTIONS_PER_ADDRESS and not self.trusts_proxy(peer)
+        if too_many or len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
         self._look_later(transport, None)
 
-    def _look_later(self, transport: asyncio.Transport, last: object) -> None:
+    def resume_writing(self) -> None:
+        """Count how often the peer has read what waited for it."""
+        self._written += 1
+        super().resume_writing()
+
+    def _should_upgrade(self) -> bool:
+        """Refuse WebSockets without a message in the log."""
+        return False
+
+    def _look_later(self, transport: asyncio.Transport, last: _Look | None) -> None:
         self.loop.call_later(IDLE_SECONDS, self._look, transport, last)
 
-    def _look(self, transport: asyncio.Transport, last: object) -> None:
-        """Close a connection whose last request was answered at the last look already."""
-        if transport.is_closing():
+    def _look(self, transport: asyncio.Transport, last: _Look | None) -> None:
+        """Close a connection on which nothing has happened since the last look.
+
+        An answer may take its time. But if it waits for the peer to read, the peer must read
+        `MIN_READ_BYTES` between two looks.
+        """
+        if transport.is_closing() and not transport.get_write_buffer_size():
             return
-        cycle = self.cycle
-        idle = cycle is None or cycle.response_complete
-        state = (cycle,) if idle else None
-        if state is not None and state == last:
-            transport.close()
+        idle = self.cycle is None or self.cycle.response_complete
+        waiting = transport.get_write_buffer_size()
+        now = _Look(self.cycle, self._written, waiting) if idle or waiting else None
+        if now and last and now[:2] == last[:2] and last.waiting - waiting < MIN_READ_BYTES:
+            if waiting:
+                transport.abort()
+            else:
+                transport.close()
             return
-        self._look_later(transport, state)
+        self._look_later(transport, now)
 
 
 async def _no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -176,12 +264,14 @@ def guard() -> None:
     Raises:
         RuntimeError: Gradio or uvicorn has changed, and a guard would not sit.
     """
+    _raise_open_files()
+    gradio_guards.install()
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{LimitedProtocol.__name__}"
     config = uvicorn.Config(app=_no_app, log_config=None)
     config.load()
     guards = {
         "the limit of connections": config.http_protocol_class is LimitedProtocol,
-        "the limit of the log": all("traceback" in vars(module) for module in (queueing, routes)),
+        **gradio_guards.guards(),
         "the server": getattr(http_server, "uvicorn", None) is uvicorn,
         "the guard of addresses": isinstance(
             getattr(processing_utils, "async_transport", None), url_guard.LimitedTransport
@@ -192,25 +282,47 @@ def guard() -> None:
             f"{' and '.join(missing)} cannot be installed: take versions of gradio and uvicorn "
             "that requirements.txt allows"
         )
-    for module in (queueing, routes):
-        setattr(module, "traceback", LimitedTraceback())  # noqa: B010
-    logging.getLogger("uvicorn.error").addFilter(_is_important)
+    logging.getLogger("uvicorn.error").addFilter(LimitedLog())
 
 
-class LimitedTraceback:
-    """Python's `traceback`, which prints few of them: hostile values cause one each in Gradio."""
+def run(main: Callable[[], None]) -> NoReturn:
+    """Call a function, remove what is left, and end the process without waiting for its threads.
+
+    A thread that computes would otherwise go on while Python ends, and abort the process.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as error:
+        code = error.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _raise_open_files() -> None:
+    """Allow this process enough descriptors for `MAX_CONNECTIONS`, as far as the system does."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class LimitedLog(logging.Filter):
+    """Let few of the messages through that clients cause."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._limit = LogLimit()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(traceback, name)
-
-    def print_exc(self, *args: Any, **kwargs: Any) -> None:
-        """Print the current exception."""
-        if self._limit.allows():
-            traceback.print_exc(*args, **kwargs)
-
-
-def _is_important(record: logging.LogRecord) -> bool:
-    return "Invalid HTTP request" not in record.getMessage()
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is logged."""
+        if "Invalid HTTP request" in record.getMessage():
+            return False
+        return record.levelno < logging.WARNING or self._limit.allows()

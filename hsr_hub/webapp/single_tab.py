@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from hsr_hub.hub import DETAIL, model_for
-from hsr_hub.images import ImageError, inspect_file, read_pil
+from hsr_hub.images import ImageError, read_pil
 from hsr_hub.webapp import downloads, storage, templates, trials, uploads
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
@@ -405,8 +405,7 @@ class SingleTab:
         thumbnail = storage.new_folder(self.context.folder) / "thumbnail.jpg"
         uploads.save_thumbnail(image, thumbnail)
         passes = uploads.forward_passes(image)
-        traits = inspect_file(path, image)
-        upload = Upload(path, name, image.size, passes, thumbnail, traits)
+        upload = Upload(path, name, image.size, passes, thumbnail, image.traits)
         updates: Updates = {
             self.upload: upload,
             **self._show("placeholder"),

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ UPLOAD_META = {"_type": "gradio.FileData"}
 """How Gradio marks data that names a file."""
 
 
-class DiskFullError(Exception):
+class DiskFullError(ValueError):
     """The files of this process would need too much space. The message is for visitors."""
 
 
@@ -91,21 +92,28 @@ class Disk:
     removed as a whole, `KEEP_SECONDS` after the last change of anything in them.
     """
 
-    def __init__(self, root: Path, budget: int = MAX_DISK_BYTES) -> None:
+    def __init__(
+        self, root: Path, budget: int = MAX_DISK_BYTES, keep: float = KEEP_SECONDS
+    ) -> None:
         """Keep what is in the folder now: the examples.
 
         Args:
             root: The folder.
-            budget: Bytes that all files may have.
+            budget: Bytes that all files may have. If the disk has less room, that counts.
+            keep: Seconds after which files are removed.
         """
-        self.root, self._budget = root, budget
+        self.root, self._budget, self._keep = root, budget, keep
         self._kept = set(self._entries())
-        self._used = 0
+        self._used, self._room = 0, budget
         self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Sweep from time to time, in a thread."""
-        threading.Thread(target=self._run, daemon=True, name="disk").start()
+    def start(self, then: Callable[[], object] = lambda: None) -> None:
+        """Sweep from time to time, in a thread.
+
+        Args:
+            then: Called after each sweep.
+        """
+        threading.Thread(target=self._run, args=[then], daemon=True, name="disk").start()
 
     def reserve(self, size: int) -> None:
         """Count bytes that are about to be written.
@@ -114,13 +122,14 @@ class Disk:
             DiskFullError: There is no room for them.
         """
         with self._lock:
-            if self._used + size > self._budget:
+            if self._used + size > self._room:
                 raise DiskFullError("the disk of this page is full: try again later")
             self._used += size
 
-    def sweep(self, keep: float = KEEP_SECONDS, min_keep: float = MIN_KEEP_SECONDS) -> None:
+    def sweep(self) -> None:
         """Remove outdated files, and the oldest ones if all together are too large."""
         now, used = time.time(), 0
+        keep, min_keep = self._keep, min(MIN_KEEP_SECONDS, self._keep / 6)
         entries = sorted((*_age_and_size(path, now), path) for path in self._entries())
         for age, size, path in entries:  # from young to old
             too_large = used + size > self._budget * 3 / 4
@@ -128,28 +137,31 @@ class Disk:
                 _remove(path)
             else:
                 used += size
+        free = shutil.disk_usage(self.root).free
         with self._lock:
-            self._used = used
+            self._used, self._room = used, min(self._budget, used + free)
 
     def _entries(self) -> list[Path]:
         """Return what is removed as a whole."""
         top = [path for path in self.root.iterdir() if path.name not in {JOBS, LOCK}]
         return [*top, *(self.root / JOBS).glob("*")]
 
-    def _run(self) -> None:
+    def _run(self, then: Callable[[], object]) -> None:
         while True:
-            time.sleep(SWEEP_SECONDS)
+            time.sleep(min(SWEEP_SECONDS, self._keep / 120))
             with contextlib.suppress(OSError):  # the process is ending
                 self.sweep()
+            then()
 
 
 def _age_and_size(path: Path, now: float) -> tuple[float, int]:
-    """Return the seconds since the last change in a folder, and the bytes of its files."""
+    """Return the seconds since the last change in a folder, and the bytes that it takes."""
     newest, size = 0.0, 0
     for entry in (path, *path.rglob("*")):
         with contextlib.suppress(OSError):  # removed since
             stat = entry.lstat()
-            newest, size = max(newest, stat.st_mtime), size + stat.st_size
+            taken = getattr(stat, "st_blocks", 0) * 512  # a small file takes a whole block
+            newest, size = max(newest, stat.st_mtime), size + max(taken, stat.st_size)
     return now - newest, size
 
 
@@ -200,9 +212,15 @@ def uploaded(root: Path, file: Any) -> tuple[Path, str]:
     raise ImageError("there is no image: send a file or its address")
 
 
+def is_below(root: Path, path: str) -> bool:
+    """Return whether a path leads into the folder, without accessing it."""
+    parts = Path(path)
+    return "\0" not in path and ".." not in parts.parts and parts.is_relative_to(root)
+
+
 def _is_received(root: Path, path: Path) -> bool:
     """Return whether Gradio stored a regular file at a path, or could have, without links."""
-    if ".." in path.parts or not path.is_relative_to(root) or _is_made_here(root, path):
+    if not is_below(root, str(path)) or _is_made_here(root, path):
         return False
     try:
         return path.resolve() == path and (path.is_file() or not path.exists())

@@ -19,7 +19,7 @@ from hsr_hub.images import (
     to_eight_bits,
     to_image,
 )
-from hsr_hub.webapp.decoder import Decoder
+from hsr_hub.webapp.decoder import DecodedImage, Decoder
 from hsr_hub.webapp.limits import (
     MAX_MEGAPIXELS,
     MAX_RESULT_MEGAPIXELS,
@@ -58,7 +58,7 @@ class Upload:
 
 def load_upload(
     path: Path, name: str, raise_if_cancelled: Callable[[], object] = lambda: None
-) -> ImageData:
+) -> DecodedImage:
     """Read an upload in another process, within limits of time and memory.
 
     Args:

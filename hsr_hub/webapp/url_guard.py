@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import cast
 
 import gradio as gr
@@ -15,19 +16,31 @@ import httpx
 import safehttpx
 from gradio import processing_utils
 
-from hsr_hub.webapp.limits import DOWNLOAD_SECONDS, MAX_DOWNLOADS, MAX_UPLOAD_MEGABYTES
+from hsr_hub.webapp.limits import (
+    DOWNLOAD_SECONDS,
+    MAX_DOWNLOADS,
+    MAX_UPLOAD_MEGABYTES,
+    MAX_WAITING_DOWNLOADS,
+)
+
+Reserve = Callable[[int], object]
 
 
-def guard() -> None:
-    """Make Gradio download within these limits, wherever an address is sent to."""
-    processing_utils.async_transport = LimitedTransport()  # pyright: ignore[reportAttributeAccessIssue]
+def guard(reserve: Reserve = lambda _: None) -> None:
+    """Make Gradio download within these limits, wherever an address is sent to.
+
+    Args:
+        reserve: Called with the bytes that are about to be stored. Raises if there is no room.
+    """
+    processing_utils.async_transport = LimitedTransport(reserve)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class LimitedTransport(httpx.AsyncBaseTransport):
     """Downloads files up to the size of an upload, and only from public hosts."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(MAX_DOWNLOADS)
+    def __init__(self, reserve: Reserve = lambda _: None) -> None:
+        self._slots, self._reserve = asyncio.Semaphore(MAX_DOWNLOADS), reserve
+        self._requests = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the whole response, or a redirect, for which httpx calls this again.
@@ -36,18 +49,26 @@ class LimitedTransport(httpx.AsyncBaseTransport):
             gr.Error: The download failed. The message is for the caller who sent the address.
         """
         address = str(request.url)
+        self._requests += 1
         try:
-            async with self._slots:
-                return await asyncio.wait_for(_fetch(request), DOWNLOAD_SECONDS)
+            if self._requests > MAX_DOWNLOADS + MAX_WAITING_DOWNLOADS:
+                raise ValueError("too many others are being fetched")
+            return await asyncio.wait_for(self._in_turn(request), DOWNLOAD_SECONDS)
         except asyncio.TimeoutError:
             reason = f"it took more than {DOWNLOAD_SECONDS} seconds"
         except (httpx.HTTPError, ValueError, OSError) as error:
             reason = str(error) or type(error).__name__
+        finally:
+            self._requests -= 1
         raise gr.Error(
             f"{address} could not be fetched: {reason}. Send the file itself.",
             title="Cannot do this",
             print_exception=False,
         )
+
+    async def _in_turn(self, request: httpx.Request) -> httpx.Response:
+        async with self._slots:
+            return await _fetch(request, self._reserve)
 
 
 NOT_PUBLIC = [
@@ -88,7 +109,7 @@ async def public_address(host: str) -> str:
     return addresses[0]
 
 
-async def _fetch(request: httpx.Request) -> httpx.Response:
+async def _fetch(request: httpx.Request, reserve: Reserve) -> httpx.Response:
     # A copy, because the transport replaces the host name with its address.
     copy = httpx.Request("GET", request.url, headers=request.headers)
     copy.headers["Accept-Encoding"] = "identity"
@@ -105,6 +126,7 @@ async def _fetch(request: httpx.Request) -> httpx.Response:
         content = bytearray()
         async for part in response.aiter_raw():
             content += part
+            reserve(len(part))
             if len(content) > MAX_UPLOAD_MEGABYTES * 2**20:
                 raise ValueError(f"it has more than {MAX_UPLOAD_MEGABYTES} MB")
         return httpx.Response(200, headers=response.headers, content=bytes(content))

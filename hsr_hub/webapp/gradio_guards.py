@@ -1,0 +1,208 @@
+"""Limits inside Gradio: form fields, waiting messages, results for assistants, stack traces.
+
+They replace names of Gradio that are not public. `guards` tells whether each one is in place, and
+`server.guard` ends the start if one is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio import mcp, queueing, route_utils, routes
+from PIL import Image
+from starlette.formparsers import MultiPartException
+
+from hsr_hub.webapp.limits import (
+    MAX_FIELD_BYTES,
+    MAX_MCP_IMAGE_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGES,
+    MAX_SESSION_MESSAGE_BYTES,
+)
+from hsr_hub.webapp.middleware import LogLimit
+
+FINAL_MESSAGES = {"process_completed", "close_stream", "unexpected_error", "server_stopped"}
+
+_original_part_data = route_utils.GradioMultiPartParser.on_part_data
+_original_tool_args = mcp.GradioMCPServer._prepare_tool_call_args
+_original_image = mcp.GradioMCPServer.get_image
+_original_error_payload = vars(queueing)["error_payload"]
+
+
+def install() -> None:
+    """Put the limits in place."""
+    setattr(route_utils.GradioMultiPartParser, "on_part_data", _limited_part_data)  # noqa: B010
+    setattr(queueing, "AsyncQueue", MessageQueue)  # noqa: B010
+    setattr(queueing, "error_payload", _error_with_message)  # noqa: B010
+    for name, method in {
+        "_prepare_tool_call_args": _checked_tool_args,
+        "get_image": staticmethod(_small_image),
+        "get_base64_data": staticmethod(_file_as_base64),
+    }.items():
+        setattr(mcp.GradioMCPServer, name, method)
+    for module in (queueing, routes):
+        setattr(module, "traceback", LimitedTraceback())  # noqa: B010
+
+
+def guards() -> dict[str, bool]:
+    """Return for each limit whether Gradio has the names that `install` replaces."""
+    parser, server = route_utils.GradioMultiPartParser, mcp.GradioMCPServer
+    return {
+        "the limit of form fields": hasattr(parser, "on_part_data"),
+        "the limit of messages": hasattr(queueing, "AsyncQueue"),
+        "the message of errors": hasattr(queueing, "error_payload"),
+        "the limits of the MCP server": all(
+            hasattr(server, name)
+            for name in ("_prepare_tool_call_args", "get_image", "get_base64_data")
+        ),
+        "the limit of the log": all("traceback" in vars(module) for module in (queueing, routes)),
+    }
+
+
+def forget_files(app: gr.Blocks) -> None:
+    """Empty Gradio's lists of files, which grow with every file. `storage.Disk` removes them."""
+    for files in app.temp_file_sets:
+        files.clear()
+
+
+# Uploads.
+
+
+def _limited_part_data(
+    parser: route_utils.GradioMultiPartParser, data: bytes, start: int, end: int
+) -> None:
+    """Refuse a form field without a file that is large, because Gradio holds it in memory."""
+    part = parser._current_part
+    if part.file is None:
+        if len(part.data) + end - start > MAX_FIELD_BYTES:
+            raise MultiPartException(
+                f"A field without a file exceeded the maximum allowed size of {MAX_FIELD_BYTES} "
+                "bytes."
+            )
+        part.data += data[start:end]
+        return
+    _original_part_data(parser, data, start, end)
+
+
+# Messages.
+
+
+class MessageQueue(asyncio.Queue):
+    """Messages of one session that nobody has read yet.
+
+    Gradio has no limit for them, and a message can hold a preview of a megabyte. Messages between
+    the first and the last one are dropped if too many bytes wait, in this session or in all.
+    """
+
+    _all: ClassVar[weakref.WeakSet[MessageQueue]] = weakref.WeakSet()
+
+    def _init(self, maxsize: int) -> None:
+        self._messages: deque[tuple[Any, int]] = deque()
+        self.waiting_bytes = 0
+        MessageQueue._all.add(self)
+
+    def qsize(self) -> int:
+        """Return how many messages wait."""
+        return len(self._messages)
+
+    def _get(self) -> Any:
+        message, size = self._messages.popleft()
+        self.waiting_bytes -= size
+        return message
+
+    def _put(self, item: Any) -> None:
+        size = _text_size(getattr(item, "output", None))
+        self._messages.append((item, size))
+        self.waiting_bytes += size
+
+    def empty(self) -> bool:
+        """Return whether no message waits."""
+        return not self._messages
+
+    def put_nowait(self, item: Any) -> None:
+        """Add a message, or drop it."""
+        if self._has_room(item):
+            super().put_nowait(item)
+
+    def _has_room(self, item: Any) -> bool:
+        if self.qsize() >= MAX_MESSAGES:
+            return False
+        size = _text_size(getattr(item, "output", None))
+        if not size or getattr(item, "msg", "") in FINAL_MESSAGES:
+            return True
+        if self.waiting_bytes + size > MAX_SESSION_MESSAGE_BYTES:
+            return False
+        return sum(queue.waiting_bytes for queue in self._all) + size <= MAX_MESSAGE_BYTES
+
+
+def _text_size(value: Any) -> int:
+    """Return the number of characters in nested data."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_text_size, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_text_size, value))
+    return 0
+
+
+def _error_with_message(error: BaseException | None, show_error: bool) -> dict[str, Any]:
+    """Return what is sent for an error. Gradio sends nothing about those of its own."""
+    content = _original_error_payload(error, show_error)
+    if content["error"] is None:
+        content["error"] = "these values could not be processed"
+    return content
+
+
+# Assistants.
+
+
+def _checked_tool_args(server: mcp.GradioMCPServer, name: str, arguments: dict[str, Any]) -> Any:
+    """Refuse nested arguments.
+
+    Gradio's MCP server is a client of its own page, and a client uploads each file that a
+    dictionary names. The schema of the tool refuses dictionaries too.
+    """
+    for key, value in arguments.items():
+        if isinstance(value, (dict, list)):
+            raise ValueError(f"{key} must be text or a number")
+    return _original_tool_args(server, name, arguments)
+
+
+def _small_image(path: str) -> Image.Image | None:
+    """Return a result that is sent itself; None for a large one, of which the address is sent."""
+    file = Path(path)
+    if not file.is_file() or file.stat().st_size > MAX_MCP_IMAGE_BYTES:
+        return None
+    return _original_image(path)
+
+
+def _file_as_base64(image: Image.Image, format: str) -> str:
+    """Return the file of an image in base64. Gradio would decode and compress it once more."""
+    return base64.b64encode(Path(str(getattr(image, "filename", ""))).read_bytes()).decode()
+
+
+# The log.
+
+
+class LimitedTraceback:
+    """Python's `traceback`, which prints few of them: hostile values cause one each in Gradio."""
+
+    def __init__(self) -> None:
+        self._limit = LogLimit()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+    def print_exc(self, *args: Any, **kwargs: Any) -> None:
+        """Print the current exception."""
+        if self._limit.allows():
+            traceback.print_exc(*args, **kwargs)

@@ -1,0 +1,123 @@
+"""Limits inside Gradio: form fields, waiting messages, results for assistants, lists of files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import gradio as gr
+import pytest
+from gradio import mcp, queueing
+from gradio.route_utils import GradioMultiPartParser
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException
+
+from hsr_hub.webapp import gradio_guards
+from hsr_hub.webapp.gradio_guards import MessageQueue
+from hsr_hub.webapp.limits import (
+    MAX_FIELD_BYTES,
+    MAX_MCP_IMAGE_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGES,
+    MAX_SESSION_MESSAGE_BYTES,
+)
+from tests.space import noise
+
+gradio_guards.install()  # as app.py does; it changes nothing for other tests
+
+PART = b"--edge\r\nContent-Disposition: form-data; name=files%s\r\n\r\n"
+
+
+class Message(NamedTuple):
+    """A message as Gradio sends it."""
+
+    msg: str
+    output: Any = None
+
+
+def parse_form(body: bytes, folder: Path) -> Any:
+    """Parse a form as Gradio's upload does."""
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(body), 50_000):
+            yield body[start : start + 50_000]
+
+    headers = Headers({"content-type": "multipart/form-data; boundary=edge"})
+    parser = GradioMultiPartParser(headers, parts(), max_file_size=1e9, upload_dir=folder)
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
+        return thread.submit(asyncio.run, cast(Any, parser.parse())).result()
+
+
+def test_a_form_field_without_a_file_is_small(tmp_path: Path):
+    end = b"\r\n--edge--\r\n"
+    field, file = PART % b"", PART % b"; filename=a.png"
+    assert parse_form(field + bytes(MAX_FIELD_BYTES) + end, tmp_path)["files"]
+    with pytest.raises(MultiPartException, match="exceeded the maximum allowed size"):
+        parse_form(field + bytes(MAX_FIELD_BYTES + 1) + end, tmp_path)
+    form = parse_form(file + bytes(MAX_FIELD_BYTES + 1) + end, tmp_path)
+    assert form["files"].size == MAX_FIELD_BYTES + 1
+
+
+def test_messages_that_nobody_reads_are_dropped():
+    assert vars(queueing)["AsyncQueue"] is MessageQueue
+    queue = MessageQueue()
+    preview = Message("process_generating", {"data": [{"value": "x" * 2**20}, None, 5, ["y"]]})
+    for _ in range(100):
+        queue.put_nowait(preview)
+    assert queue.waiting_bytes <= MAX_SESSION_MESSAGE_BYTES
+    last = Message("process_completed", {"data": ["done"]})
+    queue.put_nowait(last)
+    messages = []
+    while not queue.empty():
+        messages.append(queue.get_nowait())
+    assert messages[0] is preview and messages[-1] is last and queue.waiting_bytes == 0
+    for _ in range(2 * MAX_MESSAGES):
+        queue.put_nowait(last)
+    assert queue.qsize() == MAX_MESSAGES
+
+
+def test_the_messages_of_all_sessions_are_limited():
+    preview = Message("process_generating", {"data": ["x" * 2**20]})
+    queues = [MessageQueue() for _ in range(50)]
+    for queue in queues:
+        for _ in range(8):
+            queue.put_nowait(preview)
+    assert sum(queue.waiting_bytes for queue in queues) <= MAX_MESSAGE_BYTES
+    queues.clear()  # sessions that Gradio has forgotten
+    queue = MessageQueue()
+    queue.put_nowait(preview)
+    assert queue.qsize() == 1
+
+
+def test_an_assistant_gets_the_file_itself_or_the_address_of_a_large_one(tmp_path: Path):
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    noise((40, 30)).save(small, compress_level=0)
+    large.write_bytes(small.read_bytes() + bytes(MAX_MCP_IMAGE_BYTES))
+    server = mcp.GradioMCPServer
+    image = server.get_image(str(small))
+    assert image is not None
+    # Not decoded and compressed once more, which would take long and stop the event loop.
+    assert server.get_base64_data(image, "png") == base64.b64encode(small.read_bytes()).decode()
+    assert server.get_image(str(large)) is None
+    assert server.get_image(str(tmp_path / "missing.png")) is None
+
+
+def test_an_assistant_cannot_name_a_file_of_the_server(cat: Path):
+    file = {"path": str(cat), "meta": {"_type": "gradio.FileData"}}
+    for value in (file, [file]):
+        with pytest.raises(ValueError, match="image must be text or a number"):
+            mcp.GradioMCPServer._prepare_tool_call_args(cast(Any, None), "x", {"image": value})
+
+
+def test_the_lists_of_files_are_emptied():
+    with gr.Blocks() as app:
+        gr.Image()
+    assert len(app.temp_file_sets) >= 2
+    for files in app.temp_file_sets:
+        files.add("a")
+    gradio_guards.forget_files(app)
+    assert not any(app.temp_file_sets)
