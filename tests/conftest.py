@@ -24,6 +24,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from hsr_hub import HSRNet
@@ -36,6 +37,10 @@ from tests.space import (  # noqa: F401  (fixtures)
     wrong_files,
 )
 from tests.util import ROOT
+
+# The machine may be busy, so that the time of one example says nothing.
+settings.register_profile("hsr-hub", deadline=None)
+settings.load_profile("hsr-hub")
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -50,7 +50,7 @@ def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
     return (image + sigma * noise).round().clip(0, 255).astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(20, 95), st.sampled_from([0, 1, 2]))
 def test_jpeg_quality_is_read_back(quality, subsampling):
     image = Image.new("RGB", (16, 16), (90, 120, 60))
@@ -112,7 +112,6 @@ def test_codecs(photo):
             assert file.tell() == 0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64), st.sampled_from([b"", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP"]))
 def test_broken_headers_never_fail(data, start):
     inspect_file(io.BytesIO(start + data), ImageData(np.zeros((9, 9), np.uint8)))
@@ -179,7 +178,7 @@ def test_enlarged_pixel_art_is_not_called_compressed(factor):
     assert analyse(ImageData(large)).blockiness < MIN_BLOCKINESS
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(5, 20))
 def test_noise_is_measured_on_smooth_images(sigma):
     traits = analyse(ImageData(noisy(smooth(), sigma)))
@@ -237,7 +236,7 @@ def test_transparent_pixels_are_left_out(photo):
     assert (hidden.blockiness, hidden.luma_noise, hidden.sharpness) == (0, 0, 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 24), st.integers(1, 24)),
     st.sampled_from([None, 2, 3, 4]),

@@ -182,7 +182,6 @@ def test_output_keeps_the_memory_layout_of_the_input():
 bicubic_upsampling = lru_cache(BicubicUpsampling)
 
 
-@settings(deadline=None)
 @given(
     factor=st.sampled_from([2, 3, 4, 8]),
     batch=st.integers(1, 3),

@@ -19,7 +19,7 @@ from recipes.widen import widen, widen_to_x4
 from tests.util import ROOT, run
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(extra=st.lists(st.integers(0, 5), min_size=5, max_size=5), seed=st.integers(0, 99))
 def test_widened_network_gives_the_same_images(extra: list[int], seed: int):
     torch.manual_seed(seed)

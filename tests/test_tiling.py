@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hsr_hub import HSRNet
@@ -45,7 +45,6 @@ def forget_tile_sizes() -> Iterator[None]:
     memory._largest_tile_that_fit.clear()
 
 
-@settings(deadline=None)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),
