@@ -48,6 +48,7 @@ from hsr_hub.webapp.limits import (
 from hsr_hub.webapp.page_files import ICONS, PageFiles
 from hsr_hub.webapp.requests import parse_request
 from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.texts import in_browser, translations
 from hsr_hub.webapp.uploads import DECODER
 
 ROOT = Path(__file__).resolve().parent
@@ -61,16 +62,16 @@ EXAMPLES = [
 def build_app(context: AppContext) -> gr.Blocks:
     """Build the page and its endpoint."""
     with gr.Blocks(title=page_templates.NAME) as app:
-        gr.HTML(templates.TITLE, elem_id="title")
+        gr.HTML(in_browser("html_title"), elem_id="title")
         gr.HTML(templates.notice(context.models.notices), visible=bool(context.models.notices))
-        with gr.Tab(page_templates.SINGLE_TAB, id="single"):
+        with gr.Tab(in_browser("tab_single"), id="single"):
             single = SingleTab(context, EXAMPLES)
-        with gr.Tab(page_templates.BATCH_TAB, id="batch"):
+        with gr.Tab(in_browser("tab_batch"), id="batch"):
             batch = BatchTab(context)
-        gr.HTML(page_templates.about(server.keep_seconds(os.environ)), elem_id="about")
+        gr.HTML(in_browser("html_about"), elem_id="about")
         if os.environ.get("SPACE_ID"):
-            gr.DuplicateButton(page_templates.DUPLICATE, elem_id="duplicate")
-        gr.HTML(page_templates.DROP_OVERLAY, elem_id="drop-overlay")
+            gr.DuplicateButton(in_browser("duplicate"), elem_id="duplicate")
+        gr.HTML(in_browser("html_drop_overlay"), elem_id="drop-overlay")
         add_endpoint(context)
 
         def leave(request: gr.Request) -> None:
@@ -184,8 +185,11 @@ def main() -> None:
     context.reserve = disk.reserve
     gate = server.middleware(os.environ, context.connections, disk, app)
     files = Middleware(PageFiles, os.environ.get("SPACE_HOST"))
+    keep_seconds = server.keep_seconds(os.environ)
+    made = {**page_templates.MADE, "html_about": lambda: page_templates.about(keep_seconds)}
     app.launch(
         theme=theme(),
+        i18n=translations(made),
         css_paths=[WEBAPP / "page.css", WEBAPP / "batch.css"],
         js=scripts(),
         max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",

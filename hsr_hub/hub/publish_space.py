@@ -43,7 +43,7 @@ SPACE_FILE = "space.json"
 MADE_BY = "hsr-hub push-space"
 """Value of "made_by" in `space.json`, by which `push_space` recognises its own Spaces."""
 
-CODE_SUFFIXES = {".py", ".css", ".js", ".jpg", ".png", ".svg", ".typed"}
+CODE_SUFFIXES = {".py", ".css", ".js", ".json", ".jpg", ".png", ".svg", ".typed"}
 MODEL_FILES = (
     CARD_NAME,
     CONFIG_NAME,
@@ -180,6 +180,7 @@ def _code(package: Path) -> list[Path]:
         path
         for path in package.rglob("*")
         if path.suffix in CODE_SUFFIXES
+        and "weights" not in path.relative_to(package).parts
         and not any(part.startswith((".", "_")) for part in path.relative_to(package).parent.parts)
     ]
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from hsr_hub.images import ImageError, atomic_write, read_image, write_image
 from hsr_hub.webapp import batch_templates, storage, templates, uploads
-from hsr_hub.webapp.batch_templates import Row
+from hsr_hub.webapp.batch_templates import BatchError, Row
 from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import QueueFullError
@@ -30,6 +30,7 @@ from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
 from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
+from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Upload
 
 ARCHIVE_NAME = "sharper-uploads.zip"
@@ -60,41 +61,43 @@ class BatchTab:
 
     def _build_input(self) -> None:
         self.files = gr.File(
-            label=batch_templates.LABEL, file_count="multiple", height=180, elem_id="batch-files"
+            label=in_browser("files"), file_count="multiple", height=180, elem_id="batch-files"
         )
         self.error_box = gr.HTML(visible=False, elem_id="batch-error-box")
         self.info = gr.HTML(visible=False, elem_id="batch-info")
         with gr.Column(elem_id="batch-actions"):
             self.progress_bar = gr.HTML(visible=False, elem_id="batch-progress-bar")
             self.run_button = gr.Button(
-                batch_templates.run_label(0),
+                in_browser("make_none"),
                 variant="primary",
                 interactive=False,
                 elem_id="batch-run-button",
             )
             self.cancel_button = gr.Button(
-                batch_templates.CANCEL,
+                in_browser("cancel"),
                 variant="stop",
                 visible=False,
                 elem_id="batch-cancel-button",
             )
-        with gr.Accordion(batch_templates.OPTIONS, open=False, elem_id="batch-options"):
+        with gr.Accordion(in_browser("options"), open=False, elem_id="batch-options"):
             self.form = build_form(self.models)
             self.output_format = gr.Radio(
                 list(FORMATS),
                 value="PNG",
-                label=batch_templates.FORMAT,
-                info=batch_templates.FORMAT_INFO,
+                label=in_browser("batch_format"),
+                info=in_browser("batch_format_info"),
                 elem_id="batch-format",
                 elem_classes="segments",
             )
 
     def _build_output(self) -> None:
-        self.placeholder = gr.HTML(batch_templates.PLACEHOLDER, elem_id="batch-placeholder")
-        self.stale = gr.HTML(batch_templates.STALE, visible=False, elem_id="batch-stale")
+        self.placeholder = gr.HTML(
+            in_browser("html_batch_placeholder"), elem_id="batch-placeholder"
+        )
+        self.stale = gr.HTML(in_browser("html_batch_stale"), visible=False, elem_id="batch-stale")
         self.file_errors = gr.HTML(visible=False, elem_id="batch-file-errors")
         self.archive = gr.DownloadButton(
-            batch_templates.ARCHIVE, variant="primary", visible=False, elem_id="batch-archive"
+            in_browser("archive"), variant="primary", visible=False, elem_id="batch-archive"
         )
         # Three lists, so that an answer contains only the part that has changed: Gradio sends what
         # is appended to a text, and else the whole text.
@@ -102,7 +105,7 @@ class BatchTab:
             self.rows_done = gr.HTML(visible=False)
             self.row_current = gr.HTML(visible=False)
             self.rows_waiting = gr.HTML(visible=False)
-        gr.HTML(batch_templates.VIEWER, elem_id="batch-viewer")
+        gr.HTML(in_browser("html_batch_viewer"), elem_id="batch-viewer")
 
     def _connect(self) -> None:
         form = list(self.form)
@@ -279,7 +282,7 @@ class BatchTab:
             **self._show_rows(rows, 0, None),
             self.error_box: html(""),
             self.file_errors: html(""),
-            self.progress_bar: html(templates.STARTING),
+            self.progress_bar: html(templates.starting()),
             self.has_results: True,
         }
         started, separate_bytes = time.perf_counter(), 0
@@ -304,11 +307,11 @@ class BatchTab:
                             )
                         done = sum(weights[:number]) + weights[number] * progress.fraction
                         passed = time.perf_counter() - started
-                        text = batch_templates.batch_progress(
+                        shown = batch_templates.batch_progress(
                             progress, done / sum(weights), number + 1, total, passed
                         )
                         yield {
-                            self.progress_bar: html(text),
+                            self.progress_bar: html(shown),
                             **self._show_rows(rows, number, number),
                         }
                     assert task.result is not None
@@ -330,7 +333,7 @@ class BatchTab:
                 separate_bytes += result.stat().st_size
                 if separate_bytes > MAX_SEPARATE_BYTES:
                     result.unlink()
-                    notes = (*rows[number].notes, batch_templates.ARCHIVE_ONLY)
+                    notes = (*rows[number].notes, text("archive_only"))
                     rows[number] = replace(rows[number], result=None, notes=notes)
                 if not job.cancelled:
                     yield self._show_rows(rows, number + 1, None)
@@ -361,7 +364,7 @@ class BatchTab:
         return {
             self.run_button: gr.update(visible=True),
             self.cancel_button: gr.update(visible=False),
-            self.progress_bar: html(batch_templates.CANCELLED),
+            self.progress_bar: html(batch_templates.cancelled()),
         }
 
     # Parts of the handlers.
@@ -373,9 +376,9 @@ class BatchTab:
             ValueError: There are none, too many, or one that is not an upload.
         """
         if not isinstance(files, list) or not files:
-            raise ValueError(batch_templates.CHOOSE_FILES)
+            raise BatchError(text("choose_files"))
         if len(files) > MAX_FILES:
-            raise ValueError(batch_templates.too_many(len(files)))
+            raise BatchError(batch_templates.too_many(len(files)))
         return [storage.uploaded(self.context.folder, file) for file in files]
 
     def _parse(self, form: tuple[Any, ...]) -> UpscaleRequest | None:

@@ -12,51 +12,48 @@ from urllib.parse import quote
 from hsr_hub.webapp import templates
 from hsr_hub.webapp.engine import Progress
 from hsr_hub.webapp.limits import MAX_FILES
+from hsr_hub.webapp.texts import number, percent, text
 
 State = Literal["waiting", "working", "done", "failed", "skipped"]
 
-LABEL = f"Your photos, up to {MAX_FILES}"
-CANCEL = "Cancel"
-ARCHIVE = "Download all (ZIP)"
-OPTIONS = "Options"
-FORMAT = "Format of the results"
-FORMAT_INFO = "PNG keeps every pixel. JPEG and WebP are smaller."
-CHOOSE_FILES = "there are no files: choose some first"
-ARCHIVE_ONLY = "In the ZIP only, because these photos are very large."
 
-PLACEHOLDER = """
-<div class="hsr-placeholder">
-<p>Drop several photos anywhere on this page. Each gets a row here, with its result to download.</p>
-</div>
-"""
+class BatchError(ValueError):
+    """What is wrong with the files, in the visitor's language."""
 
-STALE = """
-<p class="hsr-stale" role="status">Settings changed: start again to make the photos with them.</p>
-"""
 
-CANCELLED = """
-<div class="hsr-progress-bar"><p role="status">Cancelled. Photos that are done stay here.</p></div>
-"""
+def label() -> str:
+    """Return the label of the files."""
+    return text("files_label", count=MAX_FILES)
 
-VIEWER = """
-<dialog class="hsr-viewer" aria-label="Before and after">
-<div class="hsr-viewer-images"><img alt="Before"><img alt="After"></div>
-<div class="hsr-viewer-line"><span>Before</span>
-<input type="range" min="0" max="100" value="50" aria-label="Line between before and after">
-<span>After</span></div>
-<div class="hsr-viewer-end"><span class="hsr-viewer-name"></span>
-<button type="button" class="hsr-viewer-close">Close</button></div>
+
+def placeholder() -> str:
+    """Return what is shown before there are files."""
+    return f'<div class="hsr-placeholder"><p>{text("batch_placeholder")}</p></div>'
+
+
+def stale() -> str:
+    """Return the note over results that the settings do not fit any more."""
+    return f'<p class="hsr-stale" role="status">{text("batch_stale")}</p>'
+
+
+def cancelled() -> str:
+    """Return what is shown after Cancel."""
+    return f'<div class="hsr-progress-bar"><p role="status">{text("cancelled")}</p></div>'
+
+
+def viewer() -> str:
+    """Return the larger view that a click on a pair of images opens, with reduced copies."""
+    before, after = text("before"), text("after")
+    return f"""
+<dialog class="hsr-pair-view" aria-label="{text("viewer_name")}">
+<div class="hsr-pair-view-images"><img alt="{before}"><img alt="{after}"></div>
+<div class="hsr-pair-view-line"><span>{before}</span>
+<input type="range" min="0" max="100" value="50" aria-label="{text("line_label")}">
+<span>{after}</span></div>
+<div class="hsr-pair-view-end"><span class="hsr-pair-view-name" dir="auto"></span>
+<button type="button" class="hsr-pair-view-close">{text("close")}</button></div>
 </dialog>
 """
-"""Opened by a click on a pair of images, with reduced copies of both."""
-
-STATES: dict[State, str] = {
-    "waiting": "Waiting",
-    "working": "Working",
-    "done": "Done",
-    "failed": "Failed",
-    "skipped": "Not made",
-}
 
 
 @dataclass(frozen=True)
@@ -81,30 +78,28 @@ class Row:
 
 def too_many(count: int) -> str:
     """Return the error for too many files."""
-    return f"{count} files are too many at once: take up to {MAX_FILES}"
+    return text("too_many", count=count, most=MAX_FILES)
 
 
 def run_label(count: int) -> str:
     """Return the label of the button."""
     if count == 0:
-        return "Make photos sharp"
-    return "Make 1 photo sharp" if count == 1 else f"Make {count} photos sharp"
+        return text("make_none")
+    return text("make_one") if count == 1 else text("make_many", count=count)
 
 
 def looking(number: int, total: int) -> str:
     """Return what is done while the files are read for the first time."""
-    text = f"Looking at photo {number} of {total}"
-    return f'<p class="hsr-choice" role="status">{text}</p>'
+    line = text("looking", number=number, total=total)
+    return f'<p class="hsr-choice" role="status">{line}</p>'
 
 
 def batch_info(targets: list[tuple[int, int]], seconds: float | None) -> str:
     """Return the number of photos, the size of the results, and the expected time."""
     megapixels = sum(width * height for width, height in targets) / 1e6
-    amount = f"{megapixels:.0f} megapixels" if megapixels >= 10 else f"{megapixels:.1f} megapixels"
-    time = "known after the first" if seconds is None else templates.duration(seconds)
-    cells = [("Photos", str(len(targets))), ("Results", amount), ("Time", time)]
-    items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
-    return f'<dl class="hsr-image-info">{items}</dl>'
+    amount = text("megapixels", count=number(megapixels, 0 if megapixels >= 10 else 1))
+    time = text("time_after_first") if seconds is None else templates.duration(seconds)
+    return templates.info_list(photos=str(len(targets)), results=amount, time=time)
 
 
 def rows(entries: Iterable[Row]) -> str:
@@ -115,27 +110,30 @@ def rows(entries: Iterable[Row]) -> str:
 
 def _row(row: Row) -> str:
     name = escape(row.name)
-    lines = [f"<strong>{name}</strong>"]
+    lines = [f'<strong dir="auto">{name}</strong>']
     if row.source and row.target:
-        text = f"{templates.size(row.source)} to {templates.size(row.target)}"
-        lines.append(f'<span class="hsr-sizes">{text}</span>')
-    if row.reason:
-        lines.append(f"<span>{escape(_sentence(row.reason))}</span>")
+        sizes = text("sizes", source=templates.size(row.source), target=templates.size(row.target))
+        lines.append(f'<span class="hsr-sizes">{sizes}</span>')
+    if row.reason and row.state == "failed":
+        lines.append(templates.english(_sentence(row.reason)))
+    elif row.reason:
+        lines.append(f"<span>{templates.reason(row.reason)}</span>")
     lines += [f'<span class="hsr-note">{escape(_sentence(note))}</span>' for note in row.notes]
-    state = STATES[row.state]
+    state = text(f"state_{row.state}")
     if row.state == "working":
-        percent = round(100 * row.fraction)
-        state = f"{state}, {percent} %"
+        state = text("state_percent", state=state, percent=percent(row.fraction))
+        width = round(100 * row.fraction)
         lines.append(
-            f'<span class="hsr-row-bar" aria-hidden="true"><i style="width:{percent}%"></i></span>'
+            f'<span class="hsr-row-bar" aria-hidden="true"><i style="width:{width}%"></i></span>'
         )
     link = f'<span class="hsr-state">{state}</span>'
     if row.result:
         size = templates.file_size(row.result.stat().st_size)
+        file = escape(row.result.name)
         link += (
-            f'<a class="hsr-download" href="{address(row.result)}" '
-            f'download="{escape(row.result.name)}" aria-label="Download {escape(row.result.name)}">'
-            f"Download · {size}</a>"
+            f'<a class="hsr-download" href="{address(row.result)}" download="{file}" '
+            f'aria-label="{text("download_name", name=file)}">'
+            f"{text('download_size', size=size)}</a>"
         )
     return (
         f'<li class="hsr-row" data-state="{row.state}">'
@@ -147,13 +145,13 @@ def _row(row: Row) -> str:
 
 def _pair(row: Row, name: str) -> str:
     """Return before and after, which can be compared in a larger view if both are there."""
-    images = _image(row.before, f"{name}, before", "Before")
-    images += _image(row.after, f"{name}, after", "After")
+    images = _image(row.before, text("name_before", name=name), text("before"))
+    images += _image(row.after, text("name_after", name=name), text("after"))
     if row.before is None or row.after is None:
         return f'<div class="hsr-pair">{images}</div>'
     return (
         f'<button type="button" class="hsr-pair" data-name="{name}" '
-        f'aria-label="Compare before and after of {name}">{images}</button>'
+        f'aria-label="{text("compare_name", name=name)}">{images}</button>'
     )
 
 
@@ -166,11 +164,11 @@ def _image(path: Path | None, alt: str, caption: str) -> str:
     )
 
 
-def _sentence(text: str) -> str:
+def _sentence(line: str) -> str:
     """Return a text with a capital letter and a full stop, unless it starts with a file name."""
-    first = text.split(" ", 1)[0]
-    start = text if "." in first else text[:1].upper() + text[1:]
-    return start if start.endswith((".", "!", "?")) else f"{start}."
+    first = line.split(" ", 1)[0]
+    start = line if "." in first else line[:1].upper() + line[1:]
+    return start if start.endswith((".", "!", "?", "。")) else f"{start}."
 
 
 def address(path: Path) -> str:
@@ -180,7 +178,8 @@ def address(path: Path) -> str:
 
 def files_error(error: Exception) -> str:
     """Return an error about all files together, such as too many of them."""
-    return templates.error_box("These files cannot be used.", _sentence(str(error)))
+    reason = _sentence(str(error)) if isinstance(error, BatchError) else error
+    return templates.error_box(text("error_files"), reason)
 
 
 def file_errors(errors: list[tuple[str, str]], total: int) -> str:
@@ -193,11 +192,11 @@ def file_errors(errors: list[tuple[str, str]], total: int) -> str:
     if not errors:
         return ""
     if len(errors) == total:
-        head = "This photo could not be used." if total == 1 else "No photo could be used."
+        head = text("error_one" if total == 1 else "error_all")
     else:
-        head = f"{len(errors)} of {total} photos could not be used."
+        head = text("error_some", count=len(errors), total=total)
     lines = (reason if name in reason else f"{name}: {reason}" for name, reason in errors)
-    items = "".join(f"<li>{escape(_sentence(line))}</li>" for line in lines)
+    items = "".join(f"<li>{templates.english(_sentence(line))}</li>" for line in lines)
     return f'<div class="hsr-error-box" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'
 
 
@@ -217,14 +216,14 @@ def batch_progress(
         return templates.waiting(state.ahead)
     # Early estimates are far off.
     left = None if fraction < 0.02 else seconds_passed / fraction - seconds_passed
-    return templates.progress_bar(fraction, f"Photo {number} of {total}", left)
+    return templates.progress_bar(fraction, text("photo_of", number=number, total=total), left)
 
 
 def batch_summary(count: int, total: int, seconds: float) -> str:
     """Return how many photos were made."""
     if total == 1:
-        head = "The photo is" if count else "The photo is not"
+        key = "done_one" if count else "done_none"
     else:
-        head = f"{count} of {total} photos" if count < total else f"All {total} photos"
-    text = f"<strong>{head}</strong> done in {seconds:.1f} s."
-    return f'<p class="hsr-summary" role="status">{text}</p>'
+        key = "done_some" if count < total else "done_all"
+    line = text(key, count=count, total=total, seconds=number(seconds, 1))
+    return f'<p class="hsr-summary" role="status">{line}</p>'

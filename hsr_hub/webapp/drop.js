@@ -129,11 +129,11 @@
     viewer.querySelectorAll("img")[1].style.clipPath = `inset(0 0 0 ${percent}%)`;
   };
   const compare = (pair) => {
-    const viewer = document.querySelector(".hsr-viewer");
+    const viewer = document.querySelector(".hsr-pair-view");
     const range = viewer.querySelector("input");
     const [before, after] = viewer.querySelectorAll("img");
     [before.src, after.src] = [...pair.querySelectorAll("img")].map((image) => image.src);
-    viewer.querySelector(".hsr-viewer-name").textContent = pair.dataset.name;
+    viewer.querySelector(".hsr-pair-view-name").textContent = pair.dataset.name;
     range.value = 50;
     split(viewer, 50);
     viewer.showModal();
@@ -142,13 +142,13 @@
   document.addEventListener("click", (event) => {
     const pair = event.target.closest?.("button.hsr-pair");
     if (pair) compare(pair);
-    const outside = event.target.matches?.(".hsr-viewer");
-    if (outside || event.target.closest?.(".hsr-viewer-close")) {
-      document.querySelector(".hsr-viewer").close();
+    const outside = event.target.matches?.(".hsr-pair-view");
+    if (outside || event.target.closest?.(".hsr-pair-view-close")) {
+      document.querySelector(".hsr-pair-view").close();
     }
   });
   document.addEventListener("input", (event) => {
-    const viewer = event.target.closest?.(".hsr-viewer");
+    const viewer = event.target.closest?.(".hsr-pair-view");
     if (viewer) split(viewer, event.target.value);
   });
 

@@ -6,18 +6,15 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from hsr_hub.webapp import templates
 from hsr_hub.webapp.events import PRIVATE_EVENT
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import CROP, EXACT, FIT
+from hsr_hub.webapp.texts import in_browser, label_in_browser, text, translated
 
-SCALES = [("1x", 1), ("2x", 2), ("3x", 3), ("4x", 4), ("Exact", EXACT)]
+SCALES = [("1x", 1), ("2x", 2), ("3x", 3), ("4x", 4), (in_browser("scale_exact"), EXACT)]
 DEFAULT_SCALE = 4
 
-FITTINGS = [("Fit inside", FIT), ("Crop to fill", CROP)]
-FITTING_INFO = "Used if width and height have other proportions than the photo."
-
-STRENGTH_INFO = "0: faithful to the photo. 1: the most detail, part of it invented."
+FITTINGS = [(in_browser("fitting_fit"), FIT), (in_browser("fitting_crop"), CROP)]
 
 # Gradio shows 0 in an empty number field that becomes visible.
 CLEAR_ZEROS = "(width, height) => [width || null, height || null]"
@@ -47,17 +44,17 @@ def build_form(
     labels = models.labels
     first = next(iter(labels))
     model = gr.Radio(
-        [(label, name) for name, label in labels.items()],
+        [(label_in_browser(label), name) for name, label in labels.items()],
         value=first,
-        label="Kind of photo" if models.auto else "Model",
-        info=templates.describe_choices(models),
+        label=in_browser("kind_label" if models.auto else "model_label"),
+        info=in_browser("kind_info") if models.auto else None,
         visible=len(labels) > 1,
         elem_classes="cards",
     )
     scale = gr.Radio(
         scales_for(models, first),
         value=DEFAULT_SCALE,
-        label="Enlarge",
+        label=in_browser("scale_label"),
         info=scale_info(models, first),
         elem_classes=["segments", "scales"],
     )
@@ -65,15 +62,22 @@ def build_form(
         limits.render()
     with gr.Column(visible=False, elem_classes="exact-size") as exact_size:
         with gr.Row():
-            width = gr.Number(None, label="Width in pixels", placeholder="auto", min_width=120)
-            height = gr.Number(None, label="Height in pixels", placeholder="auto", min_width=120)
+            width, height = (
+                gr.Number(
+                    None,
+                    label=in_browser(side),
+                    placeholder=in_browser("side_auto"),
+                    min_width=120,
+                )
+                for side in ("width", "height")
+            )
         if linked is not None:
             linked.render()
         fitting = gr.Radio(
             FITTINGS,
             value=FIT,
-            label="If the proportions differ",
-            info=FITTING_INFO,
+            label=in_browser("fitting_label"),
+            info=in_browser("fitting_info"),
             elem_classes="segments",
             visible=linked is None,
         )
@@ -82,7 +86,7 @@ def build_form(
         1,
         0,
         step=0.05,
-        label="Strength",
+        label=in_browser("strength_label"),
         info=strength_info(models, first),
         interactive=models.has_detail(first),
         visible=bool(models.detail),
@@ -150,13 +154,14 @@ def scales_for(models: ModelStore, model: Any) -> list[tuple[str, Any]]:
 def scale_info(models: ModelStore, model: Any) -> str:
     """Return the text below the scales."""
     if scales_for(models, model) == SCALES and models.auto:
-        return "1x cleans up and keeps the size."
+        return in_browser("scale_info")
     return ""
 
 
 def strength_info(models: ModelStore, model: Any) -> str:
     """Return the meaning of the strength, or why it cannot be set."""
     if models.has_detail(model):
-        return STRENGTH_INFO
-    label = models.labels.get(model, "This choice") if isinstance(model, str) else "This choice"
-    return f"Not available: {label} has no detail model."
+        return in_browser("strength_info")
+    label = models.labels.get(model) if isinstance(model, str) else None
+    label = translated(label, "model_") if label else text("this_choice")
+    return text("strength_missing", label=label)

@@ -28,7 +28,8 @@
 
   // Add names for screen readers where Gradio has none.
   const addNames = () => {
-    const limits = document.querySelector("[data-too-large]");
+    const texts = document.querySelector(".hsr-drop")?.dataset;
+    const limits = document.querySelector(".hsr-limits");
     const tooLarge = limits ? JSON.parse(limits.dataset.tooLarge) : [];
     for (const label of document.querySelectorAll("#options .scales label")) {
       const disabled = tooLarge.includes(label.textContent.trim());
@@ -45,15 +46,13 @@
     for (const toast of document.querySelectorAll('[data-testid="toast-body"]')) {
       const title = toast.querySelector(".toast-title");
       const large = /maximum allowed size/.test(toast.textContent);
+      const text = texts?.tooLarge;
       // Only once, because the change triggers this observer again.
-      if (large && title && title.textContent !== "Too large") title.textContent = "Too large";
+      if (large && title && text && title.textContent !== text) title.textContent = text;
     }
-    const names = [
-      "a web photo of a cat", "an old photo", "a cup of coffee", "Eileen Collins",
-      "Chelsea the cat",
-    ];
+    const names = JSON.parse(texts?.examples ?? "[]");
     document.querySelectorAll("#examples .gallery-item").forEach((button, i) => {
-      button.setAttribute("aria-label", `Example: ${names[i]}`);
+      if (names[i]) button.setAttribute("aria-label", names[i]);
     });
   };
   // The form is locked while it works, and the preview or the result is in view.

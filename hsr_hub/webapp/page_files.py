@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hsr_hub.webapp import page_templates
+from hsr_hub.webapp.templates import SHOWCASE
+from hsr_hub.webapp.texts import first_language
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -35,7 +37,7 @@ def page_files() -> dict[str, tuple[str, bytes]]:
     """Return type and content of each file, by its path."""
     files = {
         f"/{page_templates.FILES}/{path.name}": (TYPES[path.suffix], path.read_bytes())
-        for path in ICONS.iterdir()
+        for path in [*ICONS.iterdir(), *SHOWCASE.iterdir()]
         if path.suffix in TYPES
     }
     manifest = json.dumps(page_templates.manifest()).encode()
@@ -65,7 +67,9 @@ class PageFiles:
         if path in self.files:
             await _send(send, *self.files[path], with_body=scope["method"] == "GET")
         elif path == "/" and scope["method"] == "GET":
-            await self.app(scope, receive, _NewHead(send, self._origin(scope)))
+            headers = dict(scope["headers"])
+            language = first_language(headers.get(b"accept-language", b"").decode("latin-1"))
+            await self.app(scope, receive, _NewHead(send, self._origin(scope), language))
         else:
             await self.app(scope, receive, send)
 
@@ -82,8 +86,8 @@ class PageFiles:
 class _NewHead:
     """The `send` of the page's HTML, in which the head is replaced."""
 
-    def __init__(self, send: Send, origin: str) -> None:
-        self._send, self._origin = send, origin
+    def __init__(self, send: Send, origin: str, language: str) -> None:
+        self._send, self._origin, self._language = send, origin, language
         self._start: Message | None = None
         self._parts: list[bytes] = []
 
@@ -102,13 +106,18 @@ class _NewHead:
             return
         body = self._with_head(b"".join(self._parts))
         kept = [header for header in self._start["headers"] if header[0] != b"content-length"]
-        headers = [*kept, (b"content-length", b"%d" % len(body))]
+        headers = [
+            *kept,
+            (b"content-length", b"%d" % len(body)),
+            (b"vary", b"accept-language"),
+        ]
         await self._send({**self._start, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     def _with_head(self, body: bytes) -> bytes:
         # The scripts hold the page's configuration, which is left as it is.
         start, script, rest = body.decode().partition("<script")
+        start = start.replace('lang="en"', f'lang="{self._language}"', 1)
         start = GRADIO_META.sub("", start) + page_templates.head(self._origin)
         return f"{start}\n{script}{rest}".encode()
 

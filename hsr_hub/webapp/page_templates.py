@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from hsr_hub.hub import ORGANIZATION, REPOSITORY
+from hsr_hub.webapp import batch_templates, templates
 from hsr_hub.webapp.limits import (
     KEEP_SECONDS,
     MAX_FILES,
@@ -13,31 +16,34 @@ from hsr_hub.webapp.limits import (
     MAX_RESULT_MEGAPIXELS,
     MAX_UPLOAD_MEGABYTES,
 )
+from hsr_hub.webapp.templates import FILES
+from hsr_hub.webapp.texts import ENGLISH, text
 
 NAME = "hsr-hub: sharper photos"
 SHORT_NAME = "hsr-hub"
-HEADLINE = "Sharper photos, honest to the original"
-DESCRIPTION = "Drop a small photo. It comes back larger and sharper, with the colours it had."
-SINGLE_TAB = "One photo"
-BATCH_TAB = "Several photos"
-DUPLICATE = "Duplicate this Space"
+HEADLINE, DESCRIPTION = ENGLISH["headline"], ENGLISH["description"]
+"""For other sites, whose visitors have many languages."""
 
-FILES = "assets/hsr-hub"
-"""Folder of the page's own files, relative to the page."""
+EXAMPLES = ("web", "old", "coffee", "astronaut", "cat")
+"""Ends of the keys of the examples' names."""
 
 THEME_COLOR, THEME_COLOR_DARK = "#ffffff", "#0a0f1e"
 """Background of the page, for the frame that a phone or an installed page draws around it."""
 
 
-DROP_OVERLAY = f"""
-<div class="hsr-drop" data-max-files="{MAX_FILES}"><p role="status">
-<strong class="hsr-drop-ready">Drop it here.</strong>
-<span class="hsr-drop-ready">One photo opens in “{SINGLE_TAB}”, several in “{BATCH_TAB}”.</span>
-<strong class="hsr-drop-busy">Your photos are being made.</strong>
-<span class="hsr-drop-busy">Cancel first, or wait until they are done. One photo can be dropped now.
-</span>
-<strong class="hsr-drop-many">These are too many files.</strong>
-<span class="hsr-drop-many">Take up to {MAX_FILES} at once.</span>
+def drop_overlay() -> str:
+    """Return the overlay for files, which also holds texts for the page's scripts."""
+    names = [text("example", name=text(f"example_{name}")) for name in EXAMPLES]
+    where = text("drop_where", single=text("tab_single"), batch=text("tab_batch"))
+    return f"""
+<div class="hsr-drop" data-max-files="{MAX_FILES}" data-examples="{escape(json.dumps(names))}"
+ data-too-large="{text("toast_too_large")}"><p role="status">
+<strong class="hsr-drop-ready">{text("drop_here")}</strong>
+<span class="hsr-drop-ready">{where}</span>
+<strong class="hsr-drop-busy">{text("drop_busy")}</strong>
+<span class="hsr-drop-busy">{text("drop_busy_text")}</span>
+<strong class="hsr-drop-many">{text("drop_many")}</strong>
+<span class="hsr-drop-many">{text("drop_many_text", count=MAX_FILES)}</span>
 </p></div>
 """
 
@@ -48,18 +54,39 @@ def about(keep_seconds: float = KEEP_SECONDS) -> str:
     Args:
         keep_seconds: How long files are kept after their last use.
     """
-    kept = "an hour" if keep_seconds == 3600 else f"{keep_seconds / 60:.0f} minutes"
+    hour = keep_seconds == 3600
+    kept = text("kept_hour") if hour else text("kept_minutes", count=round(keep_seconds / 60))
+    limits = text(
+        "about",
+        megabytes=MAX_UPLOAD_MEGABYTES,
+        megapixels=MAX_MEGAPIXELS,
+        files=MAX_FILES,
+        largest=MAX_RESULT_MEGAPIXELS,
+        kept=kept,
+    )
     return f"""
 <div class="hsr-about">
-<p>Up to {MAX_UPLOAD_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels a photo, {MAX_FILES} photos at
-once, {MAX_RESULT_MEGAPIXELS} megapixels a result. Photos and results are deleted {kept} after
-their last use. Visitors take turns, and small photos may overtake large ones.</p>
-<p><a href="{REPOSITORY}">Code</a> ·
-<a href="https://huggingface.co/{ORGANIZATION}">Models</a> ·
-<a href="{REPOSITORY}/blob/main/LICENSE">Apache License 2.0</a> ·
-<a href="?view=api">Use it from a program</a></p>
+<p>{limits}</p>
+<p><a href="{REPOSITORY}">{text("about_code")}</a> ·
+<a href="https://huggingface.co/{ORGANIZATION}">{text("about_models")}</a> ·
+<a href="{REPOSITORY}/blob/main/LICENSE">{text("about_license")}</a> ·
+<a href="?view=api">{text("about_api")}</a></p>
 </div>
 """
+
+
+MADE: dict[str, Callable[[], str]] = {
+    "html_title": templates.title,
+    "html_showcase": templates.showcase,
+    "html_stale": templates.stale,
+    "html_batch_placeholder": batch_templates.placeholder,
+    "html_batch_stale": batch_templates.stale,
+    "html_batch_viewer": batch_templates.viewer,
+    "html_about": about,
+    "html_drop_overlay": drop_overlay,
+    "files": batch_templates.label,
+}
+"""Texts of components that are made of several, by their key in the browser."""
 
 
 def head(origin: str) -> str:

@@ -30,6 +30,7 @@ from hsr_hub.webapp.history import Shown, place_of, with_newest
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_RECEIVING, MAX_SIDE
 from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
+from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Preview, Upload
 
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff"}
@@ -68,7 +69,7 @@ class SingleTab:
                     gr.Examples(
                         [[str(path)] for path in examples],
                         self.photo,
-                        label="No photo at hand? Try one of these",
+                        label=in_browser("examples"),
                         elem_id="examples",
                         api_visibility="private",
                     )
@@ -93,14 +94,14 @@ class SingleTab:
     def _build_input(self) -> None:
         with gr.Column(elem_id="photo-frame"):
             self.photo = gr.Image(
-                label="Your photo",
+                label=in_browser("your_photo"),
                 image_mode=None,
                 format="png",
                 sources=["upload", "clipboard", "webcam"],
                 height=220,
                 elem_id="photo",
                 alt_text="Your photo",
-                placeholder="Drop a photo here, paste one,\nor click to choose",
+                placeholder=in_browser("photo_placeholder"),
                 buttons=[],
             )
         self.error_box = gr.HTML(visible=False, elem_id="error-box")
@@ -111,50 +112,53 @@ class SingleTab:
         with gr.Column(elem_id="actions"):
             self.progress_bar = gr.HTML(visible=False, elem_id="progress-bar")
             self.run_button = gr.Button(
-                "Make it sharp", variant="primary", interactive=False, elem_id="run-button"
+                in_browser("make_sharp"),
+                variant="primary",
+                interactive=False,
+                elem_id="run-button",
             )
             self.cancel_button = gr.Button(
-                "Cancel", variant="stop", visible=False, elem_id="cancel-button"
+                in_browser("cancel"), variant="stop", visible=False, elem_id="cancel-button"
             )
-        with gr.Accordion("Options", open=False, elem_id="options"):
+        with gr.Accordion(in_browser("options"), open=False, elem_id="options"):
             self.linked = gr.Checkbox(
-                True, label="Keep the photo's proportions", render=False, elem_id="linked"
+                True, label=in_browser("keep_proportions"), render=False, elem_id="linked"
             )
             self.limits = gr.HTML(visible=False, render=False, elem_id="limits")
             self.form = build_form(self.models, self.linked, self.limits)
             self.start_at_once = gr.Checkbox(
-                True, label="Start as soon as a photo is here", elem_id="start-at-once"
+                True, label=in_browser("start_at_once"), elem_id="start-at-once"
             )
 
     def _build_output(self) -> None:
         with gr.Column(elem_id="stage"):
-            self.placeholder = gr.HTML(templates.PLACEHOLDER, elem_id="placeholder")
+            self.placeholder = gr.HTML(in_browser("html_showcase"), elem_id="placeholder")
             self.preview = gr.HTML(visible=False, elem_id="preview")
             with gr.Column(visible=False, elem_id="result") as self.result:
                 with gr.Column(elem_id="comparison"):
-                    self.stale = gr.HTML(templates.STALE, visible=False, elem_id="stale")
+                    self.stale = gr.HTML(in_browser("html_stale"), visible=False, elem_id="stale")
                     self.slider = gr.HTML(elem_id="slider", js_on_load=VIEWER)
                 with gr.Row(elem_id="download-row"):
                     self.output_format = gr.Radio(
                         list(downloads.FORMATS),
                         value="PNG",
-                        label="Format",
+                        label=in_browser("format"),
                         container=False,
                         elem_id="output-format",
                         elem_classes="segments",
                     )
                     self.download = gr.DownloadButton(
-                        "Download", variant="primary", elem_id="download"
+                        in_browser("download"), variant="primary", elem_id="download"
                     )
                 self.result_summary = gr.HTML(elem_id="result-summary")
                 self.leave_out = gr.Checkbox(
                     False,
-                    label=templates.LEAVE_OUT_LOCATION,
+                    label=in_browser("leave_out_location"),
                     container=False,
                     elem_id="leave-out-location",
                 )
                 self.try_button = gr.Button(
-                    templates.TRY_ALL,
+                    in_browser("try_all"),
                     size="sm",
                     visible=len(trials.choices(self.models)) > 1,
                     elem_id="try-button",
@@ -400,7 +404,7 @@ class SingleTab:
             image = self.context.load_upload(path, name, Caller.of(request))
         except ValueError as error:  # ImageError among them
             # Browsers show a broken image for such a file, so it is removed.
-            box = html(templates.error_box("This file cannot be used.", error))
+            box = html(templates.error_box(text("error_file"), error))
             return {self.photo: None, self.error_box: box}
         thumbnail = storage.new_folder(self.context.folder) / "thumbnail.jpg"
         uploads.save_thumbnail(image, thumbnail)
@@ -437,7 +441,7 @@ class SingleTab:
             del updates[self.error_box]
             return updates
         if form[0] == EXACT and not form[1] and not form[2]:
-            return {**updates, self.image_info: html(templates.ASK_SIZE)}
+            return {**updates, self.image_info: html(templates.ask_size())}
         try:
             wanted = request_from_form(self.models, *form)
             target = wanted.target(upload.size)
@@ -517,7 +521,7 @@ class SingleTab:
         yield {
             **self._show("working"),
             self.error_box: html(""),
-            self.progress_bar: html(templates.STARTING),
+            self.progress_bar: html(templates.starting()),
             self.preview: self._preview(first),
         }
         source = upload.path, upload.name
@@ -544,7 +548,7 @@ class SingleTab:
             if not upload.exists:
                 yield self._ask_again()
                 return
-            box = templates.error_box("This did not work.", error)
+            box = templates.error_box(text("error_work"), error)
             yield {**self._show("placeholder"), self.error_box: html(box)}
             return
         assert task.result is not None
@@ -586,7 +590,7 @@ class SingleTab:
             return gr.skip()
         shown = history[number]
         if not shown.exists:
-            box = templates.error_box(templates.RESULT_GONE, templates.MAKE_AGAIN)
+            box = templates.error_box(text("result_gone"), text("make_again"))
             return {self.error_box: html(box)}
         form = dict(zip(self.form, shown.form, strict=False))
         settings = adapted(
@@ -617,7 +621,7 @@ class SingleTab:
     ) -> UpdateStream:
         """Make a small part of the photo with every choice."""
         if upload is None or not upload.exists:
-            box = templates.error_box("This photo is no longer here.", "Give it again.")
+            box = templates.error_box(text("photo_gone"), text("give_again"))
             yield {self.error_box: html(box)}
             return
         try:
@@ -645,7 +649,7 @@ class SingleTab:
         }
         yield {
             self.error_box: html(""),
-            self.progress_bar: html(templates.STARTING),
+            self.progress_bar: html(templates.starting()),
             self.run_button: gr.update(visible=False),
             self.cancel_button: gr.update(visible=True),
             self.try_button: gr.update(interactive=False),
@@ -664,7 +668,7 @@ class SingleTab:
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             yield {
                 **ended,
-                self.error_box: html(templates.error_box("This did not work.", error)),
+                self.error_box: html(templates.error_box(text("error_work"), error)),
             }
             return
         assert task.result is not None
@@ -689,19 +693,19 @@ class SingleTab:
         try:
             copy = downloads.copy_of(shown.result.path, output_format, leave_out is True)
             if not shown.result.path.is_file():
-                box = templates.error_box(templates.RESULT_GONE, templates.MAKE_AGAIN)
+                box = templates.error_box(text("result_gone"), text("make_again"))
                 yield {self.error_box: html(box)}
                 return
             if not copy.exists():
                 yield {
-                    self.download: gr.update(label=templates.PREPARING, interactive=False),
+                    self.download: gr.update(label=text("preparing"), interactive=False),
                     self.error_box: html(""),
                 }
                 downloads.write_copy(shown.result.path, copy, output_format, leave_out is True)
         except ImageError as error:
             yield {
                 self.download: gr.update(interactive=True),
-                self.error_box: html(templates.error_box("Not in this format.", error)),
+                self.error_box: html(templates.error_box(text("error_format"), error)),
             }
             return
         yield {self.download: _offer(copy, output_format)}
@@ -734,7 +738,9 @@ class SingleTab:
         return photo if chosen.model == clean else clean
 
     def _describe_choice(self, reason: str, other: str | None) -> Updates:
-        label = f"Not right? Use “{self.models.labels[other]}”" if other else ""
+        label = ""
+        if other is not None:
+            label = text("not_right", label=templates.name_of(self.models, other))
         return {
             self.choice: html(templates.choice(reason)),
             self.switch_button: gr.update(value=label, visible=other is not None),
@@ -771,17 +777,17 @@ class SingleTab:
             (shown.upload.thumbnail, templates.settings_of(self.models, shown.request), True)
             for shown in history
         ]
-        cards = templates.cards(templates.HISTORY_TITLE, entries, number)
+        cards = templates.cards(text("history_title"), entries, number)
         return html(cards if len(history) > 1 else "")
 
     def _trial_cards(self, tried: list[trials.Trial]) -> dict[str, Any]:
         entries = []
         for trial in tried:
-            name = templates.PLAIN
+            name = text("trial_plain")
             if trial.request is not None:
                 name = templates.choice_label(self.models, trial.request)
             entries.append((trial.file, name, trial.request is not None))
-        return html(templates.cards(templates.TRIALS_TITLE, entries))
+        return html(templates.cards(text("trials_title"), entries))
 
     def _without_trials(self) -> Updates:
         return {self.trials: [], self.trial_cards: html("")}
@@ -793,7 +799,7 @@ class SingleTab:
 
     def _ask_again(self) -> Updates:
         """Return an empty page, because the upload is an hour old and was removed."""
-        box = templates.error_box("This photo is no longer here.", "Give it again.")
+        box = templates.error_box(text("photo_gone"), text("give_again"))
         return {
             **self._show("placeholder"),
             self.run_button: gr.update(visible=True, interactive=False),
@@ -841,5 +847,5 @@ def _index(event: gr.EventData, count: int) -> int | None:
 
 def _offer(path: Path, output_format: str) -> dict[str, Any]:
     size = templates.file_size(path.stat().st_size)
-    label = f"Download {output_format} · {size}"
+    label = text("download_as", format=output_format, size=size)
     return gr.update(value=str(path), label=label, interactive=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -15,79 +15,91 @@ from hsr_hub.webapp.engine import Progress
 from hsr_hub.webapp.limits import MAX_RESULT_MEGAPIXELS, MAX_SIDE
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import CROP, UpscaleRequest
+from hsr_hub.webapp.texts import number, percent, text, translated
 from hsr_hub.webapp.tiles import TILE
 
-TITLE = """
-<h1>Sharper photos, honest to the original</h1>
-<p>Drop a small photo. It comes back larger and sharper, with the colours it had.</p>
-"""
+FILES = "assets/hsr-hub"
+"""Folder of the page's own files, relative to the page."""
 
 SHOWCASE = Path(__file__).with_name("showcase")
 """Finished results, written by `docs/showcase.py`: the left half before, the right half after."""
 
 
-def showcase(files: list[tuple[str, str]]) -> str:
-    """Return before and after of photos that show what the page does.
+def title() -> str:
+    """Return the headline of the page."""
+    return f"<h1>{text('headline')}</h1><p>{text('description')}</p>"
 
-    Args:
-        files: Name in `SHOWCASE`, and caption of each.
-    """
+
+def showcase() -> str:
+    """Return before and after of photos that show what the page does."""
     figures = ""
-    for name, caption in files:
-        data = base64.b64encode((SHOWCASE / name).read_bytes()).decode()
+    for name, key in (("web-photo.jpg", "showcase_web"), ("old-photo.jpg", "showcase_old")):
+        caption = text(key)
         figures += (
-            f'<figure><img src="data:image/jpeg;base64,{data}" width="480" height="400" '
-            f'alt="{caption}, before and after"><span>Before</span><span>After</span>'
+            f'<figure><img src="{FILES}/{name}" width="480" height="400" '
+            f'alt="{text("showcase_alt", caption=caption)}">'
+            f"<span>{text('before')}</span><span>{text('after')}</span>"
             f"<figcaption>{caption}</figcaption></figure>"
         )
     return f'<div class="hsr-showcase">{figures}</div>'
 
 
-PLACEHOLDER = showcase(
-    [("web-photo.jpg", "A small web JPEG"), ("old-photo.jpg", "An old, noisy photo")]
-)
-
-
-def describe_choices(models: ModelStore) -> str | None:
-    """Return the text below the kinds of photo."""
-    return "Auto looks at your photo and chooses." if models.auto else None
+def name_of(models: ModelStore, model: str) -> str:
+    """Return the name of weights for people."""
+    return translated(models.labels.get(model, model), "model_")
 
 
 def made_with(models: ModelStore, request: UpscaleRequest) -> str:
     """Return the weights and the strength of a result: "Clean original (hsr-x4)"."""
-    label = models.labels.get(request.model, request.model)
-    text = label if label == request.model else f"{label} ({request.model})"
-    return f"{text}, strength {request.strength:g}" if request.strength else text
+    label = name_of(models, request.model)
+    if label != request.model:
+        label = text("with_code", label=label, code=request.model)
+    return _with_strength(label, request.strength)
 
 
-def choice(reason: str) -> str:
+def _with_strength(label: str, strength: float) -> str:
+    if not strength:
+        return label
+    amount = f"{strength:g}".replace(".", text("decimal_point"))
+    return text("with_strength", label=label, strength=amount)
+
+
+def reason(english: str) -> str:
+    """Return why Auto chose, translated by its two parts: what was seen, and what is done."""
+    seen, _, action = english.partition(": ")
+    seen, action = translated(seen, "seen_"), translated(action, "action_")
+    return text("reason", seen=escape(seen), action=escape(action))
+
+
+def choice(english: str) -> str:
     """Return the sentence about what the page saw and does."""
-    return f'<p class="hsr-choice" role="status">{escape(reason)}.</p>' if reason else ""
+    return f'<p class="hsr-choice" role="status">{reason(english)}</p>' if english else ""
 
 
-ASK_SIZE = '<p class="hsr-choice">Type a width, a height, or both.</p>'
+def ask_size() -> str:
+    """Return what is said before an exact size is typed."""
+    return f'<p class="hsr-choice">{text("ask_size")}</p>'
 
 
 def option_error(error: Exception) -> str:
     """Return an error about the form, with a headline that names its kind."""
     large = "would be" in str(error)
-    title = "This size is too large." if large else "These options do not work."
-    return error_box(title, error)
+    return error_box(text("error_size" if large else "error_options"), error)
 
 
-def sentence(text: str) -> str:
+def sentence(line: str) -> str:
     """Return a text with a capital letter and a full stop. A file's name at its start is kept."""
-    if not text:
+    if not line:
         return ""
-    first = text.split(maxsplit=1)[0]
+    first = line.split(maxsplit=1)[0]
     if not re.search(r"[._\d]", first.rstrip(".,:;")):
-        text = text[0].upper() + text[1:]
-    return text if text[-1] in ".!?" else text + "."
+        line = line[0].upper() + line[1:]
+    return line if line[-1] in ".!?。" else line + "."
 
 
-STALE = """
-<p class="hsr-stale" role="status">The settings have changed. Make it again to see them.</p>
-"""
+def stale() -> str:
+    """Return the note over a result that the settings do not fit any more."""
+    return f'<p class="hsr-stale" role="status">{text("stale")}</p>'
 
 
 def size(pixels: tuple[int, int]) -> str:
@@ -98,15 +110,17 @@ def size(pixels: tuple[int, int]) -> str:
 def duration(seconds: float) -> str:
     """Return an expected time, rounded to what can be known in advance."""
     if seconds < 10:
-        return f"about {max(1, round(seconds))} s"
+        return text("about_seconds", count=max(1, round(seconds)))
     if seconds < 90:
-        return f"about {round(seconds / 5) * 5} s"
-    return f"about {seconds / 60:.0f} min"
+        return text("about_seconds", count=round(seconds / 5) * 5)
+    return text("about_minutes", count=number(seconds / 60))
 
 
 def file_size(count: int) -> str:
     """Return a number of bytes as kB or MB."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+    if count >= 1e6:
+        return text("megabytes", count=number(count / 1e6, 1))
+    return text("kilobytes", count=max(1, round(count / 1e3)))
 
 
 def image_info(
@@ -120,53 +134,69 @@ def image_info(
         seconds: Expected time of the work; None if it is not known.
         wait: Expected time until the work starts.
     """
-    time = "known after the first photo" if seconds is None else duration(seconds + wait)
+    time = text("time_unknown") if seconds is None else duration(seconds + wait)
     if wait >= 5:
-        time += ", with the wait"
-    rows = [("Your photo", size(source)), ("Result", size(target)), ("Time", time)]
-    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+        time = text("with_wait", time=time)
+    return info_list(your_photo=size(source), result=size(target), time=time)
+
+
+def info_list(**rows: str) -> str:
+    """Return a list of values, each with the text of its key as its name."""
+    cells = "".join(
+        f"<div><dt>{text(key)}</dt><dd>{value}</dd></div>" for key, value in rows.items()
+    )
     return f'<dl class="hsr-image-info">{cells}</dl>'
 
 
 def error_box(title: str, error: Exception | str) -> str:
     """Return an error, which screen readers read out at once."""
-    text = sentence(str(error) or type(error).__name__)
-    return f'<div class="hsr-error-box" role="alert"><strong>{title}</strong> {escape(text)}</div>'
+    if isinstance(error, Exception):
+        reason = english(sentence(str(error) or type(error).__name__))
+    else:
+        reason = escape(sentence(error))
+    return f'<div class="hsr-error-box" role="alert"><strong>{title}</strong> {reason}</div>'
+
+
+def english(sentence: str) -> str:
+    """Return a sentence of the library. The name of a file in it can run from right to left."""
+    return f'<span lang="en" dir="ltr">{escape(sentence)}</span>'
 
 
 def notice(texts: list[str]) -> str:
     """Return messages about models that could not be loaded."""
-    return f'<div class="hsr-notice" role="status">{escape(" ".join(texts))}</div>'
+    return f'<div class="hsr-notice" role="status" lang="en">{escape(" ".join(texts))}</div>'
 
 
 def preview(data_url: str, pixels: tuple[int, int]) -> str:
     """Return the preview of the result."""
     return (
         f'<div class="hsr-preview"><img src="{data_url}" width="{pixels[0]}" height="{pixels[1]}" '
-        'decoding="sync" alt="Your photo, filling with sharpened parts"></div>'
+        f'decoding="sync" alt="{text("preview_alt")}"></div>'
     )
 
 
 def progress_bar(fraction: float, what: str, seconds_left: float | None) -> str:
     """Return a bar with a percentage and the time that is left."""
-    percent = round(100 * fraction)
-    left = "" if seconds_left is None else f"{duration(seconds_left)} left"
+    done = round(100 * fraction)
+    left = "" if seconds_left is None else text("time_left", time=duration(seconds_left))
     return (
         f'<div class="hsr-progress-bar"><div role="progressbar" aria-label="{escape(what)}" '
-        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}">'
-        f'<span style="width:{percent}%"></span></div>'
-        f"<p><span>{escape(what)} · {percent} %</span><span>{left}</span></p></div>"
+        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{done}">'
+        f'<span style="width:{done}%"></span></div>'
+        f"<p><span>{escape(what)} · {percent(fraction)}</span><span>{left}</span></p></div>"
     )
 
 
-STARTING = progress_bar(0, "Starting", None)
+def starting() -> str:
+    """Return the bar of work that begins."""
+    return progress_bar(0, text("starting"), None)
 
 
 def progress(state: Progress) -> str:
     """Return the progress of one image."""
     if state.ahead:
         return waiting(state.ahead, state.seconds_left)
-    what = "Saving" if state.saving else "Sharpening"
+    what = text("saving" if state.saving else "sharpening")
     return progress_bar(state.fraction, what, state.seconds_left)
 
 
@@ -177,11 +207,10 @@ def waiting(ahead: int, seconds: float | None = None) -> str:
         ahead: Photos that come first.
         seconds: Time until the result is there, with the wait.
     """
-    who = "One photo is" if ahead == 1 else f"{ahead} photos are"
-    text = f"{who} before yours. It will start by itself."
+    line = text("waiting_one") if ahead == 1 else text("waiting_many", count=ahead)
     if seconds is not None:
-        text += f" Your result is here in {duration(seconds)}."
-    return f'<div class="hsr-progress-bar"><p role="status">{text}</p></div>'
+        line += " " + text("ready_in", time=duration(seconds))
+    return f'<div class="hsr-progress-bar"><p role="status">{line}</p></div>'
 
 
 def result_summary(
@@ -204,20 +233,20 @@ def result_summary(
         notes: Sentences that say what was converted or left out when the upload was read.
         cropped: Whether edges of the upload were cut off.
     """
-    took = "was made before" if seconds is None else f"took {seconds:.1f} s"
-    took = f"{escape(made)}; it {took}"
-    if target == source:
-        what = "cleaned up" if cleaned else "kept at its size"
-        text = f"<strong>{size(source)}</strong> {what} with {took}."
+    took = text("was_made") if seconds is None else text("took", seconds=number(seconds, 1))
+    before, after = size(source), f"<strong>{size(target)}</strong>"
+    made = escape(made)
+    if target != source:
+        line = text("summary_resized", source=before, target=after, made=made, took=took)
     else:
-        text = f"{size(source)} became <strong>{size(target)}</strong> with {took}."
+        key = "summary_cleaned" if cleaned else "summary_kept"
+        line = text(key, source=after, made=made, took=took)
     if cropped:
-        text += " The edges were cut off to fill the size."
-    items = "".join(f"<li>{escape(sentence(note))}</li>" for note in notes)
-    listed = (
-        f'<ul class="hsr-notes" aria-label="Changes while reading">{items}</ul>' if items else ""
-    )
-    return f'<p class="hsr-summary" role="status">{text}</p>{listed}'
+        line += " " + text("edges_cut")
+    items = "".join(f"<li>{english(sentence(note))}</li>" for note in notes)
+    label = text("notes_label")
+    listed = f'<ul class="hsr-notes" aria-label="{label}">{items}</ul>' if items else ""
+    return f'<p class="hsr-summary" role="status">{line}</p>{listed}'
 
 
 def viewer(
@@ -239,32 +268,32 @@ def viewer(
         "after": quote(str(after)),
         "tiles": quote(str(tiles)) if tiles else "",
         "tile": TILE,
-        "value-text": "{percent} % of the view shows the original",
+        "value-text": text("line_value", percent="{percent}"),
     }
     attributes = " ".join(f'data-{key}="{escape(str(value))}"' for key, value in data.items())
-    plain = "your photo" if cleaned else "your photo, enlarged the plain way"
+    before_alt = text("before_alt_same" if cleaned else "before_alt_plain")
     return f"""
 <div class="hsr-viewer" {attributes}>
 <div class="hsr-stage" tabindex="0" role="group"
- aria-label="Before and after. Plus and minus zoom, arrow keys move a zoomed photo.">
-<div class="hsr-layer" data-side="before"><div><img alt="Before: {plain}" draggable="false">
+ aria-label="{text("viewer_label")}">
+<div class="hsr-layer" data-side="before"><div><img alt="{before_alt}" draggable="false">
 </div></div>
-<div class="hsr-layer" data-side="after"><div><img alt="After: the sharpened photo"
+<div class="hsr-layer" data-side="after"><div><img alt="{text("after_alt")}"
  draggable="false"></div></div>
-<span class="hsr-side" data-side="before">Before</span>
-<span class="hsr-side" data-side="after">After</span>
-<div class="hsr-line" role="slider" tabindex="0" aria-label="Line between before and after"
+<span class="hsr-side" data-side="before">{text("before")}</span>
+<span class="hsr-side" data-side="after">{text("after")}</span>
+<div class="hsr-line" role="slider" tabindex="0" aria-label="{text("line_label")}"
  aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"><span></span></div>
 </div>
 <div class="hsr-tools">
-<div role="group" aria-label="Zoom">
-<button type="button" data-zoom="fit" aria-pressed="true">Fit</button>
-<button type="button" data-zoom="1" aria-pressed="false">100 %</button>
-<button type="button" data-zoom="2" aria-pressed="false">200 %</button>
+<div role="group" aria-label="{text("zoom")}">
+<button type="button" data-zoom="fit" aria-pressed="true">{text("zoom_fit")}</button>
+<button type="button" data-zoom="1" aria-pressed="false">{percent(1)}</button>
+<button type="button" data-zoom="2" aria-pressed="false">{percent(2)}</button>
 </div>
-<output aria-label="Zoom of the result"></output>
-<button type="button" data-hold aria-pressed="false">Hold to see the original</button>
-<button type="button" data-fullscreen>Fullscreen</button>
+<output aria-label="{text("zoom_result")}"></output>
+<button type="button" data-hold aria-pressed="false">{text("hold")}</button>
+<button type="button" data-fullscreen>{text("fullscreen")}</button>
 </div>
 </div>"""
 
@@ -274,19 +303,18 @@ def settings_of(models: ModelStore, request: UpscaleRequest) -> str:
     if request.scale is not None:
         scale = f"{request.scale:g}x"
     else:
-        scale = " × ".join(
-            f"{side:g}" if side else "auto" for side in (request.width, request.height)
-        )
-        scale += ", cropped" if request.fitting == CROP and request.width and request.height else ""
-    return f"{scale}, {choice_label(models, request)}"
+        sides = request.width, request.height
+        scale = " × ".join(f"{side:g}" if side else text("side_auto") for side in sides)
+        if request.fitting == CROP and all(sides):
+            scale = text("cropped", size=scale)
+    return text("settings", size=scale, choice=choice_label(models, request))
 
 
 def choice_label(models: ModelStore, request: UpscaleRequest) -> str:
     """Return the name of weights and strength for people."""
-    label = models.labels.get(request.model, request.model)
-    if request.strength == 1:
-        return models.labels.get(request.model + DETAIL, f"{label}, strength 1")
-    return f"{label}, strength {request.strength:g}" if request.strength else label
+    if request.strength == 1 and request.model + DETAIL in models.labels:
+        return name_of(models, request.model + DETAIL)
+    return _with_strength(name_of(models, request.model), request.strength)
 
 
 def cards(title: str, entries: Iterable[tuple[Path, str, bool]], pressed: int | None = None) -> str:
@@ -298,13 +326,13 @@ def cards(title: str, entries: Iterable[tuple[Path, str, bool]], pressed: int | 
         pressed: Number of the one that is shown now.
     """
     items = ""
-    for number, (file, caption, clickable) in enumerate(entries):
+    for index, (file, caption, clickable) in enumerate(entries):
         image = f'<img alt="" data-file="{escape(quote(str(file)))}">'
         content = f"{image}<span>{escape(caption)}</span>"
         if clickable:
-            state = "true" if number == pressed else "false"
+            state = "true" if index == pressed else "false"
             content = (
-                f'<button type="button" data-index="{number}" aria-pressed="{state}">'
+                f'<button type="button" data-index="{index}" aria-pressed="{state}">'
                 f"{content}</button>"
             )
         else:
@@ -313,22 +341,13 @@ def cards(title: str, entries: Iterable[tuple[Path, str, bool]], pressed: int | 
     return f"<h3>{escape(title)}</h3><ul>{items}</ul>" if items else ""
 
 
-PLAIN = "Before (plain enlargement)"
-TRY_ALL = "Try all choices on this spot"
-TRIALS_TITLE = "The same spot with every choice. Click the one that you like."
-HISTORY_TITLE = "Your results of this visit"
-RESULT_GONE = "This result is no longer here."
-MAKE_AGAIN = "Make it again."
-LEAVE_OUT_LOCATION = "Leave out where it was taken"
-PREPARING = "Preparing the file"
-
-
 def too_large_reason(pixels: tuple[int, int]) -> str:
     """Return why a scale is not available."""
     megapixels = pixels[0] * pixels[1] / 1e6
     if megapixels > MAX_RESULT_MEGAPIXELS:
-        return f"{megapixels:.0f} megapixels, and this page makes up to {MAX_RESULT_MEGAPIXELS}"
-    return f"{max(pixels)} pixels a side, and this page makes up to {MAX_SIDE}"
+        size = text("megapixels", count=number(megapixels))
+        return text("too_large_area", size=size, most=MAX_RESULT_MEGAPIXELS)
+    return text("too_large_side", size=max(pixels), most=MAX_SIDE)
 
 
 def too_large(reasons: dict[str, str]) -> str:
@@ -340,7 +359,7 @@ def too_large(reasons: dict[str, str]) -> str:
     if not reasons:
         return ""
     name, reason = next(iter(reasons.items()))
-    names = " and ".join(reasons)
-    verb = "is" if len(reasons) == 1 else "are"
-    text = f"{names} {verb} not available: {name} would be {reason}."
-    return f'<p class="hsr-limits" data-too-large="{escape(json.dumps(list(reasons)))}">{text}</p>'
+    names = reduce(lambda first, second: text("and", first=first, second=second), reasons)
+    key = "too_large_one" if len(reasons) == 1 else "too_large_many"
+    line = text(key, names=names, name=name, reason=reason)
+    return f'<p class="hsr-limits" data-too-large="{escape(json.dumps(list(reasons)))}">{line}</p>'
