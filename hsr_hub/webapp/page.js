@@ -29,6 +29,9 @@
   // Add names for screen readers where Gradio has none.
   const addNames = () => {
     const texts = document.querySelector(".hsr-drop")?.dataset;
+    // Gradio names the browser's language, also if the texts are English.
+    const page = document.documentElement;
+    if (texts && page.lang !== texts.language) page.lang = texts.language;
     const limits = document.querySelector(".hsr-limits");
     const tooLarge = limits ? JSON.parse(limits.dataset.tooLarge) : [];
     for (const label of document.querySelectorAll("#options .scales label")) {

@@ -17,7 +17,7 @@ from hsr_hub.webapp.limits import (
     MAX_UPLOAD_MEGABYTES,
 )
 from hsr_hub.webapp.templates import FILES
-from hsr_hub.webapp.texts import ENGLISH, text
+from hsr_hub.webapp.texts import ENGLISH, language, text
 
 NAME = "hsr-hub: sharper photos"
 SHORT_NAME = "hsr-hub"
@@ -37,7 +37,7 @@ def drop_overlay() -> str:
     where = text("drop_where", single=text("tab_single"), batch=text("tab_batch"))
     return f"""
 <div class="hsr-drop" data-max-files="{MAX_FILES}" data-examples="{escape(json.dumps(names))}"
- data-too-large="{text("toast_too_large")}"><p role="status">
+ data-too-large="{text("toast_too_large")}" data-language="{language()}"><p role="status">
 <strong class="hsr-drop-ready">{text("drop_here")}</strong>
 <span class="hsr-drop-ready">{where}</span>
 <strong class="hsr-drop-busy">{text("drop_busy")}</strong>
