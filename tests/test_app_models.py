@@ -23,6 +23,7 @@ from hsr_hub.webapp import models
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.models import ModelStore, load_models
+from hsr_hub.webapp.texts import in_browser
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import Hub
 from tests.space import Space, chosen, download, drop, noise, pixels, running, show_options
@@ -63,9 +64,10 @@ def shown(store: ModelStore, folder: Path) -> dict[str, list[bool]]:
     """Return whether the controls of both tabs are visible and enabled at first."""
     context = AppContext(folder, store, DeviceQueue(1))
     found: dict[str, list[bool]] = {"Strength": [], "Model": []}
+    names = {in_browser("strength_label"): "Strength", in_browser("model_label"): "Model"}
     for block in app.build_app(context).blocks.values():
-        label = getattr(block, "label", None)
-        if label in found:
+        label = names.get(getattr(block, "label", None) or "")
+        if label is not None:
             shown = (
                 getattr(block, "visible", None) and getattr(block, "interactive", None) is not False
             )
