@@ -7,7 +7,7 @@ import reprlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hsr_hub.hub import AUTO, choose_weights
+from hsr_hub.hub import AUTO, DETAIL, choose_weights
 from hsr_hub.images import ImageTraits
 from hsr_hub.inference import fit_size, target_size
 from hsr_hub.webapp.limits import MAX_SCALE, MAX_SIDE, MIN_SCALE
@@ -85,8 +85,9 @@ class UpscaleRequest:
         if self.fitting == CROP and self.width and self.height:
             scale += "-cropped"
         model = re.sub(r"[^\w.]+", "-", self.model).strip("-.")[:60]
-        strength = f"-detail-{self.strength:.2g}" if self.strength else ""
-        return f"{scale}-{model}{strength}"
+        strength = "" if self.strength in {0, 1} else f"-{self.strength:.2g}"
+        detail = DETAIL if self.strength else ""
+        return f"{scale}-{model}{detail}{strength}"
 
     def with_model(
         self, models: ModelStore, traits: ImageTraits, source: tuple[int, int]
