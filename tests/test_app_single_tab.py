@@ -420,7 +420,7 @@ def test_strength_and_1x_are_offered_where_they_do_something(
     summary = page.locator("#result-summary")
     expect(summary).to_contain_text("(hsr-lite-x4), strength 1", timeout=60_000)
     result = download(page, tmp_path)
-    assert result.name == "cat-4x-hsr-lite-x4-detail-1.png"
+    assert result.name == "cat-4x-hsr-lite-x4-detail.png"
     expected = HSRNet.from_pretrained("hsr-lite-x4-detail").upscale(cat)
     assert np.array_equal(pixels(result), np.asarray(expected))
 

@@ -733,6 +733,8 @@ class SingleTab:
         """Return the choice of the other kind than Auto's, if it is of use."""
         names = list(self.models.labels)
         clean, photo = self.models.default, model_for("photo", names, self.models.default)
+        if chosen.strength == 1 and not same_size:  # with invented detail: offer it without
+            return chosen.model
         if chosen.strength or same_size or clean == photo:
             return None
         return photo if chosen.model == clean else clean

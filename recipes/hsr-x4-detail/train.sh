@@ -21,5 +21,5 @@ python - "$1" <<'PYTHON'
 import sys
 from hsr_hub import HSRNet
 start, trained = HSRNet.from_pretrained("hsr-x4"), HSRNet.from_pretrained(f"{sys.argv[1]}/run")
-HSRNet.interpolate(start, trained, 0.75).save_pretrained(f"{sys.argv[1]}/mean")
+HSRNet.interpolate(start, trained, 0.7).save_pretrained(f"{sys.argv[1]}/mean")
 PYTHON

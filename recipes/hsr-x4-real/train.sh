@@ -20,7 +20,7 @@ train "$1/pixel" --pretrained_model "$1/start" --seed 11 --crop_size 128 --train
   --learning_rate 6e-4 --lr_warmup_steps 50 --max_train_steps 1500
 train "$1/adversarial" --pretrained_model "$1/pixel" --seed 21 --crop_size 96 --train_batch_size 3 \
   --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
-  --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight 15 \
+  --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight 60 \
   --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
   --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
-  --max_train_steps "${STEPS:-4600}"
+  --max_train_steps "${STEPS:-6400}"
