@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,8 @@ from safetensors.torch import load_file
 
 from hsr_hub import HSRNet
 from hsr_hub.training.checkpoints import damage, find_resume_folder, read_launches
-from tests.training import train
+from tests.training import CPU, NETWORK, train
+from tests.util import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -228,15 +233,31 @@ def test_a_run_without_a_step_is_an_error(photo_folder, tmp_path: Path):
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_folders_without_a_photo_that_decodes_are_an_error(tmp_path: Path, workers: str, rng):
-    photos = tmp_path / "photos"
-    photos.mkdir()
+@pytest.fixture
+def cut_photos(tmp_path: Path, rng) -> Path:
+    """A folder of one photo, which is damaged."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
     noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(photos / "cut.png")
-    truncate(photos / "cut.png")
-    flags = ["--max_train_steps", "3", "--dataloader_num_workers", workers]
-    with pytest.raises(
-        SystemExit, match=r"--train_data_dir .*: no photo of at least 32x32 .* can be decoded"
-    ):
-        train(photos, tmp_path / "out", *flags)
+    Image.fromarray(noise).save(folder / "cut.png")
+    truncate(folder / "cut.png")
+    return folder
+
+
+NOTHING_DECODES = r"--train_data_dir .*: no photo of at least 32x32 .* can be decoded"
+
+
+def test_folders_without_a_photo_that_decodes_are_an_error(cut_photos: Path, tmp_path: Path):
+    with pytest.raises(SystemExit, match=NOTHING_DECODES):
+        train(cut_photos, tmp_path / "out", "--max_train_steps", "3")
+
+
+def test_workers_tell_that_no_photo_decodes(cut_photos: Path, tmp_path: Path):
+    """In a process of its own: a worker that an error leaves behind would keep our files open."""
+    words = [sys.executable, "train_accelerate.py", "--train_data_dir", str(cut_photos), *NETWORK]
+    words += ["--output_dir", str(tmp_path / "out"), "--dataloader_num_workers", "1"]
+    done = subprocess.run(
+        words, cwd=ROOT, env=os.environ | CPU, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert re.search(NOTHING_DECODES, done.stderr)
