@@ -93,7 +93,7 @@ def test_a_batch_is_in_view_on_every_screen(
     browser: Browser, space: Space, tmp_path: Path, size, scheme
 ):
     # Few bytes, and not done before it is cancelled.
-    Image.new("RGB", (500, 400), "teal").save(tmp_path / "large.png")
+    Image.new("RGB", (1500, 1000), "teal").save(tmp_path / "large.png")
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, is_mobile=width < 600

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from hsr_hub import HSRNet
 from hsr_hub.hub import BUNDLED, bundled_models
 from tests.hub_process import run_python
+from tests.training import same_weights
 from tests.util import run
 
 
@@ -24,11 +25,6 @@ from tests.util import run
 def saved(model: HSRNet, tmp_path: Path) -> Path:
     model.save_pretrained(tmp_path / "saved")
     return tmp_path / "saved"
-
-
-def same_weights(a: HSRNet, b: HSRNet) -> bool:
-    pairs = zip(a.state_dict().items(), b.state_dict().items(), strict=True)
-    return all(m == n and torch.equal(x, y) for (m, x), (n, y) in pairs)
 
 
 def test_save_load_round_trip(model: HSRNet, saved: Path):

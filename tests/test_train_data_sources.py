@@ -24,7 +24,7 @@ from hsr_hub.training.publishing import lineage
 from tests.hub_client import client
 from tests.hub_double import READ_TOKEN, Hub
 from tests.test_train_launch import ENVIRONMENT
-from tests.training import NETWORK, train
+from tests.training import NETWORK, same_weights, train
 from tests.util import ROOT
 
 README = ROOT / "README.md"
@@ -66,11 +66,6 @@ def command(out: Path, *flags: str) -> list[str]:
         *("train_accelerate.py", "--output_dir", str(out), *NETWORK),
         *("--dataloader_num_workers", "0", *flags),
     ]
-
-
-def same(a: Path, b: Path) -> bool:
-    ours, theirs = (HSRNet.from_pretrained(folder).state_dict() for folder in (a, b))
-    return all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 @pytest.mark.slow
@@ -120,8 +115,8 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
             train(photo_folder, folder, "--pretrained_model", str(start), *flags)
     finally:
         torch.set_num_threads(threads)
-    assert same(out, folder)
-    assert same(out / "checkpoint-4", folder / "checkpoint-4")
+    assert same_weights(out, folder)
+    assert same_weights(out / "checkpoint-4", folder / "checkpoint-4")
 
 
 @pytest.mark.slow

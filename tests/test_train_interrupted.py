@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 import train_accelerate
 from hsr_hub import HSRNet
 from hsr_hub.training import checkpoints
-from tests.training import train
+from tests.training import same_weights, train
 
 STEPS = ["--max_train_steps", "4", "--checkpointing_steps", "2", "--checkpoints_total_limit", "9"]
 RESUME = ["--resume_from_checkpoint", "latest"]
@@ -25,11 +24,6 @@ def whole(photo_folder: Path, tmp_path_factory) -> HSRNet:
     out = tmp_path_factory.mktemp("whole") / "out"
     train(photo_folder, out, *STEPS)
     return HSRNet.from_pretrained(out)
-
-
-def same(a: HSRNet, b: HSRNet) -> bool:
-    theirs = b.state_dict()
-    return all(torch.equal(value, theirs[key]) for key, value in a.state_dict().items())
 
 
 def after_call(monkeypatch, name: str, number: int, action: Callable[[], object]) -> None:
@@ -67,7 +61,7 @@ def test_a_signal_in_the_loop_saves_the_step(
     assert checkpoints.find_checkpoints(out)[-1].name == f"checkpoint-{step}"
     assert not (out / "model.safetensors").exists()
     train(photo_folder, out, *flags, *RESUME, "--save_last")
-    assert same(HSRNet.from_pretrained(out), whole)
+    assert same_weights(out, whole)
 
 
 @pytest.mark.parametrize("phase", ["save", "next_command"])
@@ -76,7 +70,7 @@ def test_a_signal_after_the_last_step_changes_nothing(
 ):
     after_call(monkeypatch, phase, 1, terminate)
     train(photo_folder, tmp_path / "out", *STEPS)
-    assert same(HSRNet.from_pretrained(tmp_path / "out"), whole)
+    assert same_weights(tmp_path / "out", whole)
 
 
 def test_a_signal_while_photos_are_read_ends_the_program_at_once(
@@ -116,7 +110,7 @@ def test_killed_while_a_checkpoint_is_written(photo_folder, tmp_path, monkeypatc
     kept = [path.name for path in checkpoints.find_checkpoints(out)]
     assert kept == [written]
     train(photo_folder, out, *STEPS, *limit, *RESUME)
-    assert same(HSRNet.from_pretrained(out), whole)
+    assert same_weights(out, whole)
     assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-4"]
 
 

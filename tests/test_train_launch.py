@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import torch
 
 from hsr_hub import HSRNet
 from tests import training
-from tests.training import CPU, NETWORK, write_small_vgg
+from tests.training import CPU, NETWORK, read_log, same_weights, weights, write_small_vgg
 from tests.util import ROOT, run
 
 pytestmark = pytest.mark.slow
@@ -68,19 +67,6 @@ def launch(photos: Path, out: Path, *flags: str, processes: int = 1):
     return done
 
 
-def log(out: Path, key: str) -> dict[int, float]:
-    lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
-    return {line["step"]: line[key] for line in lines if key in line}
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return HSRNet.from_pretrained(out).state_dict()
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(a[key], b[key]) for key in a)
-
-
 def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: Path):
     out = tmp_path / "out"
     done = launch(
@@ -102,9 +88,9 @@ def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: P
         "--report_to",
         "tensorboard",
     )
-    losses = log(out, "loss_g/pixel")
+    losses = read_log(out, "loss_g/pixel")
     assert losses[300] < losses[5]
-    psnr = log(out, "val/psnr")
+    psnr = read_log(out, "val/psnr")
     assert set(psnr) == {150, 300}
     assert psnr[300] > psnr[150]
     assert sorted(p.name for p in out.glob("checkpoint-*")) == ["checkpoint-200", "checkpoint-300"]
@@ -119,30 +105,6 @@ def test_learns_validates_and_leaves_a_model(photo_folder, test_set, tmp_path: P
     assert metrics.psnr_y == pytest.approx(psnr[300], abs=0.01)
     assert metrics.psnr_y > metrics.bicubic_psnr_y
     assert f"{metrics.psnr_y:.2f}" in (out / "README.md").read_text()
-
-
-def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_losses):
-    """The pixel stage, the adversarial stage from it, and the same in one run."""
-    validation = ["--validation_data_dir", str(test_set), "--validation_steps", "10"]
-    flags = ["--max_train_steps", "10", "--logging_steps", "1", *validation]
-    launch(photo_folder, tmp_path / "pixel", *flags)
-    start = ["--pretrained_model", str(tmp_path / "pixel")]
-    more = ["--consistency_weight", "1", "--checkerboard_weight", "3", "--strengths", "1", "0.5"]
-    launch(
-        photo_folder, tmp_path / "gan", *flags, *start, *all_losses, *more, "--degradation", "real"
-    )
-    terms = ["pixel", "perceptual", "adversarial", "consistency", "checkerboard"]
-    for key in [*(f"loss_g/{term}" for term in terms), "loss_d", "d/real_over_fake"]:
-        assert len(log(tmp_path / "gan", key)) == 10, key
-    assert all(0 <= v <= 1 for v in log(tmp_path / "gan", "d/real_over_fake").values())
-    # The validation leaves the discriminator out.
-    assert log(tmp_path / "gan", "val/loss_g/adversarial") == {}
-    terms.remove("adversarial")
-    parts = [log(tmp_path / "gan", f"val/loss_g/{term}")[10] for term in terms]
-    assert log(tmp_path / "gan", "val/loss_g")[10] == pytest.approx(sum(parts))
-
-    launch(photo_folder, tmp_path / "one-run", *flags, *all_losses, "--pixel_steps", "4")
-    assert set(log(tmp_path / "one-run", "loss_d")) == set(range(5, 11))
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -166,34 +128,8 @@ def test_stops_when_converged(photo_folder, test_set, tmp_path: Path, all_losses
         processes=processes,
     )
     assert "L_G has converged: 3 validations without a lower one" in done.stdout
-    assert max(log(tmp_path / "out", "val/loss_g")) == 8  # the first is the best; three follow
+    assert max(read_log(tmp_path / "out", "val/loss_g")) == 8  # the first is the best; three follow
     assert (tmp_path / "out" / "model.safetensors").is_file()
-
-
-def test_a_converged_run_learns_no_more_when_it_is_resumed(photo_folder, test_set, tmp_path: Path):
-    out = tmp_path / "out"
-    flags = ["--max_train_steps", "1000", "--learning_rate", "1e-9", "--patience", "1"]
-    flags += ["--validation_data_dir", str(test_set), "--validation_steps", "2"]
-    flags += ["--resume_from_checkpoint", "latest"]
-    launch(photo_folder, out, *flags)
-    before, names = weights(out), sorted(p.name for p in out.iterdir())
-    (out / "model.safetensors").unlink()  # killed before it was written
-    launch(photo_folder, out, *flags)
-    assert sorted(p.name for p in out.iterdir()) == names
-    after = weights(out)
-    assert all(torch.equal(before[key], after[key]) for key in before)
-
-
-def test_accumulated_batches_are_one_batch(photo_folder: Path, tmp_path: Path):
-    flags = ["--max_train_steps", "6", "--logging_steps", "1"]
-    launch(photo_folder, tmp_path / "whole", *flags)
-    parts = ["--train_batch_size", "1", "--gradient_accumulation_steps", "4"]
-    done = launch(photo_folder, tmp_path / "parts", *flags, *parts)
-    assert "global batch 4" in done.stdout
-    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
-    for key in whole:
-        torch.testing.assert_close(whole[key], parts[key], atol=2e-4, rtol=1e-3)
-    assert log(tmp_path / "parts", "lr") == log(tmp_path / "whole", "lr")
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -203,7 +139,7 @@ def test_two_processes_do_what_one_does(photo_folder, test_set, tmp_path, all_lo
     flags += [*all_losses, "--optimizer", optimizer, "--validation_data_dir", str(test_set)]
     if optimizer == "sgd":  # its steps are as small as the gradient: without this nothing moves
         flags += ["--learning_rate", "1", "--discriminator_learning_rate", "0.1"]
-    launch(photo_folder, tmp_path / "one", *flags)
+    training.train(photo_folder, tmp_path / "one", *flags)
     halves = ["--train_batch_size", "2"]
     done = launch(photo_folder, tmp_path / "two", *flags, *halves, processes=2)
     assert "global batch 4" in done.stdout
@@ -224,7 +160,7 @@ def test_two_processes_do_what_one_does(photo_folder, test_set, tmp_path, all_lo
         "grad_norm/g",
     )
     for key in (*keys, *shared):
-        ours, theirs = log(tmp_path / "one", key), log(tmp_path / "two", key)
+        ours, theirs = read_log(tmp_path / "one", key), read_log(tmp_path / "two", key)
         assert theirs == pytest.approx(ours, rel=2e-3), key
 
 
@@ -254,7 +190,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(
     steps = [int(line.split()[-1]) for line in done.stdout.splitlines() if "from step" in line]
     assert steps[0] >= 16
     assert steps[0] % 8 == 0
-    assert same(weights(tmp_path / "whole"), weights(out))
+    assert same_weights(tmp_path / "whole", out)
 
 
 def kill_tree(process: subprocess.Popen) -> None:
@@ -318,50 +254,10 @@ def test_a_signal_saves_first(photo_folder, tmp_path: Path, number, processes, w
     assert f"from step {step}" in done.stdout
 
 
-def test_resumed_past_its_end_just_saves(photo_folder: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    launch(photo_folder, out, "--max_train_steps", "4")
-    before = weights(out)
-    flags = ["--max_train_steps", "2", "--resume_from_checkpoint", "latest"]
-    done = launch(photo_folder, out, *flags)
-    assert "nothing left to do" in done.stdout
-    assert same(before, weights(out))
-
-
-def test_an_older_checkpoint_does_not_cost_the_later_ones(photo_folder: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    launch(photo_folder, out, "--max_train_steps", "4", "--checkpointing_steps", "2")
-    (out / "checkpoint-6.partial").mkdir()
-    older = ["--max_train_steps", "6", "--resume_from_checkpoint", str(out / "checkpoint-2")]
-    done = run(*command(photo_folder, out, *older), env=ENVIRONMENT)
-    assert done.returncode != 0
-    assert "checkpoint-4" in done.stderr
-    latest = ["--max_train_steps", "6", "--resume_from_checkpoint", "latest"]
-    launch(photo_folder, out, *latest)
-    assert sorted(p.name for p in out.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
-
-
-def test_diverging_run_gives_up_with_its_checkpoint_intact(photo_folder, tmp_path: Path):
-    out = tmp_path / "out"
-    flags = ["--max_train_steps", "4", "--checkpointing_steps", "4"]
-    launch(photo_folder, out, *flags)
-    before = (out / "checkpoint-4" / "state" / "model.safetensors").read_bytes()
-    # An infinite loss: the gradient is NaN from the first step on.
-    flags = ["--max_train_steps", "100", "--resume_from_checkpoint", "latest"]
-    flags += ["--checkpointing_steps", "10", "--checkpoints_total_limit", "9"]
-    done = run(*command(photo_folder, out, *flags, "--pixel_weight", "inf"), env=ENVIRONMENT)
-    assert done.returncode != 0
-    assert "gradient not finite, step skipped (not finite: loss_g/pixel" in done.stdout
-    assert "20 steps in a row" in done.stderr
-    assert "checkpoint-20 is intact" in done.stderr
-    for name in ("checkpoint-4", "checkpoint-10", "checkpoint-20"):  # no step changed anything
-        assert (out / name / "state" / "model.safetensors").read_bytes() == before
-
-
 def test_full_disk_is_a_clear_error(photo_folder: Path, tmp_path: Path):
     """No file may grow beyond a few KiB: a checkpoint cannot be written, the earlier one stays."""
     out = tmp_path / "out"
-    launch(photo_folder, out, "--max_train_steps", "4", "--checkpointing_steps", "4")
+    training.train(photo_folder, out, "--max_train_steps", "4", "--checkpointing_steps", "4")
     before = {p: p.read_bytes() for p in (out / "checkpoint-4").rglob("*") if p.is_file()}
     # Workers hand batches over in files of shared memory, which the limit would cut too.
     flags = ["--max_train_steps", "8", "--resume_from_checkpoint", "latest"]
@@ -395,14 +291,6 @@ def test_bfloat16_and_workers(tmp_path: Path, width: str):
     done = run(*flags, "--dataloader_num_workers", "2", env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert "not finite" not in done.stdout
-
-
-def test_an_earlier_run_is_not_overwritten(photo_folder: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    launch(photo_folder, out, "--max_train_steps", "2")
-    done = run(*command(photo_folder, out, "--max_train_steps", "2"), env=ENVIRONMENT)
-    assert done.returncode != 0
-    assert "--resume_from_checkpoint latest" in done.stderr
 
 
 def test_the_number_of_processes_may_change_on_resume(photo_folder: Path, tmp_path: Path):

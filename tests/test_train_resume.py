@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from hsr_hub import HSRNet
 from hsr_hub.training.checkpoints import damage, find_resume_folder, read_launches
-from tests.training import CPU, NETWORK, train
+from tests.training import CPU, NETWORK, read_log, same_weights, train
 from tests.util import ROOT
 
 pytestmark = pytest.mark.slow
@@ -26,16 +24,6 @@ pytestmark = pytest.mark.slow
 ADVERSARIAL = ["--adversarial_weight", "0.01", "--discriminator_width", "4"]
 STEPS = ["--max_train_steps", "4", "--checkpointing_steps", "2", "--checkpoints_total_limit", "9"]
 RESUME = ["--resume_from_checkpoint", "latest"]
-
-
-def log(out: Path, key: str) -> dict[int, float]:
-    lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
-    return {line["step"]: line[key] for line in lines if key in line}
-
-
-def same(a: HSRNet, b: HSRNet) -> bool:
-    theirs = b.state_dict()
-    return all(torch.equal(value, theirs[key]) for key, value in a.state_dict().items())
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +140,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(copy_of, runs, p
     out = copy_of("gan")
     truncate(out / "checkpoint-4" / "model.safetensors")
     train(photo_folder, out, *STEPS, *ADVERSARIAL, *RESUME)
-    assert same(HSRNet.from_pretrained(out), HSRNet.from_pretrained(runs["gan"]))
+    assert same_weights(out, runs["gan"])
 
 
 def test_checkpoints_of_earlier_versions_are_resumed(copy_of, photo_folder):
@@ -186,7 +174,7 @@ def test_an_overtrained_adversarial_run_saves_its_best_weights(
     flags += ["--lr_warmup_steps", "100"]
     flags += ["--logging_steps", "2", "--checkpointing_steps", "20"]
     train(photo_folder, out, *flags)
-    loss, psnr = log(out, "val/loss_g"), log(out, "val/psnr")
+    loss, psnr = read_log(out, "val/loss_g"), read_log(out, "val/psnr")
     best = min(loss, key=lambda step: loss[step])
     assert best < 24
     assert psnr[best] > psnr[24] + 0.5
@@ -198,19 +186,19 @@ def test_an_overtrained_adversarial_run_saves_its_best_weights(
     assert f"weights of step {best}, which validated best" in caplog.text
     assert f"those of step {best}, which validated best" in (out / "README.md").read_text()
     # The adversarial loss is reported, but it is no part of the measure.
-    assert set(log(out, "adversarial/mean")) == set(loss)
-    assert len(log(out, "adversarial/change")) == len(loss) - 1
-    assert set(log(out, "adversarial/real_over_fake")) == set(loss)
-    assert log(out, "val/loss_g/adversarial") == {}
-    assert log(out, "val/loss_g") == log(out, "val/loss_g/pixel")
-    assert log(out, "grad_norm/g") and log(out, "grad_norm/d")
+    assert set(read_log(out, "adversarial/mean")) == set(loss)
+    assert len(read_log(out, "adversarial/change")) == len(loss) - 1
+    assert set(read_log(out, "adversarial/real_over_fake")) == set(loss)
+    assert read_log(out, "val/loss_g/adversarial") == {}
+    assert read_log(out, "val/loss_g") == read_log(out, "val/loss_g/pixel")
+    assert read_log(out, "grad_norm/g") and read_log(out, "grad_norm/d")
     assert "data is waited for" not in caplog.text  # the photos are cached already
 
     # The best weights are a model of their own in every checkpoint, and survive a resume.
-    assert same(HSRNet.from_pretrained(out / "checkpoint-24" / "best"), saved)
+    assert same_weights(out / "checkpoint-24" / "best", saved)
     (out / "model.safetensors").unlink()
     train(photo_folder, out, *flags, *RESUME)
-    assert same(HSRNet.from_pretrained(out), saved)
+    assert same_weights(out, saved)
     train(photo_folder, out, *flags, *RESUME, "--save_last")
     last = evaluate(HSRNet.from_pretrained(out), test_set, dtype="float32", progress=False).psnr_y
     assert last == pytest.approx(psnr[24], abs=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 
 import train_accelerate
+from hsr_hub import HSRNet
 
 NETWORK = [
     *("--kernel_sizes", "3", "5", "--widths", "8", "4", "--fusion_width", "8"),
@@ -72,3 +74,20 @@ def train(photos: Path | None, out: Path, *flags: str, network: Sequence[str] = 
         AcceleratorState._reset_state(reset_partial_state=True)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def read_log(out: Path, key: str) -> dict[int, float]:
+    """Return the values of a key in `log.jsonl` by their steps."""
+    lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
+    return {line["step"]: line[key] for line in lines if key in line}
+
+
+def weights(model: HSRNet | Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a network, or of the one in a folder."""
+    return (HSRNet.from_pretrained(model) if isinstance(model, Path) else model).state_dict()
+
+
+def same_weights(a: HSRNet | Path, b: HSRNet | Path) -> bool:
+    """Return whether two networks, or those in two folders, are equal to the bit."""
+    ours, theirs = weights(a), weights(b)
+    return list(ours) == list(theirs) and all(torch.equal(ours[key], theirs[key]) for key in ours)
