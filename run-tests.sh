@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the tests need into .venv and run the tests on two processes. Where Debian's apt is
+# Install what the tests need into .venv and run the tests on three processes. Where Debian's apt is
 # available, also install chromium and python3-venv if they are missing. Arguments go to pytest:
 # ./run-tests.sh -m 'not slow'
 set -euo pipefail
@@ -19,6 +19,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-# A file's tests share servers and trained networks, so that a file stays on one process.
-exec .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+# A file's tests share servers and trained networks, so that a file stays on one process. Some tests
+# wait for a network, so that three processes keep two cores busy.
+exec .venv/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
   --durations=10 "$@"

@@ -48,12 +48,15 @@ def test_both_stages_and_every_loss(photo_folder, test_set, tmp_path: Path, all_
     assert set(read_log(tmp_path / "one-run", "loss_d")) == set(range(5, 11))
 
 
-def test_a_converged_run_learns_no_more_when_it_is_resumed(photo_folder, test_set, tmp_path: Path):
+def test_a_converged_run_learns_no_more_when_it_is_resumed(
+    photo_folder, test_set, tmp_path: Path, caplog
+):
     out = tmp_path / "out"
     flags = ["--max_train_steps", "1000", "--learning_rate", "1e-9", "--patience", "1"]
     flags += ["--validation_data_dir", str(test_set), "--validation_steps", "2"]
     flags += ["--resume_from_checkpoint", "latest"]
     train(photo_folder, out, *flags)
+    assert "L_G has converged: 1 validations without a lower one" in caplog.text
     before, names = HSRNet.from_pretrained(out), sorted(p.name for p in out.iterdir())
     (out / "model.safetensors").unlink()  # killed before it was written
     train(photo_folder, out, *flags)
