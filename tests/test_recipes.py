@@ -7,13 +7,17 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from hsr_hub import HSRNet
 from hsr_hub.training.arguments import parse_args
+from hsr_hub.training.degradations import degrade
+from recipes.fit_first_head import fit
 from recipes.transfer import transfer
 from recipes.widen import widen, widen_to_x4
 from tests.util import ROOT, run
@@ -52,6 +56,30 @@ def test_transfer_to_an_untrained_wide_network_is_exact():
         kept = begun(lq)
     torch.testing.assert_close(carried, theirs, rtol=0, atol=1e-4)
     torch.testing.assert_close(kept, fidelity(lq), rtol=0, atol=1e-4)
+
+
+def test_a_fitted_head_changes_level_x1_alone_and_for_the_better(photo_folder: Path):
+    net = HSRNet(kernel_sizes=[3, 5], widths=[8, 4], fusion_width=8, reconstruction_widths=[8, 4])
+    photos = sorted(photo_folder.iterdir())
+    gt = [np.asarray(Image.open(path).convert("RGB")) for path in photos]
+    degraded = [degrade(image, 4, np.random.default_rng(5)) for image in gt]
+
+    def error() -> float:
+        pairs = zip(degraded, gt, strict=True)
+        return sum(float(np.square(cleaned(lq) - small(image)).mean()) for lq, image in pairs)
+
+    def cleaned(lq: np.ndarray) -> np.ndarray:
+        return np.asarray(net.upscale(lq, scale=1, dtype="float32")).astype(float)
+
+    def small(image: np.ndarray) -> np.ndarray:
+        size = (image.shape[1] // 4, image.shape[0] // 4)
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), float)
+
+    before, upper = error(), [level.clone() for level in net(torch.ones(1, 3, 8, 8))[1:]]
+    fit(net, photos, share=1, passes=20, seed=0)
+    assert error() < 0.95 * before
+    for old, new in zip(upper, net(torch.ones(1, 3, 8, 8))[1:], strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=0)
 
 
 RECORDER = """#!{python}

@@ -69,7 +69,7 @@ def degrade(gt: np.ndarray, scale: int, rng: np.random.Generator) -> np.ndarray:
     # that only knows blocks together with blur sharpens the blocks.
     if rng.random() < CAPTURE:
         if rng.random() < 0.5:
-            image = _blur(image, rng, largest=0.7 * scale)
+            image = _blur(image, rng, largest=scale)
         # Sizes are drawn evenly in octaves: large ones cost the most time and change the least.
         image = _resize(image, size, scale ** rng.uniform(-0.1, 1), rng)
         if rng.random() < 0.55:

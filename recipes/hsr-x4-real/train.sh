@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The runs behind hsr_hub/weights/hsr-x4-real: the pixel loss alone on degraded images, then all
 # losses on small crops. $1 is the folder for checkpoints and weights, $2 the weights of
-# hsr-lite-x4-real before its last stage ("mixed" of its own train.sh). The result is in
-# $1/adversarial. Started again after a stop, it goes on from the last checkpoint.
+# hsr-lite-x4-real before its last stage ("mixed" of its own train.sh). The result is in $1/bundled:
+# the mean of the weights on the way and at the end, with a fitted head of level x1. Started again
+# after a stop, it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
@@ -18,9 +19,20 @@ train() {
 made=$1
 train "$1/pixel" --pretrained_model "$1/start" --seed 11 --crop_size 128 --train_batch_size 16 \
   --learning_rate 6e-4 --lr_warmup_steps 50 --max_train_steps 1500
-train "$1/adversarial" --pretrained_model "$1/pixel" --seed 21 --crop_size 96 --train_batch_size 3 \
-  --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
-  --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight 60 \
-  --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
-  --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
-  --max_train_steps "${STEPS:-6400}"
+train_adversarial() {
+  train "$1" --pretrained_model "$2" --seed "$3" --crop_size 96 --train_batch_size 3 \
+    --perceptual_weights_path "$data"/weights/vgg19_caffe_conv1_1-conv3_4.fp16.safetensors \
+    --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight "$4" \
+    --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
+    --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
+    --max_train_steps "$5"
+}
+train_adversarial "$1/first" "$1/pixel" 21 40 "${STEPS:-3150}"
+train_adversarial "$1/second" "$1/first" 22 60 "${STEPS:-3250}"
+python - "$1" <<'PYTHON'
+import sys
+from hsr_hub import HSRNet
+first, second = (HSRNet.from_pretrained(f"{sys.argv[1]}/{run}") for run in ("first", "second"))
+HSRNet.interpolate(first, second, 0.5).save_pretrained(f"{sys.argv[1]}/mean")
+PYTHON
+python -m recipes.fit_first_head "$1/mean" "$1/bundled" "$data"/train/photos-1 "$1/graphics"
