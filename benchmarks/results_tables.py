@@ -42,18 +42,18 @@ CITED = {
 """PSNR-Y on Set5, Set14 and BSD100 at x4 that papers report for the same protocol."""
 
 SHEET_CAPTIONS = [
-    """Ours keep the colours of skin, hair and fur, and more of the fur's texture. Real-ESRGAN looks
-cleaner: its outlines are smooth, and its skin has no spots. In the web JPEG of quality 40 our
-faces are blotchy, and the old scan stays soft. Edges such as the tripod's look dotted from
-close by.""",
-    """Leaves are coarser than the original's with ours, and more like it with Real-ESRGAN. Bricks are
-clean with Real-ESRGAN, wider and brighter than they were; ours are nearer in width and dotted.
-The halo of a sharpened photo stays with ours. In the night photos we leave more noise, and
-invent fewer lines.""",
-    """No method reads small letters: Real-ESRGAN draws clean letters that can be others ("Sovo" for
-"Save"), ours keep their shapes and fray. For clean text, drawings and screenshots use the
-faithful weights, as the automatic choice does. Thin lines of the drawing are cut into dashes
-by ours.""",
+    """Ours keep the colours of skin, hair and fur, and more of the fur's texture. Real-ESRGAN
+looks cleaner: its outlines are smooth, and its skin has no spots. In the web JPEG of
+quality 40 our faces are blotchy, and the old scan stays soft. Edges such as the tripod's
+look dotted from close by.""",
+    """Leaves are coarser than the original's with ours, and more like it with Real-ESRGAN.
+Bricks are clean with Real-ESRGAN, wider and brighter than they were; ours are nearer in
+width and dotted. The halo of a sharpened photo stays with ours. In the night photos we
+leave more noise, and invent fewer lines.""",
+    """No method reads small letters: Real-ESRGAN draws clean letters that can be others ("Sovo"
+for "Save"), ours keep their shapes and fray. For clean text, drawings and screenshots use
+the faithful weights, as the automatic choice does. Thin lines of the drawing are cut into
+dashes by ours.""",
 ]
 """What a person sees on each sheet."""
 
@@ -282,7 +282,7 @@ def photo_sheets() -> str:
         for number, (path, caption) in enumerate(zip(sheets, SHEET_CAPTIONS, strict=True), 1)
     ]
     shown = "\n\n".join(parts)
-    return f"""### Crops at 100 %
+    return f"""### Crops side by side
 
 Drawn by `python -m benchmarks.photo_sheet docs/photos.png --zoom 1 --peer --models hsr-lite-x4-real
 hsr-x4-real`. The label above each row says how the photo was degraded.
