@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageData, ImageError, read_image, to_image
-from hsr_hub.webapp import batch_templates, storage, templates, uploads
+from hsr_hub.webapp import batch_templates, downloads, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
@@ -381,6 +381,9 @@ def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
         assert path.stem == shown.result.path.stem
         with Image.open(path) as image:
             assert not image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    written = path.stat().st_mtime_ns
+    downloads.write_copy(shown.result.path, path, "JPEG", True)  # by another request that waited
+    assert path.stat().st_mtime_ns == written
     *_, last = tab.convert(REQUEST, shown, "JPEG", False)
     with Image.open(last[tab.download]["value"]) as image:
         assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)

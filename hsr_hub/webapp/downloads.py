@@ -36,11 +36,13 @@ def copy_bytes(result: Path, size: tuple[int, int]) -> int:
 
 
 def write_copy(result: Path, copy: Path, output_format: str, without_location: bool) -> None:
-    """Write the copy that `copy_of` names.
+    """Write the copy that `copy_of` names, unless it was written while this one waited.
 
     Raises:
         ImageError: The format cannot hold the image.
     """
+    if copy.exists():
+        return
     copy.parent.mkdir(exist_ok=True)
     image = read_image(result)
     if without_location:

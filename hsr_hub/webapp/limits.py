@@ -37,6 +37,9 @@ FILE_OVERHEAD = 8 << 10
 # HTTP.
 MAX_JSON_BYTES = 256 << 10
 """A batch of `MAX_FILES` files is described in less than 200 KB."""
+MAX_JSON_PARTS = 5000
+"""Lists and objects in it. Each takes hundreds of times the memory of its two characters, and many
+of them make Python search all of its memory for garbage."""
 MAX_TEXT = 4096
 """Characters of one text in it. Addresses and paths are the longest."""
 MAX_FIELDS = 16

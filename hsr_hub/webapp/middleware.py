@@ -28,6 +28,7 @@ from hsr_hub.webapp.limits import (
     LOG_LINES_PER_MINUTE,
     MAX_FILES,
     MAX_JSON_BYTES,
+    MAX_JSON_PARTS,
     MAX_MCP_BYTES,
     MAX_MCP_CALLS,
     MAX_MCP_CALLS_PER_ADDRESS,
@@ -431,8 +432,11 @@ def _parse(body: bytes) -> dict[str, Any]:
     """Return the object of a JSON body.
 
     Raises:
-        Refused: It is not a JSON object, or the name of its session is not valid.
+        Refused: It is not a JSON object, has too many parts, or the name of its session is not
+            valid.
     """
+    if body.count(b"[") + body.count(b"{") > MAX_JSON_PARTS:
+        raise Refused(413, f"the request may have {MAX_JSON_PARTS} lists and objects")
     try:
         data = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
