@@ -181,7 +181,8 @@ def main() -> None:
     context = AppContext.create(FOLDER, os.environ, ROOT / "space.json")
     app = build_app(context)
     disk = storage.Disk(FOLDER, server.disk_budget(os.environ), server.keep_seconds(os.environ))
-    disk.start(lambda: gradio_guards.forget_files(app))
+    gradio_guards.forget(app)  # fails at the start, not in the thread, if Gradio has changed
+    disk.start(lambda: gradio_guards.forget(app))
     context.reserve = disk.reserve
     gate = server.middleware(os.environ, context.connections, disk, app)
     files = Middleware(PageFiles, os.environ.get("SPACE_HOST"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -242,8 +243,10 @@ def test_a_missing_image_is_named(space: Space):
 def test_wrong_requests_leave_no_folder(space: Space, cat: Path):
     jobs = next(space.temporary.glob("hsr-hub-*")) / storage.JOBS
     before = set(jobs.glob("*"))
-    for values in ((None, 4), (uploaded(space, cat), "four"), (uploaded(space, cat), [])):
+    for values in ((None, 4), (uploaded(space, cat), "four")):
         assert "event: error" in ask(space, *values, None, None, 0, "hsr-lite-x4")
+    with pytest.raises(urllib.error.HTTPError, match="422"):
+        ask(space, uploaded(space, cat), [], None, None, 0, "hsr-lite-x4")
     assert set(jobs.glob("*")) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import gradio as gr
 import pytest
-from gradio import mcp, queueing
+from gradio import mcp, queueing, routes
 from gradio.route_utils import GradioMultiPartParser
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
@@ -24,6 +25,7 @@ from hsr_hub.webapp.limits import (
     MAX_MESSAGE_BYTES,
     MAX_MESSAGES,
     MAX_SESSION_MESSAGE_BYTES,
+    MAX_UPLOADS_TRACKED,
 )
 from tests.space import noise
 
@@ -111,6 +113,43 @@ def test_an_assistant_cannot_name_a_file_of_the_server(cat: Path):
     for value in (file, [file]):
         with pytest.raises(ValueError, match="image must be text or a number"):
             mcp.GradioMCPServer._prepare_tool_call_args(cast(Any, None), "x", {"image": value})
+
+
+def test_the_progress_of_few_uploads_is_kept():
+    progress = cast(gradio_guards.UploadProgress, vars(routes)["file_upload_statuses"])
+    assert isinstance(progress, gradio_guards.UploadProgress)
+
+    async def ask(upload_id: str) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(progress.is_tracked(upload_id), 0.01)
+
+    async def send_and_ask() -> None:
+        for number in range(2 * MAX_UPLOADS_TRACKED):
+            progress.append(f"upload{number}", "a.png", b"x")
+        assert await progress.is_tracked(f"upload{2 * MAX_UPLOADS_TRACKED - 1}")
+        await asyncio.gather(*(ask(f"missing{number}") for number in range(20)))
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, send_and_ask()).result()
+    assert len(progress._statuses) == MAX_UPLOADS_TRACKED
+    assert len(progress._signals) <= MAX_UPLOADS_TRACKED
+    for upload_id in list(progress._statuses):
+        progress.stop_tracking(upload_id)
+    assert not progress._signals
+
+
+def test_ended_events_that_nobody_listened_for_are_forgotten():
+    with gr.Blocks() as app:
+        gr.Image()
+    queue = app._queue
+    events = queue.pending_event_ids_session
+    events |= {"gone": {"a"}, "gone, but it runs": {"b"}, "open": {"c"}}
+    events["open, with many"] = {f"event{number}" for number in range(MAX_MESSAGES + 1)}
+    queue.event_ids_to_events["b"] = cast(Any, None)
+    for session in ("open", "open, with many"):
+        queue.pending_messages_per_session[session] = MessageQueue()
+    gradio_guards.forget_events(app)
+    assert events == {"gone, but it runs": {"b"}, "open": {"c"}}
 
 
 def test_the_lists_of_files_are_emptied():

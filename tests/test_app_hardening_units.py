@@ -10,24 +10,41 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import gradio as gr
+import numpy as np
 import pytest
 import uvicorn
+from PIL import Image, ImageCms
 
 from hsr_hub import HSRNet
-from hsr_hub.webapp import connections, device_queue, middleware, server, storage, url_guard
+from hsr_hub.images import ImageData, Metadata
+from hsr_hub.webapp import (
+    connections,
+    device_queue,
+    middleware,
+    server,
+    storage,
+    uploads,
+    url_guard,
+)
 from hsr_hub.webapp import limits as limits_of_page
+from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
+from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.limits import MAX_CONCURRENT
+from hsr_hub.webapp.requests import EXACT, FIT
+from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.tiles import save_tiles
 from tests.space import noise
-from tests.test_app_units import make_context, make_task
+from tests.test_app_units import FORM, REQUEST, make_context, make_tab, make_task
 
 MEGABYTE = 1 << 20
 
@@ -249,7 +266,169 @@ def test_a_result_needs_room_on_the_disk(tmp_path: Path, model: HSRNet):
     assert not list(root.glob(f"{storage.JOBS}/*/*.png"))
 
 
+def bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet):
+    root = tmp_path.resolve()
+    profile = np.random.default_rng(0).bytes(200_000)  # it cannot be packed
+    noise((120, 90)).save(root / "photo.png", icc_profile=profile)
+    context, reserved = make_context(root, model), []
+    context.reserve = lambda size, address: reserved.append(size)
+    single, batch = make_tab(SingleTab, context, []), make_tab(BatchTab, context)
+    file = {"path": str(root / "photo.png"), "meta": storage.UPLOAD_META}
+    exact = (EXACT, 3200, 2400, 0, "it", FIT)  # more than the viewer shows at once, so with tiles
+
+    def check(handler: Callable[..., Any], *values: Any) -> Any:
+        before = bytes_below(root)
+        reserved.clear()
+        answer = handler(REQUEST, *values)
+        *_, last = [answer] if isinstance(answer, dict) else answer
+        written = bytes_below(root) - before
+        assert 0 < written <= sum(reserved), (written, reserved)
+        return last
+
+    upload = check(single.receive, file, *FORM)[single.upload]
+    shown = check(single.run, upload, *exact)[single.shown]
+    assert shown.result.tiles is not None
+    check(single.convert, shown, "JPEG", False)
+    check(single.convert, shown, "PNG", True)
+    check(single.try_all, upload, "0.5 0.5", *FORM)
+    known = check(batch.receive, [file], None, *FORM)[batch.known]
+    for output_format in ("PNG", "WebP"):
+        check(batch.run, [file], known, output_format, *FORM)
+
+    def full(size: int, address: str) -> None:
+        raise storage.DiskFullError("the disk is full")
+
+    context.reserve = full
+    for answers in (
+        [single.receive(REQUEST, file, *FORM)],
+        single.run(REQUEST, upload, *exact),
+        single.convert(REQUEST, shown, "WebP", True),
+        single.try_all(REQUEST, upload, "0.5 0.5", *FORM),
+    ):
+        *_, last = answers
+        assert "The disk is full" in last[single.error_box]["value"]
+    *_, last = batch.run(REQUEST, [file], known, "PNG", *FORM)
+    assert "photo.png: the disk is full." in last[batch.file_errors]["value"]
+
+
+def test_the_viewer_gets_no_metadata_and_no_large_profile(tmp_path: Path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for size, kept in ((0, True), (999_000, False)):
+        metadata = Metadata(icc_profile=profile + bytes(size))
+        image = ImageData(np.zeros((90, 120, 3), np.uint8), metadata)
+        after = ImageData(np.zeros((600, 800, 3), np.uint8), image.metadata)
+        folder = save_tiles(image, after, tmp_path / f"tiles{size}")
+        for file in (
+            uploads.save_thumbnail(image, tmp_path / "thumbnail.jpg"),
+            uploads.save_comparison(image, after, tmp_path / "result.png")[0],
+            *folder.iterdir(),
+        ):
+            with Image.open(file) as opened:
+                assert ("icc_profile" in opened.info) is kept, file.name
+
+
+def test_one_address_gets_half_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(storage, "MIN_ADDRESS_BYTES", MEGABYTE)
+    disk = storage.Disk(tmp_path, budget=10 * MEGABYTE, keep=0.6)
+    disk.reserve(5 * MEGABYTE, "8.8.8.8")
+    with pytest.raises(storage.DiskFullError, match="your files take half"):
+        disk.reserve(1, "8.8.8.8")
+    disk.reserve(5 * MEGABYTE, "9.9.9.9")
+    with pytest.raises(storage.DiskFullError, match="disk of this page is full"):
+        disk.reserve(1, "7.7.7.7")
+    time.sleep(0.15)
+    disk.sweep()
+    disk.reserve(5 * MEGABYTE, "8.8.8.8")
+
+
+def test_a_job_without_a_result_leaves_no_folder(tmp_path: Path, model: HSRNet):
+    root = tmp_path.resolve()
+    noise((40, 30)).save(root / "photo.png")
+    (root / "broken.png").write_bytes(b"x")
+    context = make_context(root, model)
+    with pytest.raises(ValueError, match="not an image"):
+        list(make_task(context, root / "broken.png"))
+    job = Job(storage.new_folder(root))
+    job.cancel()
+    with pytest.raises(JobCancelledError):
+        list(make_task(context, root / "photo.png", job))
+    batch = make_tab(BatchTab, context)
+    for files in (None, [], 7, [{"path": "x"}]):
+        list(batch.receive(REQUEST, files, None, *FORM))
+    assert list((root / storage.JOBS).iterdir()) == []
+
+
+def test_owners_of_jobs_are_forgotten(tmp_path: Path):
+    jobs = Jobs(tmp_path)
+    running = [jobs.start(f"session{number}") for number in range(3)]
+    assert len(jobs._jobs) == 3
+    del running
+    gc.collect()
+    assert len(jobs._jobs) == 0
+
+
+def test_an_upload_of_a_visitor_who_left_is_not_decoded(tmp_path: Path, model: HSRNet, monkeypatch):
+    monkeypatch.setattr(connections, "HANG_UP_SECONDS", 0)
+    noise((40, 30)).save(tmp_path / "photo.png")
+    context = make_context(tmp_path, model)
+    monkeypatch.setattr(uploads.DECODER, "read_image", lambda *_: pytest.fail("it was decoded"))
+    caller = Caller(Visitor("a", "session"))
+    for work in (
+        lambda: context.accept_upload(tmp_path / "photo.png", "photo.png", caller),
+        lambda: context.in_turn(lambda: pytest.fail("it was converted"), tmp_path, caller),
+    ):
+        with pytest.raises(ValueError, match="the visitor has left"):
+            work()
+
+
+def test_conversions_are_made_in_turns(tmp_path: Path, model: HSRNet):
+    context, release = make_context(tmp_path, model), threading.Event()
+    caller = Caller(Visitor("a", "session"))
+    with ThreadPoolExecutor(limits_of_page.MAX_WAITING_PER_ADDRESS) as pool:
+        first = [
+            pool.submit(context.in_turn, lambda: release.wait(10), tmp_path, caller)
+            for _ in range(limits_of_page.MAX_WAITING_PER_ADDRESS)
+        ]
+        while len(context.file_queue._active()) < len(first):
+            time.sleep(0.01)
+        with pytest.raises(QueueFullError, match="16 images of yours wait already"):
+            context.in_turn(lambda: None, tmp_path, caller)
+        other = Caller(Visitor("b", "session"))
+        assert context.in_turn(lambda: 7, tmp_path, other) == 7
+        release.set()
+        assert all(entry.result(10) for entry in first)
+
+
+def test_visitors_who_left_are_forgotten_by_the_queue(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device_queue, "MAX_KNOWN", 20)
+    queue, release = DeviceQueue(1), threading.Event()
+    queue.submit(lambda: release.wait(10), visitor=Visitor("busy"))
+    for number in range(60):
+        entry = queue.submit(lambda: None, visitor=Visitor("a", str(number)))
+        queue.remove(entry)
+    assert len(queue._used) < 30
+    release.set()
+
+
 # Addresses.
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("8.8.8.8", "8.8.8.8"),
+        ("::ffff:8.8.8.8", "8.8.8.8"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::7%eth0", "2001:db8:1:2::"),
+        ("", ""),
+    ],
+)
+def test_a_visitor_with_a_network_has_one_address(address: str, network: str):
+    assert connections.network_of(address) == network
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
@@ -307,6 +486,50 @@ def test_a_name_with_one_address_that_is_not_public_is_refused(
         run_async(resolve())
 
 
+# Values.
+
+
+@pytest.mark.parametrize(
+    ("value", "fitting"),
+    [
+        (None, "scale width model leave_out image files memory any"),
+        (4, "scale width model leave_out any example"),
+        (-1, "scale width model leave_out any"),
+        (5.5, "scale width model leave_out any"),
+        (True, "scale width model leave_out any"),
+        ("exact", "scale width model leave_out any"),
+        ("x" * 4097, ""),
+        (10**30, ""),
+        ([], "files"),
+        ([[]] * 9, ""),
+        ([{}] * 1000, "files"),
+        ([{}] * 1001, ""),
+        ([None], ""),
+        ({"format": "PNG", "at_once": True}, "image memory any"),
+        ({"path": "a", "size": 9, "meta": {"_type": "gradio.FileData"}}, "image memory any"),
+        ({"path": "a", "meta": {"_type": {}}}, ""),
+        ({"path": "a", "more": []}, ""),
+        ({"path": "x" * 4097}, ""),
+        ({str(number): 0 for number in range(17)}, ""),
+    ],
+)
+def test_components_get_values_that_they_can_have(value: Any, fitting: str):
+    with gr.Blocks():
+        components = {
+            "scale": gr.Radio(),
+            "width": gr.Number(),
+            "model": gr.Dropdown(),
+            "leave_out": gr.Checkbox(),
+            "image": gr.Image(),
+            "files": gr.File(),
+            "memory": gr.BrowserState(),
+            "example": gr.Dataset(components=["textbox"], samples=[["a"]] * 5),
+            "any": None,
+        }
+    found = [name for name, component in components.items() if server._fits(component, value)]
+    assert set(found) == set(fitting.split())
+
+
 # Hosts, proxies and connections.
 
 
@@ -351,6 +574,31 @@ def test_only_named_proxies_are_believed(environment, peer, believed, tmp_path: 
     assert seen[0][0] == ("9.9.9.9" if believed else peer)
     assert (b"x-forwarded-for" in seen[0][1]) is believed
     assert environment["FORWARDED_ALLOW_IPS"] == "", "uvicorn itself believes no proxy"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "visitor"),
+    [
+        ("9.9.9.9", "9.9.9.9"),
+        ("6.6.6.6, 9.9.9.9", "9.9.9.9"),  # the visitor sent the first
+        ("6.6.6.6, 10.0.0.1, 9.9.9.9, 10.16.3.80, 172.17.0.2", "9.9.9.9"),
+        ("x, 2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("10.0.0.7", "10.0.0.7"),
+    ],
+)
+def test_a_visitor_of_a_space_cannot_choose_an_address(tmp_path: Path, forwarded, visitor):
+    environment: dict[str, str] = {"SPACE_ID": "me/space"}
+    [gate] = server.middleware(environment, Connections(), storage.Disk(tmp_path))
+    seen: list[str] = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append(scope["client"][0])
+
+    headers = [(b"host", b"localhost"), (b"x-forwarded-for", forwarded.encode())]
+    scope = {"type": "http", "method": "GET", "path": "/config", "headers": headers}
+    client = ("10.16.3.80", 1)
+    run_async(cast(Any, gate.cls)(app, *gate.args)({**scope, "client": client}, None, None))
+    assert seen == [visitor]
 
 
 def test_wrong_settings_are_named():
@@ -472,6 +720,7 @@ def test_an_answer_that_is_read_slowly_does_not_end():
 
 def test_one_address_may_have_half_of_the_connections(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server, "MAX_CONNECTIONS_PER_ADDRESS", 2)
+    monkeypatch.setattr(server.LimitedProtocol, "trusts_proxy", staticmethod(lambda _: False))
 
     async def app(scope, receive, send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})

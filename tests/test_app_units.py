@@ -21,13 +21,14 @@ from PIL import ExifTags, Image
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
 from hsr_hub.images import ImageData, ImageError, read_image, to_image
-from hsr_hub.webapp import batch_templates, storage, templates, uploads
+from hsr_hub.webapp import batch_templates, downloads, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.engine import NOTES_KEY, Result, UpscaleTask
 from hsr_hub.webapp.eta import PendingWork, TimeEstimator
-from hsr_hub.webapp.example_cache import ExampleCache
+from hsr_hub.webapp.example_cache import MAX_RESULTS, ExampleCache
+from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.models import ModelStore
@@ -275,6 +276,24 @@ def test_a_trial_has_the_pixels_of_the_whole_result(tmp_path: Path, model: HSRNe
     assert np.abs(difference).max() <= 1, "rounding may differ with the size of a tile"
 
 
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [((40, 40), (16_000, 4000)), ((40, 40), (1, 1)), ((300, 1), (1, 1)), ((1, 1), (4000, 4000))],
+)
+def test_a_trial_is_small_for_any_exact_size(tmp_path: Path, model: HSRNet, source, size):
+    noise(source).save(tmp_path / "photo.png")
+    context, job = make_context(tmp_path, model), Job(storage.new_folder(tmp_path))
+    upload = tmp_path / "photo.png", "photo.png"
+    request = UpscaleRequest("it", width=size[0], height=size[1], fitting=CROP)
+    task = TrialTask(context, job, upload, [request], (0.5, 0.5))
+    for _ in task:
+        pass
+    assert task.result is not None
+    for trial in task.result:
+        with Image.open(trial.file) as image:
+            assert max(image.size) <= 320
+
+
 def test_tiles_are_the_pixels_of_before_and_after(tmp_path: Path):
     before = ImageData.from_image(noise((200, 150)))
     after = ImageData.from_image(noise((TILE + 288, 600), seed=1))
@@ -338,6 +357,9 @@ def test_what_a_browser_remembers_or_clicks_is_checked(tmp_path: Path, model: HS
         event = gr.EventData(None, data)
         assert tab.show_again([], event) == gr.skip()
         assert tab.choose_trial([Trial(tmp_path / "x.png", None)], 4, event) == gr.skip()
+    assert tab.show_again([], None) == gr.skip(), "what Gradio gives without an event"
+    for model_name in (None, 7, [], {}):
+        assert tab.form.scale in adapted(tab.form, context.models, model_name, 4)
     for spot in (None, 7, "", "a b", "nan 1", "1 2 3", {}):
         assert spot_of(spot) == (0.5, 0.5)
     assert spot_of("-1 0.25") == (0, 0.25)
@@ -354,12 +376,15 @@ def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
     shown = last[tab.shown]
     assert read_image(shown.result.path).metadata.exif is not None
     for output_format in ("PNG", "JPEG"):
-        *_, last = tab.convert(shown, output_format, True)
+        *_, last = tab.convert(REQUEST, shown, output_format, True)
         path = Path(last[tab.download]["value"])
         assert path.stem == shown.result.path.stem
         with Image.open(path) as image:
             assert not image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    *_, last = tab.convert(shown, "JPEG", False)
+    written = path.stat().st_mtime_ns
+    downloads.write_copy(shown.result.path, path, "JPEG", True)  # by another request that waited
+    assert path.stat().st_mtime_ns == written
+    *_, last = tab.convert(REQUEST, shown, "JPEG", False)
     with Image.open(last[tab.download]["value"]) as image:
         assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
 
@@ -383,7 +408,7 @@ def test_a_photo_that_is_removed_while_it_waits_is_asked_for_again(tmp_path: Pat
     assert "no longer here" in last[tab.error_box]["value"]
     lost = Result(tmp_path / "cat-2x.png", (80, 60))
     shown = Shown(Upload(photo, "cat.png", (40, 30), 1, thumbnail), FORM, MADE, lost, None)
-    [answer] = tab.convert(shown, "JPEG", False)
+    [answer] = tab.convert(REQUEST, shown, "JPEG", False)
     gone = answer[tab.error_box]["value"]
     assert "no longer here" in gone and str(tmp_path) not in gone
 
@@ -409,7 +434,7 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
             assert "Scale must be a number" in box["value"], scale
     for output_format in ("GIF", "", None, 7, [], {}):
         shown = Shown(upload, FORM, MADE, Result(photo, (40, 30)), None)
-        [answer] = single.convert(shown, output_format, False)
+        [answer] = single.convert(REQUEST, shown, output_format, False)
         assert "Choose PNG, JPEG, WebP." in answer[single.error_box]["value"]
     for files in (None, [], {}, "cat.png", 7):
         [answer] = batch.run(REQUEST, files, None, "PNG", *FORM)
@@ -478,6 +503,9 @@ def test_cached_results_are_only_for_the_example_itself(tmp_path: Path):
     comparison[1].unlink()
     assert cache.find(cat, request) is None
     comparison[1].touch()
+    for number in range(2 * MAX_RESULTS):
+        cache.keep(cat, UpscaleRequest("it", width=number + 0.5), result)
+    assert len(cache._results) == MAX_RESULTS
     noise((40, 30), seed=1).save(path)  # another image of that name
     assert cache.find(cat, request) is None
 
@@ -505,7 +533,7 @@ def test_a_new_job_cancels_the_one_before(tmp_path: Path):
     first, other = jobs.start("me"), jobs.start("you")
     second = jobs.start("me")
     assert first.cancelled and not second.cancelled and not other.cancelled
-    assert jobs.was_replaced("me", first) and not jobs.was_replaced("me", second)
+    assert first.replaced and not second.replaced and not other.replaced
 
 
 # Texts.

@@ -268,7 +268,13 @@ def test_stripping_and_the_location(tmp_path: Path, small_photo):
         xmp=XMP.replace(b"dc:creator", b'xmlns:e="http://ns.adobe.com/exif/1.0/" e:GPSLatitude'),
         dpi=(300, 300),
         iptc=b"\x1c\x02\x5a\x00\x04Rome",
-        text={"parameters": "cat"},
+        text={
+            "parameters": "cat",
+            "hsr-hub-notes": "converted",
+            "exif:GPSLatitude": "52/1",
+            "Location": "Rome",
+            "raw profile type APP1": "exif",
+        },
     )
     assert metadata.stripped() == Metadata(icc_profile=b"profile", dpi=(300, 300))
     rest = metadata.without_location()
@@ -277,4 +283,4 @@ def test_stripping_and_the_location(tmp_path: Path, small_photo):
     assert b"Maker" in rest.exif
     assert b"GPSLatitude" not in rest.xmp
     assert rest.iptc is None
-    assert rest.text == {"parameters": "cat"}
+    assert rest.text == {"parameters": "cat", "hsr-hub-notes": "converted"}

@@ -15,7 +15,15 @@ BOUNDS = {
     # private parts.
     "pillow": ("12.2.0", "13.0"),
     "gradio": ("6.6.0", "7.0"),
-    "uvicorn": (None, "1.0"),
+    "uvicorn": ("0.30.6", "1.0"),  # it knew no networks of proxies
+    "h11": ("0.15.0", None),
+    "huggingface-hub": (None, "3.0"),
+    "jinja2": ("3.1.5", None),
+    "numpy": ("1.22.4", None),
+    "pi-heif": ("1.2.1", None),
+    "psutil": ("5.6.5", None),
+    "pyvips-binary": ("8.17.1", None),
+    "tqdm": ("4.66.2", None),
     "safehttpx": (None, "0.2"),
     "python-multipart": ("0.0.25", None),
 }

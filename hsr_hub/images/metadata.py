@@ -73,6 +73,10 @@ STAMP_KEY = "hsr-hub"
 STAMP_IN_SOFTWARE = re.compile(rb"(?:^|; )(hsr-hub [^;\0]*)\0*$")
 """A stamp at the end of the EXIF tag for software."""
 
+TEXTS_WITHOUT_PLACES = (PARAMETERS, "prompt", "workflow", "software", "copyright", STAMP_KEY)
+"""Starts of the keys of PNG texts, in lower case, that name no place. Others can, because some
+programs copy all of EXIF, as "exif:GPSLatitude" or as "Raw profile type APP1"."""
+
 MAX_DPI = 30_000
 """A resolution of 1 dpi or less, or of more than this, is a placeholder or an error."""
 
@@ -180,7 +184,12 @@ class Metadata:
             exif = _block_bytes(block)
         # IPTC and XMP name places in many ways.
         xmp = drop_lost_parts(self.xmp, location=True) if self.xmp else None
-        return replace(self, exif=exif, xmp=xmp or None, iptc=None)
+        text = {
+            key: value
+            for key, value in (self.text or {}).items()
+            if key.lower().startswith(TEXTS_WITHOUT_PLACES)
+        }
+        return replace(self, exif=exif, xmp=xmp or None, iptc=None, text=text or None)
 
     def info(self) -> dict[str, Any]:
         """Return the entries for `Image.info`."""

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from hsr_hub.images import ImageError, atomic_write, read_image, write_image
-from hsr_hub.webapp import batch_templates, storage, templates, uploads
+from hsr_hub.webapp import batch_templates, downloads, storage, templates
 from hsr_hub.webapp.batch_templates import BatchError, Row
-from hsr_hub.webapp.connections import Caller
+from hsr_hub.webapp.connections import Caller, address_of
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import QueueFullError
 from hsr_hub.webapp.downloads import FORMATS, QUALITY
@@ -160,7 +160,7 @@ class BatchTab:
         self, request: gr.Request, files: Any, known: Known | None, *form: Any
     ) -> UpdateStream:
         """Look at each file that is new, and show its size and what will be done with it."""
-        job = self.context.jobs.start(_owner(request))  # a run would be of other files
+        self.context.jobs.cancel(_owner(request))  # a run would be of other files
         cleared: Updates = {
             **self._show(working=False),
             self.has_results: False,
@@ -178,7 +178,8 @@ class BatchTab:
                 self.error_box: html(batch_templates.files_error(error)),
             }
             return
-        wanted = self._parse(form)
+        wanted, caller = self._parse(form), Caller.of(request)
+        job = self.context.jobs.start(_owner(request))
         rows: list[Row] = []
         found: Known = {str(p): known[str(p)] for p, _ in uploaded if known and str(p) in known}
         for number, (path, name) in enumerate(uploaded):
@@ -191,13 +192,14 @@ class BatchTab:
                     self.run_button: gr.update(visible=True, interactive=False),
                 }
                 thumbnail = job.folder / f"{number}.jpg"
-                looked = self._look_at(path, name, Caller.of(request), thumbnail)
+                looked = self._look_at(path, name, caller, thumbnail)
                 if job.cancelled:  # the list has changed
                     yield gr.skip()
                     return
                 if looked is not None:
                     found[str(path)] = looked
             rows.append(self._expect(name, found.get(str(path), ""), wanted)[0])
+        job.discard()  # if it has no thumbnail
         yield {**cleared, self.known: found, **self.describe(files, found, False, *form)}
 
     def describe(
@@ -269,8 +271,7 @@ class BatchTab:
             yield {self.error_box: html(templates.option_error(error))}
             return
 
-        owner = _owner(request)
-        job = self.context.jobs.start(owner)
+        job = self.context.jobs.start(_owner(request))
         caller, total = Caller.of(request), len(uploaded)
         expected = [
             self._expect(name, (known or {}).get(str(path), ""), wanted) for path, name in uploaded
@@ -315,9 +316,23 @@ class BatchTab:
                             **self._show_rows(rows, number, number),
                         }
                     assert task.result is not None
-                    folder = job.folder / str(number)
-                    rows[number] = _finish(
-                        rows[number], task.result, folder, output_format, archive
+                    file = (
+                        job.folder
+                        / str(number)
+                        / _unique_name(archive, task.result.path.stem, FORMATS[output_format])
+                    )
+                    notes = self._save_as(task.result, file, output_format, caller)
+                    archive.write(file, file.name)
+                    after = task.result.thumbnail
+                    if after is not None:
+                        after = after.rename(file.with_name("after.jpg"))
+                    rows[number] = replace(
+                        rows[number],
+                        state="done",
+                        target=task.result.size,
+                        notes=task.result.notes + notes,
+                        after=after,
+                        result=file,
                     )
                 except JobCancelledError:
                     break
@@ -337,7 +352,7 @@ class BatchTab:
                     rows[number] = replace(rows[number], result=None, notes=notes)
                 if not job.cancelled:
                     yield self._show_rows(rows, number + 1, None)
-        if self.context.jobs.was_replaced(owner, job):
+        if job.replaced:
             # Gradio sends the last message twice. It must not change the page of a newer run.
             yield gr.skip()
             return
@@ -393,14 +408,40 @@ class BatchTab:
     ) -> Upload | str | None:
         """Return a file as an upload, or why it cannot be used; None if the page is too busy."""
         try:
-            image = self.context.load_upload(path, name, caller)
-            uploads.save_thumbnail(image, thumbnail)
+            return self.context.accept_upload(path, name, caller, thumbnail)
         except QueueFullError:
             return None
         except (ValueError, OSError) as error:  # ImageError among them
             return str(error) or type(error).__name__
-        passes = uploads.forward_passes(image)
-        return Upload(path, name, image.size, passes, thumbnail, image.traits)
+
+    def _save_as(
+        self, result: Result, file: Path, output_format: str, caller: Caller | None
+    ) -> tuple[str, ...]:
+        """Save a result in the chosen format, and return notes about that.
+
+        Two uploads can have the same name, so each result gets a folder of its own.
+
+        Raises:
+            ImageError: The result cannot be saved in that format.
+            DiskFullError: There is no room for it, and for it once more in the archive.
+            QueueFullError: Too many files wait.
+        """
+        size = downloads.copy_bytes(result.path, result.size)
+        self.context.reserve(2 * size, address_of(caller))
+        file.parent.mkdir()
+        if file.suffix == result.path.suffix:
+            result.path.rename(file)
+            return ()
+
+        def write() -> tuple[str, ...]:
+            return write_image(read_image(result.path), file, quality=QUALITY.get(output_format))
+
+        try:
+            return self.context.in_turn(write, result.path, caller)
+        except ImageError as error:
+            raise ImageError(str(error).replace(f"{file.parent}/", "")) from error
+        finally:
+            result.path.unlink()
 
     def _expect(
         self, name: str, upload: Upload | str, wanted: UpscaleRequest | None
@@ -455,34 +496,6 @@ class BatchTab:
 def _owner(request: gr.Request) -> str:
     """Return the owner of this tab's jobs, apart from those of the other tab."""
     return visitor(request) + "/batch"
-
-
-def _finish(
-    row: Row, result: Result, folder: Path, output_format: str, archive: zipfile.ZipFile
-) -> Row:
-    """Save a result in the chosen format, add it to the archive, and return its row.
-
-    Two uploads can have the same name, so each result gets a folder of its own.
-
-    Raises:
-        ImageError: The result cannot be saved in that format.
-    """
-    folder.mkdir()
-    name = _unique_name(archive, result.path.stem, FORMATS[output_format])
-    file = folder / name
-    notes = result.notes
-    if file.suffix == result.path.suffix:
-        result.path.rename(file)
-    else:
-        try:
-            notes += write_image(read_image(result.path), file, quality=QUALITY.get(output_format))
-        except ImageError as error:
-            raise ImageError(str(error).replace(f"{folder}/", "")) from error
-        finally:
-            result.path.unlink()
-    archive.write(file, name)
-    after = result.thumbnail and result.thumbnail.rename(folder / "after.jpg")
-    return replace(row, state="done", target=result.size, notes=notes, after=after, result=file)
 
 
 def _unique_name(archive: zipfile.ZipFile, stem: str, suffix: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import Counter
@@ -39,6 +40,27 @@ class Caller:
             return cls(Visitor(client.host, call), call)
         visitor = Visitor(client.host, str(request.session_hash))
         return cls(visitor, LocalContext.event_id.get(None) or "")
+
+
+def network_of(address: str) -> str:
+    """Return what stands for a visitor's network address in limits and turns.
+
+    Of IPv6 it is the network, because a visitor has 2^64 addresses in it.
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False).network_address)
+
+
+def address_of(caller: Caller | None) -> str:
+    """Return the network address of a caller; "" if there is none."""
+    return caller.visitor.address if caller else ""
 
 
 class Connections:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hsr_hub.images import ImageData
+from hsr_hub.images import ImageData, ImageError
 from hsr_hub.inference import best_device
-from hsr_hub.webapp import zerogpu
+from hsr_hub.webapp import storage, zerogpu
 from hsr_hub.webapp.compute import compute
-from hsr_hub.webapp.connections import Caller, Connections
-from hsr_hub.webapp.decoder import DecodedImage
+from hsr_hub.webapp.connections import Caller, Connections, address_of
 from hsr_hub.webapp.device_queue import DeviceQueue, Visitor
 from hsr_hub.webapp.eta import Estimate, PendingWork, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
 from hsr_hub.webapp.models import ModelStore, load_models
 from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.uploads import forward_passes, load_upload
+from hsr_hub.webapp.uploads import (
+    Upload,
+    forward_passes,
+    load_upload,
+    save_thumbnail,
+    thumbnail_bytes,
+)
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -30,11 +38,12 @@ class AppContext:
     queue: DeviceQueue
     estimator: TimeEstimator = field(default_factory=TimeEstimator)
     pending: PendingWork = field(default_factory=PendingWork)
-    intake: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
-    """Decodes uploads for the page, in turns like those for the device."""
+    file_queue: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
+    """Decodes uploads and converts results for the page, in turns like those for the device."""
     connections: Connections = field(default_factory=Connections)
-    reserve: Callable[[int], object] = lambda _: None
-    """Called with the bytes of a result before it is saved. Raises if the disk has no room."""
+    reserve: Callable[[int, str], object] = lambda size, address: None
+    """Called before files are saved, with their bytes and the visitor's network address. Raises if
+    the disk has no room."""
     reports_tiles: bool = True
     """Whether the computation runs in this process, so that it can call back after each tile."""
     jobs: Jobs = field(init=False)
@@ -66,21 +75,52 @@ class AppContext:
             context.estimator.calibrate(models.get(models.default), folder)
         return context
 
-    def load_upload(self, path: Path, name: str, caller: Caller | None) -> DecodedImage:
-        """Read an upload when it is its visitor's turn.
+    def accept_upload(
+        self, path: Path, name: str, caller: Caller | None, thumbnail: Path | None = None
+    ) -> Upload:
+        """Read an upload when it is its visitor's turn, and save its thumbnail.
+
+        Args:
+            path: The file.
+            name: What its owner calls it.
+            caller: Who sent it.
+            thumbnail: Where to save the thumbnail; by default in a new folder.
 
         Raises:
-            ImageError: As `uploads.load_upload`.
-            QueueFullError: Too many uploads wait.
+            DiskFullError: There is no room for the thumbnail.
+            ImageError: As `uploads.load_upload`, or the caller has hung up.
+            QueueFullError: Too many files wait.
         """
-        images: list[DecodedImage] = []
-        entry = self.intake.submit(
-            images.pop,
-            lambda: images.append(load_upload(path, name)),
-            caller.visitor if caller else Visitor(),
-            path.stat().st_size if path.is_file() else 0,
-        )
-        return entry.future.result()
+
+        def accept() -> Upload:
+            image = load_upload(path, name, partial(self._raise_if_gone, caller))
+            self.reserve(thumbnail_bytes(image), address_of(caller))
+            file = thumbnail or storage.new_folder(self.folder) / "thumbnail.jpg"
+            save_thumbnail(image, file)
+            return Upload(path, name, image.size, forward_passes(image), file, image.traits)
+
+        return self.in_turn(accept, path, caller)
+
+    def in_turn(self, work: Callable[[], T], file: Path, caller: Caller | None) -> T:
+        """Do work with a file when it is its visitor's turn, and return its result.
+
+        Raises:
+            ImageError: The caller has hung up.
+            QueueFullError: Too many files wait.
+        """
+        results: list[T] = []
+
+        def prepare() -> None:
+            self._raise_if_gone(caller)
+            results.append(work())
+
+        visitor = caller.visitor if caller else Visitor()
+        cost = file.stat().st_size if file.is_file() else 0
+        return self.file_queue.submit(results.pop, prepare, visitor, cost).future.result()
+
+    def _raise_if_gone(self, caller: Caller | None) -> None:
+        if caller is not None and not self.connections.has(caller):
+            raise ImageError("the visitor has left")
 
     def estimate(
         self, request: UpscaleRequest, size: tuple[int, int], forward_passes: int

@@ -23,6 +23,10 @@ MAX_PREPARING = 2
 """Entries that are prepared at a time, while none is ready. Up to as many are ready."""
 
 
+MAX_KNOWN = 10_000
+"""Visitors and addresses whose used time is remembered while the queue is never empty."""
+
+
 class QueueFullError(ValueError):
     """Too many images wait. The message is for visitors."""
 
@@ -117,6 +121,10 @@ class DeviceQueue:
         if not active:
             self._used.clear()
         addresses = {entry.visitor.address for entry in active}
+        if len(self._used) > MAX_KNOWN:
+            here = addresses | {entry.visitor for entry in active}
+            for away in [key for key in self._used if key not in here]:
+                del self._used[away]
         sessions = {e.visitor for e in active if e.visitor.address == visitor.address}
         if visitor.address not in addresses:
             least = min((self._used[address] for address in addresses), default=0)

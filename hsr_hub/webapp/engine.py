@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from hsr_hub.hub import AUTO
-from hsr_hub.images import ImageData, to_image, write_image
+from hsr_hub.images import ImageData, ImageError, to_image, write_image
 from hsr_hub.inference import choose_level
-from hsr_hub.webapp.connections import Caller
+from hsr_hub.webapp.connections import Caller, address_of
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.decoder import DecodedImage
-from hsr_hub.webapp.device_queue import Visitor
+from hsr_hub.webapp.device_queue import QueueFullError, Visitor
 from hsr_hub.webapp.eta import Estimate
-from hsr_hub.webapp.jobs import Job, JobCancelledError
+from hsr_hub.webapp.jobs import Job
+from hsr_hub.webapp.limits import FILE_OVERHEAD
 from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.storage import file_stem
-from hsr_hub.webapp.tiles import save_tiles
+from hsr_hub.webapp.tiles import TILE, save_tiles
 from hsr_hub.webapp.uploads import (
     Preview,
+    for_viewer,
     forward_passes,
     load_upload,
     save_comparison,
     save_thumbnail,
+    thumbnail_bytes,
 )
 
 POLL_SECONDS = 0.4
@@ -124,7 +127,11 @@ class DeviceTask(ABC, Generic[T]):
         queue, caller, pending = self.context.queue, self.caller, self.context.pending
         visitor = caller.visitor if caller else Visitor()
         size = self.path.stat().st_size if self.path.is_file() else 0
-        entry = queue.submit(partial(run, self._start), partial(run, self._read), visitor, size)
+        try:
+            entry = queue.submit(partial(run, self._start), partial(run, self._read), visitor, size)
+        except QueueFullError:
+            self.job.discard()
+            raise
         if self._expected_seconds is not None:
             pending.add(self, self._expected_seconds)
         last, timeout = None, 0.0  # report at once
@@ -145,9 +152,17 @@ class DeviceTask(ABC, Generic[T]):
             if not entry.done:  # the caller stopped iterating
                 self.job.cancel()
                 queue.remove(entry)
-        if self.job.cancelled:
-            raise JobCancelledError
-        self.result = entry.future.result()
+                if entry.done:  # it has waited only
+                    self.job.discard()
+        try:
+            self.job.raise_if_cancelled()
+            self.result = entry.future.result()
+        except BaseException as error:
+            if entry.done:  # otherwise it still looks for the cancel flag
+                self.job.discard()
+            if isinstance(error, OSError):
+                raise ImageError(f"the result could not be saved: {error.strerror}") from error
+            raise
 
     @abstractmethod
     def _read(self) -> None:
@@ -198,7 +213,8 @@ class UpscaleTask(DeviceTask[Result]):
             expected: As for `DeviceTask`.
         """
         super().__init__(context, job, upload, caller, expected)
-        self.request, self.view = request, view
+        self.request = request
+        self.view: View = view
         self._image: DecodedImage | None = None
         self.tiles_done, self.tiles_total = 0, 0
         self.preview: Preview | None = None
@@ -239,7 +255,7 @@ class UpscaleTask(DeviceTask[Result]):
         context.estimator.add_compute(model, image.size, target, seconds)
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
-        context.reserve(made.array.nbytes)
+        context.reserve(_most_bytes(made, image, self.view), address_of(self.caller))
         write_image(_with_notes(made, image.notes), path)
         comparison = thumbnail = tiles = None
         if self.view == "comparison":
@@ -291,6 +307,26 @@ def crop(image: AnyImage, box: tuple[int, int, int, int] | None) -> AnyImage:
     if box is None:
         return image
     return replace(image, array=image.array[box[1] : box[3], box[0] : box[2]])
+
+
+def _most_bytes(made: ImageData, source: ImageData, view: View) -> int:
+    """Return the most that the files of a result take on the disk.
+
+    A PNG is hardly larger than its pixels and metadata.
+    """
+    width, height = made.size
+    metadata = [block for block in vars(made.metadata).values() if isinstance(block, bytes)]
+    texts = made.metadata.text or {}
+    total = made.array.nbytes + sum(map(len, metadata)) + FILE_OVERHEAD
+    total += sum(len(key) + 4 * len(value) for key, value in texts.items())
+    if view == "thumbnail":
+        return total + thumbnail_bytes(made)
+    if view == "comparison":
+        tiles = -(-width // TILE) * -(-height // TILE)
+        # Before and after, both reduced and in tiles: 8 bits, perhaps with alpha and a profile.
+        profile = for_viewer(source).metadata.icc_profile or b""
+        total += 2 * (2 * 4 * width * height + (1 + tiles) * (len(profile) + FILE_OVERHEAD))
+    return total
 
 
 def _with_notes(image: ImageData, notes: tuple[str, ...]) -> ImageData:

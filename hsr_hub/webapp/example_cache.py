@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from hsr_hub.webapp.engine import Result
 from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.uploads import Upload
 
+MAX_RESULTS = 100
+"""Results that are kept. An exact size can ask for any number of them."""
+
 
 class ExampleCache:
-    """Results by example and request. Empty at first.
+    """The last results by example and request. Empty at first.
 
     Gradio's own cache of examples holds one result for each, and ours depends on the form.
     """
@@ -21,6 +25,7 @@ class ExampleCache:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._digests = {path.name: _digest(path) for path in paths}
         self._results: dict[tuple[str, UpscaleRequest], Result] = {}
+        self._lock = threading.Lock()
 
     def find(self, upload: Upload, request: UpscaleRequest) -> Result | None:
         """Return the result for an upload, if it is an example and the files still exist."""
@@ -37,7 +42,10 @@ class ExampleCache:
     def keep(self, upload: Upload, request: UpscaleRequest, result: Result) -> None:
         """Keep the result for an upload, if it is an example."""
         if self._is_example(upload):
-            self._results[upload.name, request] = result
+            with self._lock:
+                self._results[upload.name, request] = result
+                while len(self._results) > MAX_RESULTS:
+                    del self._results[next(iter(self._results))]
 
     def _is_example(self, upload: Upload) -> bool:
         """Compare the name too, because the result is named after it."""

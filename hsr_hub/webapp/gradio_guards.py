@@ -1,4 +1,4 @@
-"""Limits inside Gradio: form fields, waiting messages, results for assistants, stack traces.
+"""Limits inside Gradio: form fields, uploads, messages, results for assistants, stack traces.
 
 They replace names of Gradio that are not public. `guards` tells whether each one is in place, and
 `server.guard` ends the start if one is not.
@@ -26,6 +26,7 @@ from hsr_hub.webapp.limits import (
     MAX_MESSAGE_BYTES,
     MAX_MESSAGES,
     MAX_SESSION_MESSAGE_BYTES,
+    MAX_UPLOADS_TRACKED,
 )
 from hsr_hub.webapp.middleware import LogLimit
 
@@ -40,6 +41,7 @@ _original_error_payload = vars(queueing)["error_payload"]
 def install() -> None:
     """Put the limits in place."""
     setattr(route_utils.GradioMultiPartParser, "on_part_data", _limited_part_data)  # noqa: B010
+    setattr(routes, "file_upload_statuses", UploadProgress())  # noqa: B010
     setattr(queueing, "AsyncQueue", MessageQueue)  # noqa: B010
     setattr(queueing, "error_payload", _error_with_message)  # noqa: B010
     for name, method in {
@@ -57,6 +59,10 @@ def guards() -> dict[str, bool]:
     parser, server = route_utils.GradioMultiPartParser, mcp.GradioMCPServer
     return {
         "the limit of form fields": hasattr(parser, "on_part_data"),
+        "the limit of uploads' progress": all(
+            name in vars(route_utils.FileUploadProgress()) for name in ("_statuses", "_signals")
+        )
+        and hasattr(routes, "file_upload_statuses"),
         "the limit of messages": hasattr(queueing, "AsyncQueue"),
         "the message of errors": hasattr(queueing, "error_payload"),
         "the limits of the MCP server": all(
@@ -67,10 +73,27 @@ def guards() -> dict[str, bool]:
     }
 
 
+def forget(app: gr.Blocks) -> None:
+    """Empty Gradio's lists that grow with every file and with every event."""
+    forget_files(app)
+    forget_events(app)
+
+
 def forget_files(app: gr.Blocks) -> None:
-    """Empty Gradio's lists of files, which grow with every file. `storage.Disk` removes them."""
+    """Empty Gradio's lists of files. `storage.Disk` removes the files."""
     for files in app.temp_file_sets:
         files.clear()
+
+
+def forget_events(app: gr.Blocks) -> None:
+    """Empty Gradio's lists of ended events that nobody has listened for."""
+    queue = app._queue
+    known, running = queue.pending_messages_per_session, queue.event_ids_to_events
+    for session, events in list(queue.pending_event_ids_session.items()):
+        if session not in known or len(events) > MAX_MESSAGES:
+            events.difference_update([event for event in list(events) if event not in running])
+            if not events:
+                queue.pending_event_ids_session.pop(session, None)
 
 
 # Uploads.
@@ -90,6 +113,29 @@ def _limited_part_data(
         part.data += data[start:end]
         return
     _original_part_data(parser, data, start, end)
+
+
+class UploadProgress(route_utils.FileUploadProgress):
+    """The progress of the last uploads. Gradio keeps that of all whose browser does not ask."""
+
+    def track(self, upload_id: str) -> None:
+        """Add an upload, and forget the oldest one."""
+        super().track(upload_id)
+        while len(self._statuses) > MAX_UPLOADS_TRACKED:
+            self.stop_tracking(next(iter(self._statuses)))
+
+    async def is_tracked(self, upload_id: str) -> bool:
+        """Wait until an upload is known."""
+        try:
+            return await super().is_tracked(upload_id)
+        finally:
+            if upload_id not in self._statuses:
+                self._signals.pop(upload_id, None)
+
+    def stop_tracking(self, upload_id: str) -> None:
+        """Forget an upload."""
+        super().stop_tracking(upload_id)
+        self._signals.pop(upload_id, None)
 
 
 # Messages.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from hsr_hub.webapp import storage
 
@@ -15,22 +17,28 @@ class JobCancelledError(Exception):
 class Job:
     """Work that a visitor started: a folder for its files, and a cancel flag.
 
-    The flag is a file, because on ZeroGPU another process has to see it.
+    The flag is also a file, because on ZeroGPU another process has to see it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cancel_file = folder / "cancelled"
+        self.cancelled = False
+        """Whether `cancel` was called."""
+        self.replaced = False
+        """Whether its owner has started another job since."""
 
     def cancel(self) -> None:
         """Ask the work to end. It ends after the tile that is being computed."""
-        if self.folder.is_dir():
+        self.cancelled = True
+        with contextlib.suppress(FileNotFoundError):  # the folder was removed
             self.cancel_file.touch()
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self.cancel_file.exists()
+    def discard(self) -> None:
+        """Remove the folder if it holds no result. Nothing may be computed any more."""
+        self.cancel_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds files, or was removed
+            self.folder.rmdir()
 
     def raise_if_cancelled(self) -> None:
         """Raise if the job was cancelled.
@@ -47,7 +55,8 @@ class Jobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._jobs: dict[str, Job] = {}
+        # A job is forgotten when its handler ends. Any number of owners can come and go.
+        self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def start(self, owner: str) -> Job:
@@ -56,16 +65,13 @@ class Jobs:
         with self._lock:
             previous, self._jobs[owner] = self._jobs.get(owner), job
         if previous:
+            previous.replaced = True
             previous.cancel()
         return job
-
-    def was_replaced(self, owner: str, job: Job) -> bool:
-        """Return whether the owner has started another job since."""
-        return self._jobs.get(owner, job) is not job
 
     def cancel(self, owner: str) -> None:
         """Cancel the owner's job, if there is one."""
         with self._lock:
-            job = self._jobs.pop(owner, None)
+            job = self._jobs.get(owner)
         if job:
             job.cancel()

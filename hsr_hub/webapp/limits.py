@@ -28,12 +28,24 @@ MAX_DISK_BYTES = 8 << 30
 """All files of a process. HSR_MAX_DISK_GB sets another number."""
 MIN_KEEP_SECONDS = 600
 """If they need more, the oldest files are removed, but no younger ones than these."""
+MIN_ADDRESS_BYTES = 1 << 30
+"""What one network address may store in this time, or half of `MAX_DISK_BYTES`, if that is more.
+The largest result takes about as much."""
 FILE_OVERHEAD = 8 << 10
 """Bytes that a file and its folder take besides the content."""
 
 # HTTP.
 MAX_JSON_BYTES = 256 << 10
 """A batch of `MAX_FILES` files is described in less than 200 KB."""
+MAX_JSON_PARTS = 5000
+"""Lists and objects in it. Each takes hundreds of times the memory of its two characters, and many
+of them make Python search all of its memory for garbage."""
+MAX_TEXT = 4096
+"""Characters of one text in it. Addresses and paths are the longest."""
+MAX_FIELDS = 16
+"""Fields of what describes a file."""
+MAX_LISTED_FILES = 1000
+"""Files in one request. From `MAX_FILES` on they are refused with a message."""
 MAX_MCP_BYTES = 4 << 20
 """What the MCP library takes. A larger image is given by its address."""
 MAX_MCP_CALLS = 24
@@ -54,7 +66,9 @@ HANG_UP_SECONDS = 6
 MAX_STREAMS_PER_ADDRESS = 256
 """Open streams of one network address. Each tab has two while it works."""
 MAX_SESSION_NAME = 64
-"""Characters of the name that a visitor's browser gives its session."""
+"""Characters of the name that a visitor's browser gives its session or an upload."""
+MAX_UPLOADS_TRACKED = 256
+"""Uploads whose progress is kept for who asks for it."""
 MAX_SESSIONS = 256
 """Sessions whose state is kept. The one that was not used for longest is dropped."""
 MAX_CONNECTIONS = 800

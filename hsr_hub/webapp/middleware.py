@@ -21,13 +21,14 @@ from urllib.parse import parse_qs
 from starlette.requests import ClientDisconnect
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from hsr_hub.webapp.connections import MCP_CALL, Connections
+from hsr_hub.webapp.connections import MCP_CALL, Connections, network_of
 from hsr_hub.webapp.limits import (
     BODY_SECONDS,
     FILE_OVERHEAD,
     LOG_LINES_PER_MINUTE,
     MAX_FILES,
     MAX_JSON_BYTES,
+    MAX_JSON_PARTS,
     MAX_MCP_BYTES,
     MAX_MCP_CALLS,
     MAX_MCP_CALLS_PER_ADDRESS,
@@ -57,7 +58,7 @@ ROUTES: list[tuple[re.Pattern[str], dict[str, int]]] = [
             dict.fromkeys(READ, 0),
         ),
         (
-            rf"{API}/(queue/data|queue/status|upload_progress|heartbeat/[^/]+)",
+            rf"{API}/(queue/data|queue/status|upload_progress|heartbeat/[^/]{{1,{MAX_SESSION_NAME}}})",
             dict.fromkeys(READ, 0),
         ),
         (rf"{API}/file=.+", dict.fromkeys(READ, 0)),
@@ -81,7 +82,9 @@ STREAMS = re.compile(
     rf"{API}/(queue/data|upload_progress|heartbeat/[^/]+|call/(v2/)?[^/]+/[^/]+|mcp(/.*)?)"
 )
 STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
-EVENT = re.compile(rf"{API}/(queue/join|(run|api|call)/[^/]+/?)")
+EVENT = re.compile(rf"{API}/(?:queue/join|(?:run|api|call)/(?P<name>[^/]+)/?)")
+EVENT_V2 = re.compile(rf"{API}/call/v2/[^/]+/?")
+"""Its values are the fields of the body itself."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})")
 # They are about one connection. Gradio's MCP server sends the caller's headers on to the page.
@@ -107,7 +110,7 @@ class Address(NamedTuple):
     limit: int
 
 
-Check = Callable[[dict[str, Any]], None]
+Check = Callable[[dict[str, Any], str], None]
 
 
 class LogLimit:
@@ -135,7 +138,7 @@ class Gate:
         disk: Disk,
         hosts: Iterable[str] = (),
         trusts_proxy: Callable[[str], bool] = lambda _: False,
-        check_event: Check = lambda _: None,
+        check_event: Check = lambda body, name: None,
         proxies: str = "",
     ) -> None:
         """Wrap an app.
@@ -147,6 +150,7 @@ class Gate:
             hosts: Names under which the page may be called, in lower case. Empty: any.
             trusts_proxy: Whether the address of a peer is a proxy's, whose headers are believed.
             check_event: Raises `Refused` for the JSON of an event that Gradio could not process.
+                Its second argument is the name of the endpoint, or "".
             proxies: The same proxies, as uvicorn takes them.
         """
         self.app, self.connections, self.disk = app, connections, disk
@@ -192,15 +196,18 @@ class Gate:
                 await _send_error(send, status, "this request could not be processed")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("client"):
+            scope["client"] = (network_of(scope["client"][0]), scope["client"][1])
         address = self._find(scope)
+        self._check_names(scope)
         to_mcp = address.path.startswith(MCP)
         if not to_mcp:
             self._restore_caller(scope)
         limited = _Body(receive, address.limit)
         if address.path == UPLOAD:
-            limited = _UploadBody(receive, address.limit, _boundary(scope), self.disk)
+            limited = _UploadBody(receive, address.limit, self.disk, scope)
         elif to_mcp:
-            limited = _StoredBody(receive, address.limit, self.disk)
+            limited = _StoredBody(receive, address.limit, self.disk, scope)
         length = _header(scope, b"content-length")
         if length.isdigit() and int(length) > address.limit:
             raise limited.too_large()
@@ -208,8 +215,10 @@ class Gate:
         if address.method == "POST" and address.path != UPLOAD and not to_mcp:
             body = await limited.read_all()
             data = _parse(body)
-            if EVENT.fullmatch(address.path):
-                self.check_event(data)
+            if found := EVENT.fullmatch(address.path):
+                self.check_event(data, found["name"] or "")
+            elif EVENT_V2.fullmatch(address.path):
+                self.check_event({"data": list(data.values())}, "")
             reader = _replay(body, limited)
         with contextlib.ExitStack() as stack:
             if to_mcp and address.method == "POST":
@@ -249,6 +258,17 @@ class Gate:
                     break
                 return Address(scope["method"], path, bodies[scope["method"]])
         raise Refused(404, "there is nothing here")
+
+    def _check_names(self, scope: Scope) -> None:
+        """Refuse long names of sessions and uploads, which Gradio keeps for a while.
+
+        Raises:
+            Refused: One is too long.
+        """
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        for field in ("session_hash", "upload_id"):
+            if any(len(name) > MAX_SESSION_NAME for name in query.get(field, [])):
+                raise Refused(422, f"{field} must have at most {MAX_SESSION_NAME} characters")
 
     @contextlib.contextmanager
     def _mcp_call(self, scope: Scope) -> Iterator[None]:
@@ -350,9 +370,9 @@ class _Body:
 class _StoredBody(_Body):
     """A body that is written to the disk, which must have room."""
 
-    def __init__(self, receive: Receive, limit: int, disk: Disk) -> None:
+    def __init__(self, receive: Receive, limit: int, disk: Disk, scope: Scope) -> None:
         super().__init__(receive, limit)
-        self._disk = disk
+        self._disk, self._address = disk, _address(scope)
 
     def _add(self, data: bytes) -> None:
         super()._add(data)
@@ -360,7 +380,7 @@ class _StoredBody(_Body):
 
     def _reserve(self, size: int) -> None:
         try:
-            self._disk.reserve(size)
+            self._disk.reserve(size, self._address)
         except DiskFullError as error:
             raise Refused(507, str(error)) from error
 
@@ -368,9 +388,9 @@ class _StoredBody(_Body):
 class _UploadBody(_StoredBody):
     """A body with files, whose number is limited."""
 
-    def __init__(self, receive: Receive, limit: int, boundary: bytes, disk: Disk) -> None:
-        super().__init__(receive, limit, disk)
-        self._boundary = boundary
+    def __init__(self, receive: Receive, limit: int, disk: Disk, scope: Scope) -> None:
+        super().__init__(receive, limit, disk, scope)
+        self._boundary = _boundary(scope)
         self._parts, self._tail = 0, b""
 
     def _add(self, data: bytes) -> None:
@@ -412,8 +432,11 @@ def _parse(body: bytes) -> dict[str, Any]:
     """Return the object of a JSON body.
 
     Raises:
-        Refused: It is not a JSON object, or the name of its session is not valid.
+        Refused: It is not a JSON object, has too many parts, or the name of its session is not
+            valid.
     """
+    if body.count(b"[") + body.count(b"{") > MAX_JSON_PARTS:
+        raise Refused(413, f"the request may have {MAX_JSON_PARTS} lists and objects")
     try:
         data = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -84,11 +84,11 @@ class ModelStore:
             return self.auto and bool(self.detail)
         return isinstance(name, str) and self.split(name)[0] in self.detail
 
-    def cleans(self, name: str, strength: float) -> bool:
+    def cleans(self, name: Any, strength: float) -> bool:
         """Return whether a choice removes noise, blur and blocks, so that 1x is of use."""
         if name == AUTO:
             return not strength and any(plain.endswith(REAL) for plain in self.names)
-        return not strength and cleans(name)
+        return not strength and isinstance(name, str) and cleans(name)
 
     def candidates(self, strength: float) -> list[str]:
         """Return the code names among which Auto can choose: above strength 0 those with detail."""

@@ -6,8 +6,10 @@ Environment variables:
   those of a local start. "*" allows any. A page that is bound to other addresses than this
   machine's own allows any by default.
 - FORWARDED_ALLOW_IPS: addresses or networks of proxies, separated by commas, whose X-Forwarded
-  headers are believed. "*" believes any peer. On a Hugging Face Space, which can be reached through
-  its proxy only, this is the default. Elsewhere no peer is believed.
+  headers are believed. Each proxy appends the address of its own peer, so the visitor's is the last
+  one that is not a proxy's. A visitor can send others before it. On a Hugging Face Space, private
+  addresses are proxies by default. Elsewhere no peer is believed. "*" believes any peer, and the
+  first address, which is safe only behind a proxy that drops what visitors send.
 - HSR_MAX_DISK_GB: gigabytes for all uploads and results.
 - HSR_KEEP_MINUTES: minutes after which they are removed.
 """
@@ -21,8 +23,10 @@ import ipaddress
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
+from itertools import zip_longest
 from typing import Any, NamedTuple, NoReturn
 
 import gradio as gr
@@ -32,14 +36,18 @@ from gradio.data_classes import FileData
 from starlette.middleware import Middleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from hsr_hub.images import ImageWarning
 from hsr_hub.webapp import gradio_guards, url_guard
-from hsr_hub.webapp.connections import Connections
+from hsr_hub.webapp.connections import Connections, network_of
 from hsr_hub.webapp.limits import (
     IDLE_SECONDS,
     KEEP_SECONDS,
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS,
     MAX_DISK_BYTES,
+    MAX_FIELDS,
+    MAX_LISTED_FILES,
+    MAX_TEXT,
     MIN_READ_BYTES,
 )
 from hsr_hub.webapp.middleware import LOCAL_HOSTS, Gate, LogLimit, Refused
@@ -51,6 +59,12 @@ else:
     import resource
 
 PROXIES = "FORWARDED_ALLOW_IPS"
+
+SPACE_PROXIES = (
+    "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,127.0.0.0/8,"
+    "::1,fc00::/7,fe80::/10"
+)
+"""The proxies in front of a Space have private addresses, and no visitor has one."""
 
 OPEN_FILES = 4 * MAX_CONNECTIONS
 """Descriptors that are asked for. A connection that gets a file has two."""
@@ -99,7 +113,7 @@ def middleware(
         disk: The folder of this process.
         app: The page, whose events are checked.
     """
-    default = "*" if environment.get("SPACE_ID") else ""
+    default = SPACE_PROXIES if environment.get("SPACE_ID") else ""
     proxies = environment.get(PROXIES, default)
     environment[PROXIES] = ""
     trusts = _trusts(proxies)
@@ -108,23 +122,80 @@ def middleware(
     return [Middleware(Gate, connections, disk, allowed_hosts(environment), trusts, check, proxies)]
 
 
-def _check_event(functions: Mapping[int, Any], disk: Disk, body: dict[str, Any]) -> None:
+def _check_event(functions: Mapping[int, Any], disk: Disk, body: dict[str, Any], name: str) -> None:
     """Raise if the JSON of an event names no function, or has wrong values.
 
+    Gradio prints a stack trace for wrong types, and keeps the last value of each component for each
+    session, whatever it is.
+
+    Args:
+        functions: Gradio's functions by their index.
+        disk: The folder of this process.
+        body: The JSON.
+        name: Name of the endpoint; "" if the JSON has the function's index.
+
     Raises:
-        Refused: It has another number of values, or a file that was not uploaded.
+        Refused: It has another number of values, one of another type or size, or a file that was
+            not uploaded.
     """
     index, values = body.get("fn_index"), body.get("data")
     if not isinstance(values, list):
         raise Refused(422, "data must be a list")
-    _check_files(disk, values)
+    if body.get("batched"):
+        raise Refused(422, "batched must be false")
+    _check_files(disk, [values, body.get("event_data")])
     if index is None:  # an endpoint, which Gradio finds by its name
-        return
-    known = isinstance(index, int) and not isinstance(index, bool) and index in functions
-    if not known or functions[index].fn is None:
-        raise Refused(404, "there is no such function")
-    if len(values) != len(functions[index].inputs):
-        raise Refused(422, f"data must have {len(functions[index].inputs)} values")
+        function = next((f for f in functions.values() if name and f.api_name == name), None)
+    else:
+        known = isinstance(index, int) and not isinstance(index, bool) and index in functions
+        if not known or functions[index].fn is None:
+            raise Refused(404, "there is no such function")
+        function = functions[index]
+    inputs = [] if function is None else function.inputs
+    if index is not None and len(values) != len(inputs):
+        raise Refused(422, f"data must have {len(inputs)} values")
+    for number, (component, value) in enumerate(zip_longest(inputs, values)):
+        if not _fits(component, value):
+            raise Refused(422, f"value {number + 1} of data has the wrong type, or is too large")
+
+
+def _fits(component: Any, value: Any) -> bool:
+    """Return whether a value is one that the browser sends for a component.
+
+    Args:
+        component: Of Gradio; None if it is not known.
+        value: Can be anything.
+    """
+    kind = "" if component is None else component.get_block_name()
+    if kind == "file":
+        return value is None or (
+            isinstance(value, list)
+            and len(value) <= MAX_LISTED_FILES
+            and all(isinstance(file, dict) and _is_flat(file) for file in value)
+        )
+    if kind == "dataset":  # the number of an example
+        samples = getattr(component, "raw_samples", ())
+        return type(value) is int and 0 <= value < len(samples)
+    if isinstance(value, dict):
+        return kind in {"image", "browserstate", ""} and _is_flat(value)
+    return value is None or (kind not in {"image", "browserstate"} and _is_scalar(value))
+
+
+def _is_flat(value: dict[str, Any]) -> bool:
+    """Return whether data is as small as Gradio's for a file, which has another object in it."""
+    return len(value) <= MAX_FIELDS and all(
+        _is_scalar(part)
+        or (isinstance(part, dict) and len(part) <= 4 and all(map(_is_scalar, part.values())))
+        for part in value.values()
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) < 1 << 64
+    return value is None or isinstance(value, (bool, float))
 
 
 def _check_files(disk: Disk, values: list[Any]) -> None:
@@ -215,7 +286,8 @@ class LimitedProtocol(H11Protocol):
         """Register a connection, and look at it from time to time."""
         super().connection_made(transport)
         peer = self.client[0] if self.client else ""
-        own = sum(bool(other.client) and other.client[0] == peer for other in self.connections)
+        clients = [other.client[0] for other in self.connections if other.client]
+        own = list(map(network_of, clients)).count(network_of(peer))
         too_many = own > MAX_CONNECTIONS_PER_ADDRESS and not self.trusts_proxy(peer)
         if too_many or len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
@@ -283,6 +355,7 @@ def guard() -> None:
             "that requirements.txt allows"
         )
     logging.getLogger("uvicorn.error").addFilter(LimitedLog())
+    warnings.simplefilter("ignore", ImageWarning)  # visitors read them as notes
 
 
 def run(main: Callable[[], None]) -> NoReturn:

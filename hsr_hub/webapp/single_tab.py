@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from hsr_hub.hub import DETAIL, model_for
-from hsr_hub.images import ImageError, read_pil
+from hsr_hub.images import read_pil
 from hsr_hub.webapp import downloads, storage, templates, trials, uploads
-from hsr_hub.webapp.connections import Caller
+from hsr_hub.webapp.connections import Caller, address_of
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import UpscaleTask
 from hsr_hub.webapp.events import (
@@ -298,7 +299,7 @@ class SingleTab:
                 self.finish,
                 [self.history, self.shown, self.output_format, self.leave_out],
                 finished,
-                concurrency_limit=2,
+                concurrency_limit=MAX_RECEIVING,
                 concurrency_id="convert",
                 **PRIVATE_EVENT,
             )
@@ -312,7 +313,7 @@ class SingleTab:
             self.finish,
             [self.history, self.shown, self.output_format, self.leave_out],
             finished,
-            concurrency_limit=2,
+            concurrency_limit=MAX_RECEIVING,
             concurrency_id="convert",
             **PRIVATE_EVENT,
         )
@@ -322,7 +323,7 @@ class SingleTab:
             self.convert,
             [self.shown, self.output_format, self.leave_out],
             [self.download, self.error_box],
-            concurrency_limit=2,
+            concurrency_limit=MAX_RECEIVING,
             concurrency_id="convert",
             trigger_mode="always_last",
             **PRIVATE_EVENT,
@@ -401,22 +402,18 @@ class SingleTab:
         self.context.jobs.cancel(visitor(request))
         try:
             path, name = storage.uploaded(self.context.folder, file)
-            image = self.context.load_upload(path, name, Caller.of(request))
+            upload = self.context.accept_upload(path, name, Caller.of(request))
         except ValueError as error:  # ImageError among them
             # Browsers show a broken image for such a file, so it is removed.
             box = html(templates.error_box(text("error_file"), error))
             return {self.photo: None, self.error_box: box}
-        thumbnail = storage.new_folder(self.context.folder) / "thumbnail.jpg"
-        uploads.save_thumbnail(image, thumbnail)
-        passes = uploads.forward_passes(image)
-        upload = Upload(path, name, image.size, passes, thumbnail, image.traits)
         updates: Updates = {
             self.upload: upload,
             **self._show("placeholder"),
             **self._without_trials(),
         }
         if path.suffix.lower() in NOT_SHOWN_BY_BROWSERS:
-            updates[self.photo] = str(thumbnail)
+            updates[self.photo] = str(upload.thumbnail)
         fitting = _fitting_scale(upload.size, scale)
         if scale == EXACT and not form[0] and not form[1]:
             factor = _fitting_scale(upload.size, DEFAULT_SCALE)
@@ -511,6 +508,7 @@ class SingleTab:
         job = self.context.jobs.start(owner)
         cached = self.example_cache.find(upload, wanted)
         if cached is not None:
+            job.discard()
             yield self._show_result(Shown(upload, form, wanted, cached, None))
             return
         started = time.perf_counter()
@@ -538,8 +536,7 @@ class SingleTab:
                 yield updates
         except JobCancelledError:
             # Gradio sends the last message twice. It must not change the page of a newer run.
-            replaced = self.context.jobs.was_replaced(owner, job)
-            yield gr.skip() if replaced else self._show("placeholder")
+            yield gr.skip() if job.replaced else self._show("placeholder")
             return
         except gr.Error:  # from ZeroGPU: no GPU time left today, for example
             yield self._show("placeholder")
@@ -566,7 +563,12 @@ class SingleTab:
         return updates
 
     def finish(
-        self, history: list[Shown], shown: Shown | None, output_format: Any, leave_out: Any
+        self,
+        request: gr.Request,
+        history: list[Shown],
+        shown: Shown | None,
+        output_format: Any,
+        leave_out: Any,
     ) -> UpdateStream:
         """Add the result to those of this visit, and offer it in the chosen format."""
         if shown is None:
@@ -580,7 +582,7 @@ class SingleTab:
         if output_format == "PNG" and leave_out is not True:
             yield listed
             return
-        for updates in self.convert(shown, output_format, leave_out):
+        for updates in self.convert(request, shown, output_format, leave_out):
             yield {**listed, **updates}
 
     def show_again(self, history: list[Shown], event: gr.EventData) -> Updates:
@@ -659,8 +661,7 @@ class SingleTab:
                 if not job.cancelled:
                     yield {self.progress_bar: html(templates.progress(progress))}
         except JobCancelledError:
-            replaced = self.context.jobs.was_replaced(visitor(request), job)
-            yield {self.try_button: gr.update(interactive=True)} if replaced else ended
+            yield {self.try_button: gr.update(interactive=True)} if job.replaced else ended
             return
         except gr.Error:  # from ZeroGPU: no GPU time left today, for example
             yield ended
@@ -685,14 +686,17 @@ class SingleTab:
         settings = adapted(self.form, self.models, model, scale, wanted.strength)
         return {self.form.model: model, **settings}
 
-    def convert(self, shown: Shown | None, output_format: Any, leave_out: Any) -> UpdateStream:
+    def convert(
+        self, request: gr.Request, shown: Shown | None, output_format: Any, leave_out: Any
+    ) -> UpdateStream:
         """Offer the result in another format, or without the place where it was taken."""
         if shown is None:
             yield gr.skip()
             return
+        result, caller = shown.result, Caller.of(request)
         try:
-            copy = downloads.copy_of(shown.result.path, output_format, leave_out is True)
-            if not shown.result.path.is_file():
+            copy = downloads.copy_of(result.path, output_format, leave_out is True)
+            if not result.path.is_file():
                 box = templates.error_box(text("result_gone"), text("make_again"))
                 yield {self.error_box: html(box)}
                 return
@@ -701,10 +705,16 @@ class SingleTab:
                     self.download: gr.update(label=text("preparing"), interactive=False),
                     self.error_box: html(""),
                 }
-                downloads.write_copy(shown.result.path, copy, output_format, leave_out is True)
-        except ImageError as error:
+                size = downloads.copy_bytes(result.path, result.size)
+                self.context.reserve(size, address_of(caller))
+                write = partial(
+                    downloads.write_copy, result.path, copy, output_format, leave_out is True
+                )
+                self.context.in_turn(write, result.path, caller)
+        except (ValueError, OSError) as error:  # ImageError among them
+            # The button still has the file before, which may show the location.
             yield {
-                self.download: gr.update(interactive=True),
+                self.download: gr.update(interactive=leave_out is not True),
                 self.error_box: html(templates.error_box(text("error_format"), error)),
             }
             return
@@ -839,9 +849,9 @@ def _other_side(upload: Upload | None, linked: Any, side: Any, axis: int) -> Any
     return max(1, round(side * upload.size[1 - axis] / upload.size[axis]))
 
 
-def _index(event: gr.EventData, count: int) -> int | None:
+def _index(event: gr.EventData | None, count: int) -> int | None:
     """Return the number of the card that was clicked, if there is one."""
-    data = event._data
+    data = getattr(event, "_data", None)  # without any, Gradio gives None in place of the event
     number = data.get("index") if isinstance(data, dict) else None
     known = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < count
     return number if known else None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from hsr_hub.images import ImageError
@@ -19,6 +22,7 @@ from hsr_hub.webapp.limits import (
     KEEP_SECONDS,
     MAX_DISK_BYTES,
     MAX_NAME_LENGTH,
+    MIN_ADDRESS_BYTES,
     MIN_KEEP_SECONDS,
     SWEEP_SECONDS,
 )
@@ -105,6 +109,10 @@ class Disk:
         self.root, self._budget, self._keep = root, budget, keep
         self._kept = set(self._entries())
         self._used, self._room = 0, budget
+        self._min_keep = min(MIN_KEEP_SECONDS, keep / 6)
+        self._written: Counter[str] = Counter()
+        """Bytes by address, since `_counted_since`."""
+        self._counted_since = time.monotonic()
         self._lock = threading.Lock()
 
     def start(self, then: Callable[[], object] = lambda: None) -> None:
@@ -115,8 +123,13 @@ class Disk:
         """
         threading.Thread(target=self._run, args=[then], daemon=True, name="disk").start()
 
-    def reserve(self, size: int) -> None:
+    def reserve(self, size: int, address: str = "") -> None:
         """Count bytes that are about to be written.
+
+        Args:
+            size: Number of bytes.
+            address: The visitor's network address. One address gets half of the space, so that it
+                cannot fill the disk for all others.
 
         Raises:
             DiskFullError: There is no room for them.
@@ -124,12 +137,15 @@ class Disk:
         with self._lock:
             if self._used + size > self._room:
                 raise DiskFullError("the disk of this page is full: try again later")
+            if self._written[address] + size > max(self._budget // 2, MIN_ADDRESS_BYTES):
+                raise DiskFullError("your files take half of this page's disk: try again later")
             self._used += size
+            self._written[address] += size
 
     def sweep(self) -> None:
         """Remove outdated files, and the oldest ones if all together are too large."""
         now, used = time.time(), 0
-        keep, min_keep = self._keep, min(MIN_KEEP_SECONDS, self._keep / 6)
+        keep, min_keep = self._keep, self._min_keep
         entries = sorted((*_age_and_size(path, now), path) for path in self._entries())
         for age, size, path in entries:  # from young to old
             too_large = used + size > self._budget * 3 / 4
@@ -140,6 +156,9 @@ class Disk:
         free = shutil.disk_usage(self.root).free
         with self._lock:
             self._used, self._room = used, min(self._budget, used + free)
+            if time.monotonic() - self._counted_since > min_keep:  # older files give way to others
+                self._written.clear()
+                self._counted_since = time.monotonic()
 
     def _entries(self) -> list[Path]:
         """Return what is removed as a whole."""
@@ -147,19 +166,27 @@ class Disk:
         return [*top, *(self.root / JOBS).glob("*")]
 
     def _run(self, then: Callable[[], object]) -> None:
+        seconds = 0.0
         while True:
-            time.sleep(min(SWEEP_SECONDS, self._keep / 120))
+            # A sweep of a million small files takes a minute of the interpreter's time.
+            time.sleep(max(min(SWEEP_SECONDS, self._keep / 120), 9 * seconds))
+            started = time.perf_counter()
             with contextlib.suppress(OSError):  # the process is ending
                 self.sweep()
             then()
+            seconds = time.perf_counter() - started
 
 
 def _age_and_size(path: Path, now: float) -> tuple[float, int]:
     """Return the seconds since the last change in a folder, and the bytes that it takes."""
     newest, size = 0.0, 0
-    for entry in (path, *path.rglob("*")):
+    left = [os.fspath(path)]
+    while left:
+        entry = left.pop()
         with contextlib.suppress(OSError):  # removed since
-            stat = entry.lstat()
+            stat = os.lstat(entry)
+            if S_ISDIR(stat.st_mode):
+                left += [found.path for found in os.scandir(entry)]
             taken = getattr(stat, "st_blocks", 0) * 512  # a small file takes a whole block
             newest, size = max(newest, stat.st_mtime), size + max(taken, stat.st_size)
     return now - newest, size
@@ -175,9 +202,9 @@ def _remove(path: Path) -> None:
 
 def new_folder(root: Path) -> Path:
     """Create a folder with a name that nobody can guess, for one job."""
-    jobs = root / JOBS
-    jobs.mkdir(exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=jobs))
+    folder = root / JOBS / secrets.token_hex(16)
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
 
 
 def is_result(root: Path, file: Any) -> bool:

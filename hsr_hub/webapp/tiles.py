@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from hsr_hub.images import ImageData, Metadata, to_eight_bits, to_image
+from hsr_hub.images import ImageData, to_eight_bits, to_image
+from hsr_hub.webapp.uploads import for_viewer
 
 TILE = 512
 """Side in pixels."""
@@ -27,10 +28,10 @@ def save_tiles(before: ImageData, after: ImageData, folder: Path) -> Path:
         The folder.
     """
     folder.mkdir()
-    source = to_eight_bits(to_image(_plain(before)))
+    source = to_eight_bits(to_image(for_viewer(before)))
     columns, rows = (-(-side // TILE) for side in after.size)
     places = [(column, row) for row in range(rows) for column in range(columns)]
-    save = partial(_save_pair, source, _plain(after), folder)
+    save = partial(_save_pair, source, for_viewer(after), folder)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(save, places))
     return folder
@@ -64,8 +65,3 @@ def _save_pair(source: Image.Image, after: ImageData, folder: Path, place: tuple
         name = f"{side}-{place[0]}-{place[1]}.png"
         profile = after.metadata.icc_profile
         image.save(folder / name, compress_level=1, icc_profile=profile)
-
-
-def _plain(image: ImageData) -> ImageData:
-    """Return the image without metadata, except for its colour profile."""
-    return ImageData(image.array, Metadata(icc_profile=image.metadata.icc_profile))

@@ -11,13 +11,14 @@ from PIL import Image
 
 from hsr_hub.hub import AUTO
 from hsr_hub.images import ImageData, save_pil, to_eight_bits, to_image
-from hsr_hub.webapp.connections import Caller
+from hsr_hub.webapp.connections import Caller, address_of
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import DeviceTask, Progress, crop
 from hsr_hub.webapp.jobs import Job
+from hsr_hub.webapp.limits import FILE_OVERHEAD, MAX_SCALE, MIN_SCALE
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.uploads import load_upload
+from hsr_hub.webapp.uploads import MAX_SCREEN_PROFILE, for_viewer, load_upload
 
 TRIAL_PIXELS = 320
 """Side of a trial's result in pixels."""
@@ -69,7 +70,8 @@ class TrialTask(DeviceTask["list[Trial]"]):
         first = self.requests[0]
         target = first.target(image.size)
         image = crop(image, first.crop_box(image.size))
-        self.scale = target[0] / image.size[0]
+        # An exact size can ask for any factor. A trial of it would be as large as the whole result.
+        self.scale = min(MAX_SCALE, max(MIN_SCALE, target[0] / image.size[0]))
         side = min(MAX_TRIAL_SIDE, max(MIN_TRIAL_SIDE, round(TRIAL_PIXELS / self.scale)))
         # What a network sees around the part is computed too, so that the pixels are those of the
         # whole result.
@@ -84,7 +86,7 @@ class TrialTask(DeviceTask["list[Trial]"]):
             ends.append(starts[-1] + shown)
         self._inner = (*starts, *ends)
         part = crop(image, (*outer_starts, *outer_ends))
-        self._part = replace(part, metadata=part.metadata.stripped())
+        self._part = for_viewer(part)
 
     def _work(self) -> list[Trial]:
         part = self._part
@@ -94,6 +96,8 @@ class TrialTask(DeviceTask["list[Trial]"]):
         plain = to_eight_bits(to_image(part))
         size = UpscaleRequest("", scale=self.scale).target(part.size)
         folder = self.job.folder / "trials"
+        each = 4 * size[0] * size[1] + MAX_SCREEN_PROFILE + FILE_OVERHEAD
+        self.context.reserve((1 + len(self.requests)) * each, address_of(self.caller))
         folder.mkdir()
         trials = [Trial(folder / "plain.png", None)]
         save_pil(plain.resize(size, Image.Resampling.BICUBIC).crop(inner), trials[0].file)

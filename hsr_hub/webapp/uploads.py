@@ -15,12 +15,14 @@ from hsr_hub.images import (
     ImageData,
     ImageError,
     ImageTraits,
+    Metadata,
     save_pil,
     to_eight_bits,
     to_image,
 )
 from hsr_hub.webapp.decoder import DecodedImage, Decoder
 from hsr_hub.webapp.limits import (
+    FILE_OVERHEAD,
     MAX_MEGAPIXELS,
     MAX_RESULT_MEGAPIXELS,
     MAX_SIDE,
@@ -35,6 +37,9 @@ PREVIEW_SIDE = 960
 COMPARISON_MEGAPIXELS = 6
 """Largest images in the slider. Browsers are slow with two larger PNGs, and no screen shows all of
 their pixels. A larger result is reduced for the slider, and only there."""
+MAX_SCREEN_PROFILE = 1 << 18
+"""Bytes of a colour profile in files that are only shown. Usual ones are smaller. An upload can
+have one of a megabyte, and a large result has hundreds of tiles."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,23 @@ def fits(source: tuple[int, int], scale: float) -> bool:
     return True
 
 
+def for_viewer(image: ImageData) -> ImageData:
+    """Return the image without metadata, except for a colour profile of usual size."""
+    profile = image.metadata.icc_profile
+    kept = profile if profile and len(profile) <= MAX_SCREEN_PROFILE else None
+    return ImageData(image.array, Metadata(icc_profile=kept))
+
+
+def thumbnail_bytes(image: ImageData) -> int:
+    """Return the most that the thumbnail of an image takes on the disk."""
+    width, height = _shrink(image.size, PREVIEW_SIDE)
+    return 3 * width * height + MAX_SCREEN_PROFILE + FILE_OVERHEAD
+
+
 def save_thumbnail(image: ImageData, path: Path) -> Path:
     """Save a copy for the page: 8 bits, without alpha, at most `PREVIEW_SIDE` long."""
-    small = _resize(image, _shrink(image.size, PREVIEW_SIDE), Image.Resampling.LANCZOS)
+    size = _shrink(image.size, PREVIEW_SIDE)
+    small = _resize(for_viewer(image), size, Image.Resampling.LANCZOS)
     save_pil(for_screen(small), path, quality=88)
     return path
 
@@ -130,6 +149,7 @@ def save_comparison(before: ImageData, after: ImageData, result: Path) -> tuple[
         The paths of both.
     """
     size = after.size
+    before, after = for_viewer(before), for_viewer(after)
     shrink = (COMPARISON_MEGAPIXELS * 1e6 / (size[0] * size[1])) ** 0.5
     before_path, after_path = result.with_name("before.png"), result
     if shrink < 1:
