@@ -401,7 +401,7 @@ def main(argv: list[str] | None = None) -> None:
                 )
                 if args.push_checkpoints and accelerator.is_main_process and not reason:
                     text = describe(args, launches, state.global_step, number)
-                    publish_checkpoint(nets.averaged, args, checkpoint, text)
+                    publish_checkpoint(nets.averaged, args, checkpoint, text, stop)
         if reason:
             break
     progress.close()
@@ -417,7 +417,7 @@ def main(argv: list[str] | None = None) -> None:
         with exit_on_error("--output_dir"):
             save(net, args, text)
         if args.push_to_hub:
-            publish_result(args)
+            publish_result(args, stop)
         logger.info("try it: %s", next_command(args))
     accelerator.end_training()
 

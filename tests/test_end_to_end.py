@@ -126,7 +126,8 @@ def test_from_training_to_the_space(
 def test_training_again_keeps_the_words_of_the_card(model: HSRNet, photo_folder, tmp_path: Path):
     text = str(model_card(model, name="out"))
     card = tmp_path / "README.md"
-    card.write_text(text.replace("## Limits", "## Mine\n\nMy words.\n\n## Limits"))
+    text = text.replace("## Limits", "## Mine\n\nMy words.\n\n## Limits")
+    card.write_text(text.replace("license: apache-2.0", "license: mit # ours"))
     done = run(*command(photo_folder, tmp_path, "--max_train_steps", "1"), env=ENVIRONMENT)
     assert done.returncode == 0, done.stdout + done.stderr
     text = card.read_text()
@@ -134,3 +135,5 @@ def test_training_again_keeps_the_words_of_the_card(model: HSRNet, photo_folder,
     assert "1 steps by `train_accelerate.py`" in text
     assert "sources and licences were not recorded" in text
     assert text.count("## Training") == 1
+    assert "## Metrics" not in text  # nothing was validated
+    assert "\nlicense: mit # ours\n" in text

@@ -114,8 +114,8 @@ def test_an_edited_card_is_kept_and_gets_new_metrics(
         card.replace("license: apache-2.0", "license: apache-2.0  # ours\ntitle: mine")
         .replace("# hsr\n", "# The finest net\n")
         .replace("Detail in the result is made up", "As I found, detail in the result is made up")
-        .replace("## Training", "## My notes\n\nKept: 猫, `|` and <b>tags</b>.\n\n## Training")
-        .replace("Not recorded.", "Trained at home.")
+        .replace("## Limits", "## My notes\n\nKept: 猫, `|` and <b>tags</b>.\n\n## Limits")
+        .replace("\n<!-- /hsr-hub:training", "Trained at home.\n<!-- /hsr-hub:training")
     )
     edited += "\nThe end."
     index = "    - type: psnr\n      value: 7.0\n      name: PSNR, by a friend\n"

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import train_accelerate as script
@@ -22,7 +22,9 @@ from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
+from hsr_hub.training.feature_scale import feature_scale, weight_note
 from hsr_hub.training.losses import (
+    IMAGENET_STD,
     LevelPairs,
     LpipsLoss,
     PerceptualLoss,
@@ -35,6 +37,7 @@ from hsr_hub.training.losses import (
     random_crops,
 )
 from hsr_hub.training.mixing import mixed_weights
+from hsr_hub.training.presets import STAGE_TWO
 from tests.training import write_small_vgg
 from train_accelerate import optimizer_step
 
@@ -270,6 +273,68 @@ def test_perceptual_loss_against_torchvisions_vgg19(tmp_path: Path):
         PerceptualLoss({"conv2_1": 1.0}, tmp_path / "vgg.safetensors")
     with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
         PerceptualLoss(layers, tmp_path / "gone.safetensors")
+
+
+def test_a_file_of_torchvisions_vgg19_is_fed_as_torchvision_does(tmp_path: Path):
+    path = write_small_vgg(tmp_path / "vgg.safetensors")
+    image, label = torch.rand(2, 1, 3, 16, 16)
+    state = load_file(path)
+    state["features.0.weight"][0, 0, 0] = torch.tensor([-0.0534743, -0.0492573, -0.0679424])
+    save_file(state, path)
+    first = torch.nn.Conv2d(3, 64, 3, padding=1)
+    first.load_state_dict({k: state[f"features.0.{k}"] for k in ("weight", "bias")})
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    a, b = (first((x - mean) / std).relu() for x in (image, label))
+    found = PerceptualLoss({"conv1_1": 1.0}, path)([image], [label])
+    torch.testing.assert_close(found, (a - b).abs().mean())
+
+
+@pytest.mark.parametrize("preset", STAGE_TWO)
+def test_a_preset_names_the_weight_that_fits_the_features_of_vgg19(tmp_path: Path, preset: str):
+    path = write_small_vgg(tmp_path / "vgg.safetensors")
+    flags = ["--preset", preset, "--pretrained_model", "x", "--perceptual_layers", "conv2_2"]
+    flags += ["--perceptual_weights_path", str(path)]
+    loss = PerceptualLoss({"conv2_2": 1.0}, path)
+    scale = feature_scale(loss)
+    assert scale is not None
+    last = loss.features[7]
+    assert isinstance(last, torch.nn.Conv2d) and last.bias is not None
+    for factor in (1.0, 3.0):  # how large the features are, compared with those of the Caffe file
+        now = feature_scale(loss)
+        assert now is not None
+        with torch.no_grad():
+            for parameter in (last.weight, last.bias):
+                parameter *= factor / now
+        note = weight_note(parsed(*flags), loss)
+        assert ("--perceptual_weight 0.0001 has the effect" in note) == (factor == 3)
+        assert weight_note(parsed(*flags, "--perceptual_weight", "0.1"), loss) == ""
+
+
+def test_the_weights_of_presets_fit_caffes_vgg19_and_its_conversion(tmp_path: Path):
+    """As the file that the bundled models were trained with, and in torchvision's convention."""
+    path = data_root() / "weights" / "vgg19_caffe_conv1_1-conv3_4.fp16.safetensors"
+    if not path.is_file():
+        pytest.skip("VGG-19 in Caffe's convention is missing (HSR_DATA)")
+    start = ["--preset", "detail", "--pretrained_model", "x"]
+    args = parsed(*start, "--perceptual_weights_path", str(path))
+    loss = PerceptualLoss(args.perceptual_layers, path)
+    assert args.perceptual_weight == 3e-4
+    assert feature_scale(loss) == pytest.approx(1, abs=0.01)
+    assert weight_note(args, loss) == ""
+    # The same network for inputs of a standard deviation of 1, with features as much smaller.
+    per_unit = 255 * sum(IMAGENET_STD) / 3
+    loss.caffe = False
+    with torch.no_grad():
+        for module in loss.features:
+            if isinstance(module, torch.nn.Conv2d) and module.bias is not None:
+                module.bias /= per_unit
+        first = loss.features[0]
+        assert isinstance(first, torch.nn.Conv2d)
+        first.weight.copy_(first.weight.flip(1))  # RGB
+    args = parsed(*start)
+    assert args.perceptual_weight == 0.02
+    assert feature_scale(loss) == pytest.approx(1 / per_unit, rel=0.05)
+    assert weight_note(args, loss) == ""
 
 
 def test_discriminator_is_vgg13_without_batch_statistics():

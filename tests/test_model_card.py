@@ -27,6 +27,7 @@ from hsr_hub.hub import (
     model_card,
     read_metrics,
     same_prose,
+    with_license,
     with_metrics,
     with_repo_id,
 )
@@ -127,9 +128,14 @@ def test_card_of_metrics_without_lpips(model: HSRNet):
     assert "| - (-) |" in card
 
 
-def test_card_without_information_has_placeholders(model: HSRNet):
+def headings(card: str) -> list[str]:
+    return re.findall("^## (.+)$", card, re.MULTILINE)
+
+
+def test_card_without_information_has_no_empty_sections(model: HSRNet):
     card = str(model_card(model))
-    assert "Not measured yet" in card and "Not recorded." in card
+    assert headings(card) == ["Use", "Limits"]
+    assert headings(str(model_card(model, training="At home."))) == ["Use", "Training", "Limits"]
     assert not any(text and text in card for text in (*LIMITS.values(), *PURPOSES.values()))
     assert not {"model-index", "datasets", "base_model"} & set(metadata(card))
     assert "sample.png" not in card
@@ -145,8 +151,12 @@ def test_merging_for_new_weights_without_metrics_removes_the_old_metrics(card: s
     kept = merged(card, bare, same_weights=True)
     assert kept == card
     gone = merged(card, bare, same_weights=False)
-    assert PSNR not in gone and "Not measured yet" in gone
+    assert PSNR not in gone and headings(gone) == ["Use", "Training", "Limits"]
     assert "model-index" not in metadata(gone)
+    # The next metrics find their place.
+    assert (
+        merged(gone, card, same_weights=False).partition("## Use")[2] == card.partition("## Use")[2]
+    )
     assert "For an hour." in gone  # written by hand or not, it is all that is known
 
 
@@ -201,6 +211,57 @@ def test_with_metrics_replaces_table_and_model_index_only(card: str):
     assert "| 12.35 (28.43)" in text or "| 12.34 (28.43)" in text
     assert f"{METRICS[1].psnr_y:.2f}" not in text  # Set14 was not measured this time
     assert same_prose(text, card) and not same_prose(text + "more", card)
+
+
+def test_metrics_find_their_place_in_a_card_without_them(card: str, model: HSRNet):
+    bare = str(model_card(model, name="org/hsr", training="For an hour."))
+    text = with_metrics(bare, METRICS)
+    assert headings(text) == ["Use", "Metrics", "Training", "Limits"]
+    assert PSNR in text and metadata(text)["model-index"]
+    assert same_prose(text, bare)
+    # Cards of earlier versions have a sentence there.
+    for name, said in (
+        ("metrics", "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."),
+        ("training", "Not recorded."),
+    ):
+        marker = f"<!-- hsr-hub:{name} is written by the program; edit outside of it -->\n"
+        empty = str(model_card(model, name="org/hsr"))
+        old = empty.replace(marker, f"## {name.capitalize()}\n\n{marker}{said}")
+        assert said in old and headings(old) != headings(empty)
+        assert merged(old, empty, same_weights=True) == empty
+        assert (
+            merged(old, text, same_weights=False).partition("# hsr\n")[2]
+            == text.partition("# hsr\n")[2]
+        )
+
+
+def test_a_heading_that_people_changed_stays(card: str, model: HSRNet):
+    bare = str(model_card(model, name="org/hsr"))
+    mine = card.replace("## Metrics", "### Results")
+    gone = merged(mine, bare, same_weights=False)
+    assert "### Results\n\n<!-- hsr-hub:metrics" in gone and PSNR not in gone
+    again = merged(gone, card, same_weights=False)
+    assert "### Results\n\n<!-- hsr-hub:metrics" in again and PSNR in again
+    assert "## Metrics" not in again
+    assert not same_prose(mine, card)
+
+
+@pytest.mark.parametrize(
+    ("front", "expected"),
+    [
+        ("license: mit\ntitle: mine # ours\n", "license: cc-by-4.0\ntitle: mine # ours\n"),
+        (
+            "title: mine\nlicense: other\nlicense_name: our-own\nlicense_link: LICENSE\n",
+            "license: cc-by-4.0\ntitle: mine\n",
+        ),
+        ("tags: [a]\n", "license: cc-by-4.0\ntags: [a]\n"),
+        ("license: cc-by-4.0 # asked\n", "license: cc-by-4.0 # asked\n"),
+    ],
+)
+def test_with_license_replaces_the_licence_only(front: str, expected: str):
+    text = with_license(f"---\n{front}---\n\n# Mine\n", "cc-by-4.0")
+    assert text == f"---\n{expected}---\n\n# Mine\n"
+    assert metadata(with_license("# Mine\n", "mit")) == {"license": "mit"}
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"psnr_y": 1}', "[" * 100_000])

@@ -180,6 +180,40 @@ def test_push_space(hub: Hub, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_push_space_without_a_model_has_all_bundled_weights_and_auto(hub: Hub, tmp_path: Path):
+    command = ("-m", "hsr_hub", "push-space", "org/space")
+    hub.faults = [Fault("commit", 500)]
+    said = client(hub, tmp_path, *command).stderr
+    assert said.endswith("To repeat it:\n  hsr-hub push-space org/space\n")
+    hub.faults = []
+    done = client(hub, tmp_path, *command)
+    assert done.returncode == 0, done.stderr
+    space = hub.repo("org/space", "spaces")
+    assert list(space.titles.values())[1:] == ["Publish hsr-hub on the bundled weights"]
+    folder = tmp_path / "space"
+    for name, content in space.files().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    readme = (folder / "README.md").read_text()
+    assert "on the bundled weights, among which it chooses for each photo:" in readme
+    assert "preload_from_hub" not in readme
+    # What the page finds in the Space, without the checkout.
+    code = "import hsr_hub, pathlib; from hsr_hub.webapp.models import load_models; "
+    code += "found = load_models({}, 'cpu', pathlib.Path('space.json')); "
+    code += "print(hsr_hub.__file__, found.auto, found.notices, *found.choices)"
+    done = client(hub, tmp_path, "-c", code, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    file, auto, notices, *choices = done.stdout.split()
+    assert (file, auto, notices) == (str(folder / "hsr_hub" / "__init__.py"), "True", "[]")
+    assert set(choices) == {"auto", *bundled_models()}
+
+    # A detail model belongs to a model.
+    done = client(hub, tmp_path, *command, "--detail-model", "org/detail")
+    assert done.returncode == 1
+    assert "detail model org/detail has no model: name one with --model" in done.stderr
+
+
+@pytest.mark.slow
 def test_push_space_refused_or_cut(hub: Hub, tmp_path: Path):
     hub.put("org/hsr", {"config.json": b"{}", "model.safetensors": b"\0weights"})
     hub.put("org/other", {"pytorch_model.bin": b"\0"})

@@ -94,15 +94,23 @@ def test_from_a_data_set_to_a_pushed_model_and_on(hub: Hub, photo_folder: Path, 
     titles = list(hub.repo("user/my-model").titles.values())
     assert titles[1:] == ["Averaged weights of step 1", "Publish an HSRNet"]
 
-    # Two more steps, after the data set has changed on the Hub: the run keeps to its commit.
+    # Two more steps, after the data set has changed on the Hub: the run keeps to its commit. A
+    # licence that is asked for replaces those of both cards, which are otherwise kept.
+    hub.put("user/my-model", {"README.md": f"{card}\nMy words.\n".encode()})
     commit = hub.repo("org/photos", "datasets").refs["main"]
     hub.put("org/photos", {"data/train-00000-of-00001.parquet": b"other"}, kind="datasets")
     try:
         resumed = ["--max_train_steps", "4", "--resume_from_checkpoint", "latest"]
+        resumed += ["--hub_license", "cc0-1.0"]
         done = client(hub, home, *command(out, *flags, *resumed), env=ENVIRONMENT)
     finally:
         hub.repo("org/photos", "datasets").refs["main"] = commit
     assert done.returncode == 0, done.stdout + done.stderr
+    card = hub.repo("user/my-model").files()["README.md"].decode()
+    assert "\nMy words.\n" in card and "4 steps by `train_accelerate.py`" in card
+    for text in (card, (out / "README.md").read_text()):
+        assert metadata(text)["license"] == "cc0-1.0"
+        assert metadata(text)["base_model"] == ["org/base"]
     (last,) = {tuple(x["arguments"]["dataset_commit"] for x in read_launches(out / "checkpoint-4"))}
     assert last == (commit, commit)
     # The rows of the data set are in the order of the folder, which is that of the names.

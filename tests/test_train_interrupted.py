@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 import train_accelerate
 from hsr_hub import HSRNet
+from hsr_hub.cli.main import main as hsr_hub
+from hsr_hub.hub import metadata
 from hsr_hub.training import checkpoints
+from tests.hub_double import WRITE_TOKEN, Fault, Hub
 from tests.training import same_weights, train
 
 STEPS = ["--max_train_steps", "4", "--checkpointing_steps", "2", "--checkpoints_total_limit", "9"]
@@ -80,6 +87,84 @@ def test_a_signal_while_photos_are_read_ends_the_program_at_once(
     after_call(monkeypatch, "open_photos", 1, lambda: seen.append(signal.getsignal(signal.SIGTERM)))
     train(photo_folder, tmp_path / "out", "--max_train_steps", "1")
     assert seen == [before], "only the training loop waits for the end of its step"
+
+
+@pytest.fixture
+def hub(monkeypatch) -> Iterator[Hub]:
+    """A Hub to which this process publishes."""
+    handler = signal.getsignal(signal.SIGTERM)
+    with Hub().serve() as hub:
+
+        def api(*_) -> HfApi:
+            return HfApi(hub.endpoint, token=WRITE_TOKEN)
+
+        for module in ("training.publishing", "hub.publish_model"):
+            monkeypatch.setattr(f"hsr_hub.{module}.hub_api", api)
+        yield hub
+    signal.signal(signal.SIGTERM, handler)
+
+
+def terminate_at(hub: Hub, route: str) -> list[float]:
+    """Send SIGTERM as soon as a request has come to a route, which answers after half a minute.
+
+    Returns:
+        A list that gets the time of the signal.
+    """
+    sent: list[float] = []
+
+    def wait() -> None:
+        while not hub.count(route):
+            time.sleep(0.01)
+        sent.append(time.monotonic())
+        terminate()
+
+    hub.faults = [Fault(route, 30.0)]
+    threading.Thread(target=wait, daemon=True).start()
+    return sent
+
+
+PUSH = ["--push_to_hub", "--hub_model_id", "org/net"]
+
+
+@pytest.mark.parametrize("phase", ["save", "xorb", "commit"])
+def test_a_signal_while_the_result_is_pushed_says_how_to_push_again(
+    photo_folder, tmp_path: Path, hub: Hub, monkeypatch, whole, phase: str
+):
+    """Shortly before the push, while the weights are sent, and while the commit is made."""
+    out, repo, sent = tmp_path / "out", hub.add_repo("org/net"), [time.monotonic()]
+    if phase == "save":
+        after_call(monkeypatch, phase, 1, terminate)
+    else:
+        sent = terminate_at(hub, phase)
+    with pytest.raises(SystemExit, match="stopped by SIGTERM while publishing to org/net") as stop:
+        train(photo_folder, out, *STEPS, *PUSH, "--hub_license", "mit")
+    assert phase == "save" or time.monotonic() - sent[0] < 25, "it waited for the Hub"
+    assert same_weights(out, whole)
+    assert len(repo.commits) == 1, "half a push"
+    hub.faults = []
+    command = shlex.split(str(stop.value).splitlines()[-1])
+    assert command == ["hsr-hub", "push", str(out), "org/net", "--license", "mit"]
+    assert hsr_hub(command[1:]) == 0
+    assert len(repo.commits) == 2
+    assert repo.files()["model.safetensors"] == (out / "model.safetensors").read_bytes()
+    assert metadata(repo.files()["README.md"].decode())["license"] == "mit"
+
+
+def test_a_signal_while_a_checkpoint_is_pushed_ends_the_run_after_its_next_step(
+    photo_folder, tmp_path: Path, hub: Hub, caplog, whole
+):
+    out = tmp_path / "out"
+    terminate_at(hub, "commit")
+    with pytest.raises(SystemExit, match="continue with --resume_from_checkpoint latest"):
+        train(photo_folder, out, *STEPS, *PUSH, "--push_checkpoints")
+    assert "checkpoint-2 was not published: stopped by SIGTERM" in caplog.text
+    names = [path.name for path in checkpoints.find_checkpoints(out)]
+    assert names == ["checkpoint-2", "checkpoint-3"]
+    assert len(hub.repo("org/net").commits) == 1
+    hub.faults = []
+    train(photo_folder, out, *STEPS, *PUSH, *RESUME)
+    assert same_weights(out, whole)
+    assert len(hub.repo("org/net").commits) == 2
 
 
 class Killed(BaseException):

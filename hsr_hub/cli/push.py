@@ -30,6 +30,11 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         metavar="FILE",
         help="outputs of `hsr-hub evaluate --json` for the card",
     )
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="licence of the weights, such as cc-by-4.0 (default: that of the card)",
+    )
     return parser
 
 
@@ -46,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         args.repo_id,
         card=card,
         metrics=[metrics for path in args.metrics for metrics in read_metrics(path)],
+        license_id=args.license,
         private=args.private,
         branch=args.branch,
         create_pr=args.create_pr,

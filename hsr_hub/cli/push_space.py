@@ -10,12 +10,18 @@ from hsr_hub.hub import push_space
 
 def add_parser(commands: Commands) -> argparse.ArgumentParser:
     """Add the command's parser."""
-    text = "Publish the web page as a Space with the weights of a model."
+    text = "Publish the web page as a Space, with all bundled weights or with a model of yours."
     parser = new_parser(commands, "push-space", text)
     parser.add_argument("space_id", metavar="org/space", help="Space, created if needed")
-    parser.add_argument("--model", required=True, help="Hub id or bundled model")
     parser.add_argument(
-        "--detail-model", metavar="M2", help="Hub id or bundled model for the detail slider"
+        "--model",
+        help="Hub id or bundled model (default: all bundled models, among which the page chooses "
+        "for each image)",
+    )
+    parser.add_argument(
+        "--detail-model",
+        metavar="M2",
+        help="Hub id or bundled model for the detail slider of --model",
     )
     parser.add_argument(
         "--private", action="store_true", default=None, help="make a new Space private"

@@ -26,10 +26,17 @@ from hsr_hub.hub.model_card import (
     model_card,
     read_metrics,
     same_prose,
+    with_license,
     with_metrics,
     with_repo_id,
 )
-from hsr_hub.hub.publish_model import PublishError, RefusedError, publish, refuse_public
+from hsr_hub.hub.publish_model import (
+    PublishError,
+    RefusedError,
+    publish,
+    push_command,
+    refuse_public,
+)
 from hsr_hub.hub.publish_space import push_space, space_files
 
 __all__ = [
@@ -65,6 +72,7 @@ __all__ = [
     "model_card",
     "model_for",
     "publish",
+    "push_command",
     "push_space",
     "read_metrics",
     "refuse_public",
@@ -72,6 +80,7 @@ __all__ = [
     "resolve_folder",
     "same_prose",
     "space_files",
+    "with_license",
     "with_metrics",
     "with_repo_id",
 ]

@@ -2,7 +2,7 @@
 
 The parts that belong to the weights (facts, metrics, sample, training, limits) are blocks between
 markers, and the `model-index` of the metadata. A newer card replaces these parts only and keeps
-what people wrote.
+what people wrote. A block without text is invisible on the Hub and keeps the place of a later text.
 """
 
 from __future__ import annotations
@@ -55,11 +55,7 @@ result.save("photo-{{ scale }}x.png")
 
 The input may have any size. `scale=` takes any factor, and `size=(width, height)` an exact size.
 
-## Metrics
-
 {{ metrics }}
-
-## Training
 
 {{ training }}
 
@@ -79,7 +75,16 @@ BLOCK_FORMAT = (
     "{text}\n"
     "<!-- /hsr-hub:{name} -->"
 )
-MARKER = re.compile(r"<!-- (/?)hsr-hub:(\w+)\b[^<>\n]*-->")
+MARKER = re.compile(
+    r"(?P<heading>^#{1,6} [^\n]*\n{1,2})?"
+    r"(?P<marker><!-- (?P<slash>/?)hsr-hub:(?P<name>\w+)\b[^<>\n]*-->)",
+    re.MULTILINE,
+)
+"""A marker with the heading directly before it."""
+
+SECTIONS = {"metrics": "## Metrics", "training": "## Training"}
+"""Headings of the blocks that have a section of their own, which is left out if it has no text."""
+
 OLD_MARKER = re.compile(r"(?:^## Figures\n\n)?(<!-- /?hsr-hub:)figures\b", re.MULTILINE)
 """Earlier versions called the metrics "figures", in the heading too."""
 
@@ -91,17 +96,22 @@ MODEL_INDEX = re.compile(ENTRY.format(key="model-index"), re.MULTILINE)
 ORIGIN = ("base_model", "base_model_relation", "datasets")
 """Keys of the metadata that other weights replace: what these weights come from."""
 
+LICENSE = ("license", "license_name", "license_link")
+"""Keys of the metadata about the licence."""
+
 LPIPS_NAME = "LPIPS (SqueezeNet)"
 OUR_METRICS = re.compile(rf"(PSNR|SSIM) \(Y, border \d+\)|{re.escape(LPIPS_NAME)}")
 """Names of the metrics in `model-index` that a newer card replaces."""
 
-NO_METRICS = "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them."
-NO_TRAINING = "Not recorded."
 SAMPLE = "![samples](sample.png)\n\n*From the left: {columns}.*"
 COLUMNS = "low resolution, bicubic, the result, the original"
 KEPT_BLOCKS = {"purpose", "training", "limits"}
 """Blocks that a card about other weights replaces only if it has something to say."""
-PLACEHOLDERS = {NO_METRICS, NO_TRAINING, ""}
+OLD_PLACEHOLDERS = {
+    "Not measured yet: `hsr-hub evaluate --model DIR --data TESTSET` prints them.",
+    "Not recorded.",
+}
+"""Texts of earlier versions for blocks that had nothing to say."""
 
 PURPOSES = {
     None: "",
@@ -151,7 +161,7 @@ def model_card(
     *,
     name: str = "org/hsr",
     metrics: Sequence[Metrics] = (),
-    training: str = NO_TRAINING,
+    training: str = "",
     degradation: str | None = None,
     datasets: Sequence[str] = (),
     sample: bool = False,
@@ -205,15 +215,31 @@ def model_card(
         patent=PATENT,
         purpose=_block("purpose", PURPOSES[degradation] if purpose is None else purpose),
         facts=_block("facts", facts),
-        metrics=_block("metrics", _metrics_text(metrics, metrics_note) if metrics else NO_METRICS),
+        metrics=_section("metrics", _metrics_text(metrics, metrics_note) if metrics else ""),
         sample=_block("sample", SAMPLE.format(columns=columns) if sample else ""),
-        training=_block("training", training),
+        training=_section("training", training),
         limits=_block("limits", LIMITS[degradation]),
     )
 
 
 def _block(name: str, text: str) -> str:
     return BLOCK_FORMAT.format(name=name, text=text)
+
+
+def _section(name: str, text: str, heading: str = "") -> str:
+    """Return a block with its heading.
+
+    Args:
+        name: The block.
+        text: Its text.
+        heading: The heading that the card has there already. People may have changed it.
+    """
+    own = SECTIONS.get(name)
+    if own and text and not heading:
+        heading = f"{own}\n\n"
+    if own and not text and heading.strip() == own:
+        heading = ""
+    return heading + _block(name, text)
 
 
 def _metrics_text(metrics: Sequence[Metrics], note: str = "") -> str:
@@ -292,8 +318,10 @@ class Block(NamedTuple):
 
     name: str
     text: str
+    heading: str
+    """The heading directly before the block; empty if there is none."""
     start: int
-    """Index of the first character of the opening marker in the card."""
+    """Index of the first character of the heading and the opening marker in the card."""
     end: int
     """Index after the closing marker."""
 
@@ -307,21 +335,24 @@ def blocks(text: str) -> list[Block]:
     markers = list(MARKER.finditer(text))
     closing: dict[str, deque[re.Match[str]]] = defaultdict(deque)
     for marker in markers:
-        if marker[1]:
-            closing[marker[2]].append(marker)
+        if marker["slash"]:
+            closing[marker["name"]].append(marker)
     found: list[Block] = []
     end = 0
     for opening in markers:
-        if opening[1] or opening.start() < end:
+        if opening["slash"] or opening.start() < end:
             continue
-        candidates = closing[opening[2]]
+        candidates = closing[opening["name"]]
         while candidates and candidates[0].start() < opening.end():
             candidates.popleft()
         if candidates:
-            inner = text[opening.end() : candidates[0].start()]
+            inner = text[opening.end() : candidates[0].start("marker")]
             inner = inner.removeprefix("\n").removesuffix("\n")
+            if inner in OLD_PLACEHOLDERS:
+                inner = ""
             end = candidates[0].end()
-            found.append(Block(opening[2], inner, opening.start(), end))
+            heading = opening["heading"] or ""
+            found.append(Block(opening["name"], inner, heading, opening.start(), end))
     return found
 
 
@@ -367,6 +398,22 @@ def with_metrics(text: str, metrics: Sequence[Metrics]) -> str:
     return merged(text, f"---\n{data.to_yaml()}\n---\n{block}\n", same_weights=False)
 
 
+def with_license(text: str, license_id: str) -> str:
+    """Return a card's text with another licence, and without the name and link of the old one.
+
+    Args:
+        text: The card, with valid metadata.
+        license_id: The Hub's name of the licence, such as "cc-by-4.0".
+    """
+    if metadata(text).get("license") == license_id:
+        return text
+    front = FRONT.match(text)
+    kept = front[1] if front else ""
+    for key in LICENSE:
+        kept = re.sub(ENTRY.format(key=key), "", kept, count=1, flags=re.MULTILINE)
+    return f"---\n{_dump({'license': license_id})}{kept}---\n{FRONT.sub('', text)}"
+
+
 def with_repo_id(text: str, repo_id: str) -> str:
     """Return a card's text for a repository: code example, heading and `model-index` name it.
 
@@ -409,18 +456,14 @@ def merged(theirs: str, ours: str, *, same_weights: bool) -> str:
         body = "\n" + FRONT.sub("", ours).lstrip("\n")
     found = blocks(body)
     if not found:
-        added = "".join(
-            f"\n## {name.capitalize()}\n\n{_block(name, new[name])}\n"
-            for name in ("metrics", "training")
-            if new.get(name, "") not in PLACEHOLDERS
-        )
+        added = "".join(f"\n{_section(name, new[name])}\n" for name in SECTIONS if new.get(name))
         body = body.rstrip("\n") + "\n" + added
 
     def replace(block: Block) -> str:
         text = new.get(block.name, block.text)
-        if text in PLACEHOLDERS and (same_weights or block.name in KEPT_BLOCKS):
+        if not text and (same_weights or block.name in KEPT_BLOCKS):
             text = block.text
-        return _block(block.name, text)
+        return _section(block.name, text, block.heading)
 
     return _merged_front(theirs, ours, same_weights) + _replace_blocks(body, found, replace)
 
@@ -428,9 +471,12 @@ def merged(theirs: str, ours: str, *, same_weights: bool) -> str:
 def same_prose(one: str, other: str) -> bool:
     """Return whether two cards differ only in what `merged` replaces."""
 
+    def heading(block: Block) -> str:
+        return "" if block.heading.strip() == SECTIONS.get(block.name) else block.heading
+
     def prose(card: str) -> list[str]:
         text = FRONT.sub("", _normalize(card))
-        return _replace_blocks(text, blocks(text), lambda _: "").split()
+        return _replace_blocks(text, blocks(text), heading).split()
 
     return prose(one) == prose(other)
 

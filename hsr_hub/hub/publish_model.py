@@ -22,7 +22,13 @@ from hsr_hub.hub.bundled import (
     resolve_folder,
 )
 from hsr_hub.hub.download import error_text, hide_token, hub_api
-from hsr_hub.hub.model_card import merged, same_prose, with_metrics, with_repo_id
+from hsr_hub.hub.model_card import (
+    merged,
+    same_prose,
+    with_license,
+    with_metrics,
+    with_repo_id,
+)
 
 MESSAGE = "Publish an HSRNet"
 
@@ -43,6 +49,7 @@ def publish(
     *,
     card: str | None = None,
     metrics: Sequence[Metrics] = (),
+    license_id: str | None = None,
     private: bool | None = None,
     branch: str | None = None,
     create_pr: bool = False,
@@ -61,6 +68,7 @@ def publish(
         repo_id: "org/name"; the repository is created if needed.
         card: Text of the card; by default the folder's README.md.
         metrics: Metrics that replace those of the card.
+        license_id: Licence that replaces that of the card, on the Hub too; see `with_license`.
         private: Visibility of a new repository; by default the organisation's default.
         branch: Branch to commit to, which is created if needed; by default main.
         create_pr: Propose the commit as a pull request to `branch` instead.
@@ -81,7 +89,15 @@ def publish(
     """
     if tag and create_pr:
         raise ValueError("a pull request cannot be tagged: tag the version when it is merged")
-    repeat = repeat or _command(folder, repo_id, private, branch, create_pr, tag)
+    repeat = repeat or push_command(
+        folder,
+        repo_id,
+        license_id=license_id,
+        private=private,
+        branch=branch,
+        create_pr=create_pr,
+        tag=tag,
+    )
     folder = resolve_folder(folder)
     card_path = folder / CARD_NAME
     needed = [folder / CONFIG_NAME, folder / WEIGHTS_NAME, *([] if card else [card_path])]
@@ -114,6 +130,8 @@ def publish(
                 )
             same_weights = _is_same(folder / WEIGHTS_NAME, there.get(WEIGHTS_NAME))
             text = merged(theirs, text, same_weights=same_weights)
+        if license_id:
+            text = with_license(text, license_id)
         commit = create_commit(
             api,
             repo_id,
@@ -232,16 +250,19 @@ def _companions(folder: Path, card: str) -> list[Path]:
     ]
 
 
-def _command(
+def push_command(
     folder: str | Path,
     repo_id: str,
-    private: bool | None,
-    branch: str | None,
-    create_pr: bool,
-    tag: str | None,
+    *,
+    license_id: str | None = None,
+    private: bool | None = None,
+    branch: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
 ) -> str:
-    """Return the `hsr-hub push` command with these arguments."""
+    """Return the `hsr-hub push` command with these arguments of `publish`."""
     words = ["hsr-hub", "push", str(folder), repo_id]
+    words += ["--license", license_id] if license_id else []
     words += ["--branch", branch] if branch else []
     words += ["--tag", tag] if tag else []
     words += ["--private"] if private else []

@@ -73,7 +73,7 @@ logger = logging.getLogger(__name__)
 
 def push_space(
     space_id: str,
-    model: str,
+    model: str | None = None,
     *,
     detail_model: str | None = None,
     private: bool | None = None,
@@ -84,7 +84,8 @@ def push_space(
 
     Args:
         space_id: "org/name"; the Space is created if needed.
-        model: A Hub id, or the name of a bundled model, which is uploaded too.
+        model: A Hub id, or the name of a bundled model, which is uploaded too; by default all
+            bundled models, among which the page chooses for each image.
         detail_model: Its detail model, likewise. A bundled model's own detail model is always used.
         private: Visibility of a new Space; by default the organisation's default.
         token: By default HF_TOKEN or the one of `hf auth login`.
@@ -96,14 +97,16 @@ def push_space(
 
     Raises:
         FileNotFoundError: If the package is not used from a checkout of the repository.
-        ValueError: If there is no such model, or it is not an HSRNet.
+        ValueError: If there is no such model, it is not an HSRNet, or `detail_model` is given
+            without `model`.
         RefusedError: If the Space was made by somebody else, or is public but must be private.
         PublishError: If the Hub refuses or cannot be reached.
     """
     files = space_files(model, detail_model)
     api = hub_api(token)
     if repeat is None:
-        words = ["hsr-hub", "push-space", space_id, "--model", model]
+        words = ["hsr-hub", "push-space", space_id]
+        words += ["--model", model] if model else []
         words += ["--detail-model", detail_model] if detail_model else []
         words += ["--private"] if private else []
         repeat = shlex.join(words)
@@ -127,44 +130,50 @@ def push_space(
             head,
             delete=unused,
             repo_type="space",
-            commit_message=f"Publish hsr-hub on {model}",
+            commit_message=f"Publish hsr-hub on {model or 'the bundled weights'}",
         )
     return str(url)
 
 
 def space_files(
-    model: str, detail_model: str | None = None, *, root: Path = ROOT
+    model: str | None = None, detail_model: str | None = None, *, root: Path = ROOT
 ) -> dict[str, Path | bytes]:
     """Return the Space's files by their names there.
 
-    Bundled weights are uploaded only if they are needed: the models themselves, the default model,
-    which the page uses if the Hub does not answer, and the detail models of these.
+    With a model, bundled weights are uploaded only if they are needed: the models themselves, the
+    default model, which the page uses if the Hub does not answer, and the detail models of these.
 
     Args:
-        model: A Hub id or the name of a bundled model.
+        model: A Hub id or the name of a bundled model; by default all bundled models.
         detail_model: Its detail model, likewise.
         root: A checkout of the repository.
 
     Raises:
         FileNotFoundError: If `root` is not a checkout.
-        ValueError: If a model is neither a Hub id nor a bundled model.
+        ValueError: If a model is neither a Hub id nor a bundled model, or `detail_model` is given
+            without `model`.
     """
     if not (root / "app.py").is_file():
         raise FileNotFoundError(
             f"no {root / 'app.py'}: publish the Space from a checkout of the repository"
         )
+    if detail_model is not None and model is None:
+        raise ValueError(f"detail model {detail_model} has no model: name one with --model")
     for name in _hub_ids(model, detail_model):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise ValueError(f"{name!r} is neither a Hub id like org/name nor a bundled model")
-    choice = {"made_by": MADE_BY, "models": [model], "detail_model": detail_model}
-    needed = {DEFAULT_MODEL, DEFAULT_MODEL + DETAIL, model, model + DETAIL, detail_model}
+    models = [] if model is None else [model]  # the page takes none for all bundled models
+    choice = {"made_by": MADE_BY, "models": models, "detail_model": detail_model}
+    needed = {*bundled_models()}
+    if model is not None:
+        needed &= {DEFAULT_MODEL, DEFAULT_MODEL + DETAIL, model, model + DETAIL, detail_model}
     weights = root / "hsr_hub" / "weights"
     paths = [
         root / "app.py",
         root / "requirements.txt",
         root / "LICENSE",
         *_code(root / "hsr_hub"),
-        *(weights / name / file for name in needed & {*bundled_models()} for file in MODEL_FILES),
+        *(weights / name / file for name in needed for file in MODEL_FILES),
         *_examples(root / "examples"),
     ]
     return {
@@ -225,7 +234,7 @@ def _refuse_foreign(api: HfApi, space_id: str, commit: str, names: list[str]) ->
         )
 
 
-def _readme(model: str, detail_model: str | None, root: Path) -> str:
+def _readme(model: str | None, detail_model: str | None, root: Path) -> str:
     """Return the Space's README.md: the repository's metadata with the models, and a short text."""
     front = metadata((root / CARD_NAME).read_text(encoding="utf-8"))
     hub_ids = _hub_ids(model, detail_model)
@@ -237,10 +246,11 @@ def _readme(model: str, detail_model: str | None, root: Path) -> str:
         for name in (model, detail_model)
         if name
     ]
+    bundled = "the bundled weights, among which it chooses for each photo"
     dumped = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return README.format(
         front=dumped,
         title=front["title"],
-        weights=" and ".join(names),
+        weights=" and ".join(names) or bundled,
         repository=REPOSITORY,
     )

@@ -180,8 +180,8 @@ def _add_losses(parser: argparse.ArgumentParser) -> None:
     add(
         "--perceptual_weights_path",
         type=Path,
-        help="Safetensors file of VGG-19 in Caffe's convention. By default torchvision's weights "
-        "are downloaded.",
+        help="Safetensors file of VGG-19: torchvision's weights, or others in Caffe's convention. "
+        "By default torchvision's are downloaded.",
     )
     add(
         "--strengths",
@@ -313,7 +313,11 @@ def _add_tracking(parser: argparse.ArgumentParser) -> None:
         "--hub_model_id",
         help="Repository to publish to, as org/name. The default is the name of --output_dir.",
     )
-    add("--hub_license", help="Licence of the weights, such as cc-by-4.0. Default: apache-2.0.")
+    add(
+        "--hub_license",
+        help="Licence of the weights, such as cc-by-4.0. The default is that of an earlier card, "
+        "else apache-2.0.",
+    )
     add("--hub_private_repo", action="store_true", help="Make a new repository private.")
     add(
         "--hub_dataset_ids",

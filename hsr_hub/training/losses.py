@@ -27,6 +27,9 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, of 0-255
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+TORCHVISION_START = (-0.053474, -0.049257, -0.067942)
+"""First values of torchvision's VGG-19, by which a file of it is recognised."""
+
 
 class LevelPairs(NamedTuple):
     """The images of every level with their labels, low to high."""
@@ -229,8 +232,8 @@ class PerceptualLoss(nn.Module):
     """L_p [0104-0110]: mean absolute differences of VGG-19 features, summed over layers and levels.
 
     Features are taken after the activation. By default the weights are torchvision's, which are
-    downloaded once. A local file must follow Caffe's convention (BGR, 0-255, minus the mean). Its
-    features are larger, so the loss needs a smaller weight.
+    downloaded once. A local file holds these, or weights in Caffe's convention (BGR, 0-255, minus
+    the mean). Their features are larger, so the loss needs a smaller weight; see `feature_scale`.
 
     Args:
         layers: Weight by layer; see `parse_layers`.
@@ -252,11 +255,11 @@ class PerceptualLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.first_level = 1 if skip_x1 else 0
+        self.layers = dict(layers)
         indices = _vgg19_convolutions()
-        self.taps = {indices[name] + 1: weight for name, weight in layers.items()}
+        self.taps = {indices[name] + 1: name for name in layers}
         depth = max(self.taps) + 1
         self.features = nn.Sequential(*_vgg19_modules()[:depth])
-        self.caffe = weights_path is not None
         if weights_path is None:
             from torchvision.models import VGG19_Weights
 
@@ -277,6 +280,9 @@ class PerceptualLoss(nn.Module):
         for key, value in wanted.items():
             if state[key].shape != value.shape or not state[key].isfinite().all():
                 raise ValueError(f"{weights_path}: {key} is not VGG-19's, or not finite")
+        start = state["features.0.weight"].flatten()[:3].float()
+        known = torch.allclose(start, start.new_tensor(TORCHVISION_START), atol=1e-3)
+        self.caffe = weights_path is not None and not known
         self.features.load_state_dict(
             {key.removeprefix("features."): state[key].float() for key in wanted}
         )
@@ -287,14 +293,18 @@ class PerceptualLoss(nn.Module):
         total = sr[0].new_zeros(())
         first = self.first_level
         for image, label in zip(sr[first:], gt[first:], strict=True):
-            with torch.no_grad():
-                wanted = self._features(label)
-            for index, feature in self._features(image).items():
-                difference = F.l1_loss(feature.float(), wanted[index].float())
-                total = total + self.taps[index] * difference
+            for name, difference in self.differences(image, label).items():
+                total = total + self.layers[name] * difference
         return total
 
-    def _features(self, image: Tensor) -> dict[int, Tensor]:
+    def differences(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Return the mean absolute difference of every layer's features between two images."""
+        with torch.no_grad():
+            wanted = self._features(label)
+        features = self._features(image)
+        return {name: F.l1_loss(features[name].float(), wanted[name].float()) for name in features}
+
+    def _features(self, image: Tensor) -> dict[str, Tensor]:
         if self.caffe:
             x = image.flip(1) * 255 - image.new_tensor(CAFFE_MEAN)[:, None, None]
         else:
@@ -304,7 +314,7 @@ class PerceptualLoss(nn.Module):
         for index, module in enumerate(self.features):
             x = module(x)
             if index in self.taps:
-                taken[index] = x
+                taken[self.taps[index]] = x
         return taken
 
 

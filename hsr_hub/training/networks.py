@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,12 +17,15 @@ from hsr_hub.network import NETWORK_ARGUMENTS
 from hsr_hub.training.checkpoints import load_bare, state_folder
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
+from hsr_hub.training.feature_scale import weight_note
 from hsr_hub.training.losses import LpipsLoss, PerceptualLoss
 from hsr_hub.training.optimizers import build_optimizer
 from hsr_hub.training.session import exit_on_error
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -90,6 +94,8 @@ def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> Traini
         nets.net_d, nets.optimizer_d = accelerator.prepare(raw_d, build_optimizer(raw_d, args))
     if args.perceptual_weight > 0:
         nets.perceptual = build_perceptual_loss(args)
+        if note := weight_note(args, nets.perceptual):
+            logger.warning(note)
         nets.perceptual.to(accelerator.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if args.lpips_weight > 0:
         with exit_on_error("--metric_weights"):

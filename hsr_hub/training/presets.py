@@ -36,6 +36,11 @@ CAFFE_WEIGHT = 3e-4
 """`--perceptual_weight` for VGG-19 in Caffe's convention, whose features are larger."""
 
 TORCHVISION_WEIGHT = 0.02
+"""The same for torchvision's weights. In its convention, inputs and features are 57 times smaller.
+
+`feature_scale` compares the features themselves.
+"""
+
 LPIPS_WEIGHT = 0.4
 
 

@@ -24,11 +24,14 @@ from hsr_hub.hub import (
     metadata,
     model_card,
     publish,
+    push_command,
     refuse_public,
     resolve_folder,
+    with_license,
 )
 from hsr_hub.images import atomic_write
 from hsr_hub.model import HSRNet
+from hsr_hub.training.stop import Interrupted, StopRequest
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -74,7 +77,7 @@ def prepare_repository(args: Namespace, accelerator: Accelerator) -> None:
 def write_card(
     net: HSRNet, args: Namespace, training: str, metrics: Sequence[Metrics] = ()
 ) -> ModelCard:
-    """Return the card of weights of this run.
+    """Return the card of weights of this run, before `--hub_license`.
 
     Args:
         net: The network.
@@ -82,7 +85,7 @@ def write_card(
         training: The card's text about the training.
         metrics: Results of the validation sets.
     """
-    card = model_card(
+    return model_card(
         net,
         name=args.hub_model_id or args.output_dir.resolve().name,
         metrics=metrics,
@@ -94,9 +97,6 @@ def write_card(
         base_model=lineage(args.pretrained_model),
         base_model_relation="finetune",
     )
-    if args.hub_license:
-        card.data["license"] = args.hub_license
-    return card
 
 
 def dataset_ids(args: Namespace) -> list[str]:
@@ -130,6 +130,8 @@ def lineage(pretrained: str | None) -> list[str]:
 def save(net: HSRNet, args: Namespace, training: str) -> None:
     """Write weights, config and card to the output folder.
 
+    A card that is there keeps what people wrote, except its licence if `--hub_license` is given.
+
     Args:
         net: What to save.
         args: The flags of the run.
@@ -145,35 +147,64 @@ def save(net: HSRNet, args: Namespace, training: str) -> None:
     # The memory would be that of the training.
     card = write_card(net, args, training, [replace(m, peak_memory_mib=None) for m in metrics])
     text = merged(earlier, str(card), same_weights=False) if earlier else str(card)
+    if args.hub_license:
+        text = with_license(text, args.hub_license)
     with atomic_write(card_path) as partial:
         partial.write_text(text, encoding="utf-8")
     logger.info("saved: %s", args.output_dir)
 
 
-def publish_result(args: Namespace) -> None:
+def publish_result(args: Namespace, stop: StopRequest) -> None:
     """Publish the output folder.
 
+    Args:
+        args: The flags of the run.
+        stop: Signals, which end this at once.
+
     Raises:
-        SystemExit: Publishing failed. The folder is complete, and the message says how to repeat.
+        SystemExit: Publishing failed, or a signal came. The folder is complete, and the message
+            says how to repeat.
     """
+    options = {"license_id": args.hub_license, "private": args.hub_private_repo or None}
     try:
-        address = publish(args.output_dir, args.hub_model_id, private=args.hub_private_repo or None)
+        with stop.interrupts():
+            address = publish(args.output_dir, args.hub_model_id, **options)
+    except Interrupted as interruption:
+        repeat = push_command(args.output_dir, args.hub_model_id, **options)
+        raise SystemExit(
+            f"stopped by {interruption} while publishing to {args.hub_model_id}, which gets the "
+            f"whole commit or none of it. {args.output_dir} is complete. To publish it:\n  {repeat}"
+        ) from None
     except Exception as error:  # any failure of the network or the Hub
         raise SystemExit(f"publishing failed: {error}") from error
     logger.info("published: %s", address)
 
 
-def publish_checkpoint(net: HSRNet, args: Namespace, checkpoint: Path, training: str) -> None:
-    """Publish the averaged weights of a checkpoint. A failure is reported and changes nothing."""
+def publish_checkpoint(
+    net: HSRNet, args: Namespace, checkpoint: Path, training: str, stop: StopRequest
+) -> None:
+    """Publish the averaged weights of a checkpoint. A failure is reported and changes nothing.
+
+    Args:
+        net: The averaged weights.
+        args: The flags of the run.
+        checkpoint: The folder.
+        training: The card's text about the training.
+        stop: Signals, which end this at once. The training loop then ends after its next step.
+    """
     step = checkpoint.name.partition("-")[2]
     try:
-        address = publish(
-            checkpoint,
-            args.hub_model_id,
-            card=str(write_card(net, args, training)),
-            private=args.hub_private_repo or None,
-            commit_message=f"Averaged weights of step {step}",
-        )
+        with stop.interrupts():
+            address = publish(
+                checkpoint,
+                args.hub_model_id,
+                card=str(write_card(net, args, training)),
+                license_id=args.hub_license,
+                private=args.hub_private_repo or None,
+                commit_message=f"Averaged weights of step {step}",
+            )
+    except Interrupted as interruption:
+        logger.warning("%s was not published: stopped by %s", checkpoint.name, interruption)
     except Exception as error:  # any failure of the network or the Hub
         hide_token(error)
         logger.warning("%s was not published: %s", checkpoint.name, error_text(error))
