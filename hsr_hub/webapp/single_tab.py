@@ -100,7 +100,7 @@ class SingleTab:
                 sources=["upload", "clipboard", "webcam"],
                 height=220,
                 elem_id="photo",
-                alt_text="Your photo",
+                alt_text=in_browser("your_photo"),
                 placeholder=in_browser("photo_placeholder"),
                 buttons=[],
             )
