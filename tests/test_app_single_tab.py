@@ -349,6 +349,17 @@ def test_formats_that_browsers_do_not_show_are_shown(page: Page, space: Space, t
     assert download(page, tmp_path).name == "scan-4x-hsr-lite-x4-real.png"
 
 
+def test_files_whose_type_browsers_do_not_know_are_sent(page: Page, space: Space, tmp_path: Path):
+    noise((120, 90)).save(tmp_path / "photo.heic", format="TIFF")
+    (tmp_path / "text.pdf").write_bytes(b"%PDF-1.7")
+    drop(page, space, tmp_path / "text.pdf")
+    expect(page.locator("#error-box")).to_contain_text("text.pdf is a PDF", timeout=20_000)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.heic")
+    expect(page.locator("#image-info")).to_contain_text("480 × 360", timeout=20_000)
+    expect(page.locator("#photo img")).to_have_js_property("naturalWidth", 120)
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+
+
 def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
     noise((120, 90)).save(tmp_path / "thumbnail.jpg")
     drop(page, space, tmp_path / "thumbnail.jpg")
