@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.space import Space, chosen, download, expire_uploads, noise, pixels
+from tests.space import Space, chosen, download, drop, expire_uploads, noise, pixels
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +122,26 @@ def test_a_batch_shows_its_progress_and_cancel_keeps_what_is_done(
     with zipfile.ZipFile(download(page, tmp_path, "#batch-archive")) as archive:
         assert len(archive.namelist()) == made and archive.testzip() is None
         assert all(name.endswith(".jpg") for name in archive.namelist())
+
+
+def test_a_batch_that_waits_shows_the_time_with_the_wait(
+    browser: Browser, page: Page, space: Space, tmp_path: Path
+):
+    noise((1000, 800)).save(tmp_path / "large.png")
+    files = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(files):
+        noise((60, 40), seed=number).save(path)
+    other = browser.new_context().new_page()
+    drop(other, space, tmp_path / "large.png", start=True)
+    expect(other.locator("#preview")).to_be_visible(timeout=20_000)
+    upload(page, space, files)
+    expect(page.locator("#batch-info")).to_contain_text("with the wait")
+    page.locator("#batch-run-button").click()
+    progress = page.locator("#batch-progress-bar")
+    expect(progress).to_contain_text("One photo is before yours.")
+    expect(progress).to_contain_text(re.compile(r"Your photos are here in about .+\."))
+    other.context.close()  # ends the work on the large photo
+    expect(progress).to_contain_text("All 2 photos", timeout=60_000)
 
 
 def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path):

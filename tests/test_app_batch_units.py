@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 from hsr_hub import HSRNet
 from hsr_hub.webapp.batch_tab import BatchTab
+from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.requests import EXACT
 from tests.space import noise
 from tests.test_app_units import FORM, REQUEST, make_context, make_tab, received
@@ -128,6 +130,27 @@ def test_a_batch_keeps_what_is_done_when_the_gpu_time_ends(
     assert "1 of 2 photos" in updates[-1][tab.progress_bar]["value"]
     with zipfile.ZipFile(updates[-1][tab.archive]["value"]) as archive:
         assert archive.namelist() == ["a-4x-it.png"]
+
+
+def test_the_times_of_a_batch_contain_the_wait(
+    tmp_path: Path, model: HSRNet, monkeypatch: pytest.MonkeyPatch
+):
+    tab, files = make_batch(tmp_path, model, ["a.png", "b.png"])
+    context, release = tab.context, threading.Event()
+    monkeypatch.setattr(context, "estimate", lambda *_: Estimate(compute=19, save=1))
+    context.queue.submit(lambda: release.wait(30))
+    context.pending.add("running", 40)
+    *_, described = tab.receive(REQUEST, files, None, *FORM)
+    assert "about 80 s, with the wait" in described[tab.info]["value"]
+    stream = tab.run(REQUEST, files, described[tab.known], "PNG", *FORM)
+    next(stream)
+    waiting = next(stream)[tab.progress_bar]["value"]
+    assert "One photo is before yours." in waiting
+    assert "Your photos are here in about 80 s." in waiting
+    assert context.pending.wait() == 60, "others wait for one photo of the batch"
+    release.set()
+    *_, last = stream
+    assert "All 2 photos" in last[tab.progress_bar]["value"]
 
 
 def test_another_list_of_files_ends_the_run(tmp_path: Path, model: HSRNet):

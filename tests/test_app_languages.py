@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Callable
+from functools import partial
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -11,14 +14,28 @@ import pytest
 from gradio.context import LocalContext
 from playwright.sync_api import Browser, Page, expect
 
+from hsr_hub import HSRNet
+from hsr_hub.hub import AUTO
 from hsr_hub.hub.choose import choose_model
-from hsr_hub.images import ImageTraits
-from hsr_hub.webapp import page_templates, templates, texts
+from hsr_hub.images import ImageTraits, read_image
+from hsr_hub.images.losses import find_losses
+from hsr_hub.webapp import (
+    batch_templates,
+    decode_worker,
+    decoder,
+    page_templates,
+    templates,
+    texts,
+)
+from hsr_hub.webapp.device_queue import PLACES_FOR_NEWCOMERS, DeviceQueue
+from hsr_hub.webapp.models import ModelStore
+from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import CATALOGS, ENGLISH, spoken, text
+from hsr_hub.webapp.uploads import load_upload
 from tests.space import Space, noise
 from tests.util import ROOT
 
-FAMILIES = ("model_", "seen_", "action_", "state_", "example_")
+FAMILIES = ("model_", "seen_", "action_", "state_", "example_", "problem_", "note_")
 """Starts of keys that the code does not name in full."""
 
 
@@ -93,6 +110,65 @@ def test_every_reason_of_auto_is_translated():
                 assert words == [], reason
 
 
+def test_errors_and_notes_that_visitors_meet_are_translated(
+    tmp_path: Path, model: HSRNet, wrong_files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    queue, sizes = DeviceQueue(1), ("MAX_WAITING", "MAX_WAITING_PER_ADDRESS")
+
+    def submit(*limits: int) -> None:
+        for name, limit in zip(sizes, limits, strict=True):
+            monkeypatch.setattr(f"hsr_hub.webapp.device_queue.{name}", limit)
+        queue.submit(int)
+
+    models, source = ModelStore({"it": model, AUTO: model}, {}, []), (4000, 3000)
+    (tmp_path / "a.pdf.png").write_bytes(b"%PDF-1.7")
+    (tmp_path / "b.cr2").write_bytes(b"II*\0\x10\0\0\0CR")
+    broken = [path for name, path in wrong_files.items() if name != "whole.jpg"]
+    attempts: list[Callable[[], object]] = [
+        lambda: request_from_form(models, EXACT, None, None, 0, "it"),
+        lambda: request_from_form(models, EXACT, 1e6, None, 0, "it"),
+        lambda: request_from_form(models, EXACT, None, -3, 0, "it"),
+        lambda: UpscaleRequest("it", scale=4).target(source),
+        lambda: UpscaleRequest("it", width=20000).target((200, 1)),
+        lambda: load_upload(tmp_path / "gone.png", "gone.png"),
+        lambda: submit(9, 0),
+        lambda: submit(-PLACES_FOR_NEWCOMERS, 9),
+        *(
+            partial(load_upload, path, path.name)
+            for path in [*broken, tmp_path / "a.pdf.png", tmp_path / "b.cr2"]
+        ),
+    ]
+    problems = []
+    for attempt in attempts:
+        with pytest.raises(ValueError) as caught:
+            attempt()
+        problems.append(str(caught.value))
+    request = decoder.DecodeRequest("a.png", "a.png", 9, 9, 1 << 30)
+    problems += [decoder._too_slow(request), decode_worker._explain(MemoryError(), request)]
+    frames = [noise((60, 45), seed=number) for number in range(2)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].convert("CMYK").save(tmp_path / "print.jpg")
+    notes = [read_image(tmp_path / name).notes[0] for name in ("moving.gif", "print.jpg")]
+    for xmp in (b"/hdr-gain-map/", b":MotionPhoto", b"/hdr-gain-map/ :MotionPhoto"):
+        frames[0].info["xmp"] = xmp
+        notes += [f"a.jpg: {loss}" for loss in find_losses(frames[0], b"", None)]
+    assert len(notes) == 5
+    for prefix, lines in (("problem_", problems), ("note_", notes)):
+        for line in lines:
+            assert f'lang="en" dir="ltr">{escape(templates.sentence(line))}<' in (
+                templates.library_text(line, prefix)
+            )
+            for language in ("de", "zh", "es", "fr"):
+                with spoken(language):
+                    shown = templates.library_text(line, prefix)
+                assert f'<span lang="{language}"' in shown, line
+    with spoken("de"):
+        disk = "the disk of this page is full"
+        found = batch_templates.file_errors([("a.png", f"{disk}: try again later"), ("b", disk)], 3)
+    assert "a.png: Der Speicher dieser Seite ist voll" in found
+    assert '<span lang="en" dir="ltr">b: The disk' in found, "what is not known stays English"
+
+
 def test_texts_for_the_browser_are_complete_and_sentences_keep_their_numbers():
     made = texts.translations(page_templates.MADE).translations
     assert {*made} == {*CATALOGS, "zh-CN", "zh-TW"}
@@ -115,13 +191,17 @@ def visit(browser: Browser, space: Space, locale: str) -> Page:
 @pytest.mark.slow
 def test_a_german_visitor_reads_german(browser: Browser, space: Space, tmp_path: Path):
     noise((40, 30)).save(tmp_path / "photo.png")
+    (tmp_path / "bad.png").write_text("not an image")
     page = visit(browser, space, "de-DE")
     expect(page.get_by_role("heading", level=1)).to_have_text(CATALOGS["de"]["headline"])
     expect(page.locator("#run-button")).to_have_text("Scharf machen")
     page.get_by_role("button", name="Optionen").first.click()
     expect(page.get_by_text("Art des Fotos").first).to_be_visible()
     expect(page.get_by_label("Foto aus Web oder Handy", exact=True).first).to_be_visible()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "bad.png")
+    expect(page.locator("#error-box [lang=de]")).to_contain_text("bad.png ist kein lesbares Bild")
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.png")
+    expect(page.locator("#photo img")).to_have_attribute("alt", CATALOGS["de"]["your_photo"])
     expect(page.locator("#result-summary")).to_contain_text("Aus 40 × 30 wurde 160 × 120 mit")
     expect(page.locator("#choice")).to_contain_text("vergrößert.")
     expect(page.locator("#download")).to_contain_text("PNG herunterladen")

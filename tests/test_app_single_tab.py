@@ -349,6 +349,17 @@ def test_formats_that_browsers_do_not_show_are_shown(page: Page, space: Space, t
     assert download(page, tmp_path).name == "scan-4x-hsr-lite-x4-real.png"
 
 
+def test_files_whose_type_browsers_do_not_know_are_sent(page: Page, space: Space, tmp_path: Path):
+    noise((120, 90)).save(tmp_path / "photo.heic", format="TIFF")
+    (tmp_path / "text.pdf").write_bytes(b"%PDF-1.7")
+    drop(page, space, tmp_path / "text.pdf")
+    expect(page.locator("#error-box")).to_contain_text("text.pdf is a PDF", timeout=20_000)
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.heic")
+    expect(page.locator("#image-info")).to_contain_text("480 × 360", timeout=20_000)
+    expect(page.locator("#photo img")).to_have_js_property("naturalWidth", 120)
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+
+
 def test_a_photo_may_have_any_name(page: Page, space: Space, tmp_path: Path):
     noise((120, 90)).save(tmp_path / "thumbnail.jpg")
     drop(page, space, tmp_path / "thumbnail.jpg")
@@ -477,7 +488,9 @@ def bundled_choices() -> list[str]:
     return [name for name in bundled_models() if name != "hsr-x4-detail"]
 
 
-def test_the_original_is_seen_while_the_photo_is_pressed(page: Page, space: Space, tmp_path: Path):
+def test_the_original_is_seen_while_the_photo_is_pressed_and_two_fingers_zoom(
+    page: Page, space: Space, tmp_path: Path
+):
     image = noise((60, 150)).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     image.save(tmp_path / "narrow.png")
@@ -498,6 +511,28 @@ def test_the_original_is_seen_while_the_photo_is_pressed(page: Page, space: Spac
     expect(picture).to_have_css("background-image", re.compile("conic"))
     for place in (stage, before):
         expect(place).to_have_css("background-image", "none")
+
+    # A pinch zooms the photo, and not the page.
+    session = page.context.new_cdp_session(page)
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+
+    def touch(kind: str, distance: int | None = None) -> None:
+        sides = () if distance is None else ((0, -distance / 2), (1, distance / 2))
+        points = [{"id": id, "x": middle[0] + side, "y": middle[1]} for id, side in sides]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    zoom = page.locator("#slider output")
+    start = int(str(zoom.text_content()).split()[0])
+    touch("touchStart", 60)
+    for distance in (90, 120):
+        touch("touchMove", distance)
+    expect(zoom).to_have_text(f"{2 * start} %")
+    for distance in (90, 30):
+        touch("touchMove", distance)
+    expect(zoom).to_have_text(f"{start} %")
+    touch("touchEnd")
+    expect(before).to_have_css("clip-path", re.compile("50%"))
+    assert page.evaluate("visualViewport.scale") == 1
 
 
 def test_format_and_choice_are_remembered_and_notes_are_shown(
@@ -548,6 +583,8 @@ def test_what_matters_is_in_view_at_every_moment(
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "photo.png")
     expect(page.locator("#cancel-button")).to_be_visible(timeout=20_000)
     assert_in_view("#progress-bar", "#cancel-button", "#preview img")
+    room, shown = (page.locator(f".hsr-preview{e}").bounding_box() for e in ("", " img"))
+    assert room and shown and shown["height"] <= room["height"] + 1
     # The form is locked.
     expect(page.locator("#options")).to_have_js_property("inert", True)
     expect(page.locator("#result-summary")).to_be_visible(timeout=120_000)

@@ -18,6 +18,7 @@ from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import QueueFullError
 from hsr_hub.webapp.downloads import FORMATS, QUALITY
 from hsr_hub.webapp.engine import Result, UpscaleTask
+from hsr_hub.webapp.eta import add_up
 from hsr_hub.webapp.events import (
     GPU_EVENT,
     PRIVATE_EVENT,
@@ -30,7 +31,7 @@ from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
 from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
-from hsr_hub.webapp.texts import in_browser, text
+from hsr_hub.webapp.texts import ENGLISH, in_browser, text
 from hsr_hub.webapp.uploads import Upload
 
 ARCHIVE_NAME = "sharper-uploads.zip"
@@ -227,17 +228,18 @@ class BatchTab:
                 updates[self.error_box] = html(templates.option_error(error))
         rows: list[Row] = []
         targets: list[tuple[int, int]] = []
-        total: float | None = 0
+        durations: list[float | None] = []
         for path, name in uploaded:
             upload = (known or {}).get(str(path), "")
             row, seconds = self._expect(name, upload, wanted)
             rows.append(row)
             if row.state == "waiting" and row.target:
                 targets.append(row.target)
-                total = None if total is None or seconds is None else total + seconds
+                durations.append(seconds)
         usable = sum(row.state == "waiting" for row in rows)
         if usable and wanted:
-            updates[self.info] = html(batch_templates.batch_info(targets, total))
+            wait = self.context.pending.wait()
+            updates[self.info] = html(batch_templates.batch_info(targets, add_up(durations), wait))
             label = batch_templates.run_label(usable)
             updates[self.run_button] = gr.update(value=label, interactive=True, visible=True)
         if not has_results:
@@ -277,7 +279,8 @@ class BatchTab:
             self._expect(name, (known or {}).get(str(path), ""), wanted) for path, name in uploaded
         ]
         rows = [row for row, _ in expected]
-        weights = [0 if row.state == "failed" else seconds or 1 for row, seconds in expected]
+        durations = [0 if row.state == "failed" else seconds for row, seconds in expected]
+        weights = [1 if seconds is None else seconds for seconds in durations]
         yield {
             **self._show(working=True),
             **self._show_rows(rows, 0, None),
@@ -287,6 +290,7 @@ class BatchTab:
             self.has_results: True,
         }
         started, separate_bytes = time.perf_counter(), 0
+        begun: float | None = None  # when the first photo got the device
         stopped: gr.Error | None = None
         archive_path = job.folder / ARCHIVE_NAME
         with (
@@ -297,19 +301,26 @@ class BatchTab:
             for number, upload in enumerate(uploaded):
                 if rows[number].state == "failed":
                     continue
-                task = UpscaleTask(self.context, job, upload, wanted, "thumbnail", caller)
+                task = UpscaleTask(
+                    self.context, job, upload, wanted, "thumbnail", caller, durations[number]
+                )
                 try:
                     for progress in task:
                         if job.cancelled:
                             continue  # the page may show a newer run
                         if not progress.ahead:
+                            begun = begun or time.perf_counter()
                             rows[number] = replace(
                                 rows[number], state="working", fraction=progress.fraction
                             )
                         done = sum(weights[:number]) + weights[number] * progress.fraction
-                        passed = time.perf_counter() - started
                         shown = batch_templates.batch_progress(
-                            progress, done / sum(weights), number + 1, total, passed
+                            progress,
+                            done / sum(weights),
+                            number + 1,
+                            total,
+                            time.perf_counter() - (begun or started),
+                            add_up(durations[number + 1 :]),
                         )
                         yield {
                             self.progress_bar: html(shown),
@@ -348,7 +359,7 @@ class BatchTab:
                 separate_bytes += result.stat().st_size
                 if separate_bytes > MAX_SEPARATE_BYTES:
                     result.unlink()
-                    notes = (*rows[number].notes, text("archive_only"))
+                    notes = (*rows[number].notes, ENGLISH["note_archive_only"])
                     rows[number] = replace(rows[number], result=None, notes=notes)
                 if not job.cancelled:
                     yield self._show_rows(rows, number + 1, None)

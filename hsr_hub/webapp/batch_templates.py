@@ -94,11 +94,17 @@ def looking(number: int, total: int) -> str:
     return f'<p class="hsr-choice" role="status">{line}</p>'
 
 
-def batch_info(targets: list[tuple[int, int]], seconds: float | None) -> str:
-    """Return the number of photos, the size of the results, and the expected time."""
+def batch_info(targets: list[tuple[int, int]], seconds: float | None, wait: float = 0) -> str:
+    """Return the number of photos, the size of the results, and the expected time.
+
+    Args:
+        targets: Sizes of the results.
+        seconds: Expected time of the work; None if it is not known.
+        wait: Expected time until the work starts.
+    """
     megapixels = sum(width * height for width, height in targets) / 1e6
     amount = text("megapixels", count=number(megapixels, 0 if megapixels >= 10 else 1))
-    time = text("time_after_first") if seconds is None else templates.duration(seconds)
+    time = templates.expected_time(seconds, wait, "time_after_first")
     return templates.info_list(photos=str(len(targets)), results=amount, time=time)
 
 
@@ -115,10 +121,13 @@ def _row(row: Row) -> str:
         sizes = text("sizes", source=templates.size(row.source), target=templates.size(row.target))
         lines.append(f'<span class="hsr-sizes">{sizes}</span>')
     if row.reason and row.state == "failed":
-        lines.append(templates.english(_sentence(row.reason)))
+        lines.append(templates.library_text(row.reason, "problem_"))
     elif row.reason:
         lines.append(f"<span>{templates.reason(row.reason)}</span>")
-    lines += [f'<span class="hsr-note">{escape(_sentence(note))}</span>' for note in row.notes]
+    lines += [
+        f'<span class="hsr-note">{templates.library_text(note, "note_")}</span>'
+        for note in row.notes
+    ]
     state = text(f"state_{row.state}")
     if row.state == "working":
         state = text("state_percent", state=state, percent=percent(row.fraction))
@@ -164,13 +173,6 @@ def _image(path: Path | None, alt: str, caption: str) -> str:
     )
 
 
-def _sentence(line: str) -> str:
-    """Return a text with a capital letter and a full stop, unless it starts with a file name."""
-    first = line.split(" ", 1)[0]
-    start = line if "." in first else line[:1].upper() + line[1:]
-    return start if start.endswith((".", "!", "?", "。")) else f"{start}."
-
-
 def address(path: Path) -> str:
     """Return the address of a file of this process, relative to the page."""
     return f"gradio_api/file={quote(str(path))}"
@@ -178,7 +180,7 @@ def address(path: Path) -> str:
 
 def files_error(error: Exception) -> str:
     """Return an error about all files together, such as too many of them."""
-    reason = _sentence(str(error)) if isinstance(error, BatchError) else error
+    reason = str(error) if isinstance(error, BatchError) else error
     return templates.error_box(text("error_files"), reason)
 
 
@@ -195,13 +197,18 @@ def file_errors(errors: list[tuple[str, str]], total: int) -> str:
         head = text("error_one" if total == 1 else "error_all")
     else:
         head = text("error_some", count=len(errors), total=total)
-    lines = (reason if name in reason else f"{name}: {reason}" for name, reason in errors)
-    items = "".join(f"<li>{templates.english(_sentence(line))}</li>" for line in lines)
+    lines = [templates.library_text(reason, "problem_", name) for name, reason in errors]
+    items = "".join(f"<li>{line}</li>" for line in lines)
     return f'<div class="hsr-error-box" role="alert"><strong>{head}</strong><ul>{items}</ul></div>'
 
 
 def batch_progress(
-    state: Progress, fraction: float, number: int, total: int, seconds_passed: float
+    state: Progress,
+    fraction: float,
+    number: int,
+    total: int,
+    seconds_passed: float,
+    seconds_after: float | None,
 ) -> str:
     """Return the progress of a batch.
 
@@ -210,10 +217,14 @@ def batch_progress(
         fraction: How much of the whole batch is done.
         number: Of the photo, from 1.
         total: How many there are.
-        seconds_passed: Since the start.
+        seconds_passed: Since the first photo got the device.
+        seconds_after: Expected time of the photos after this one; None if it is not known.
     """
     if state.ahead:
-        return templates.waiting(state.ahead)
+        seconds = None
+        if state.seconds_left is not None and seconds_after is not None:
+            seconds = state.seconds_left + seconds_after
+        return templates.waiting(state.ahead, seconds, "ready_in" if total == 1 else "all_ready_in")
     # Early estimates are far off.
     left = None if fraction < 0.02 else seconds_passed / fraction - seconds_passed
     return templates.progress_bar(fraction, text("photo_of", number=number, total=total), left)

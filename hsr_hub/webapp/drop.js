@@ -27,8 +27,19 @@
     overlay()?.classList.add("hsr-shown", "hsr-many");
     setTimeout(() => overlay()?.classList.remove("hsr-shown", "hsr-many"), MESSAGE_MILLISECONDS);
   };
+  // Browsers do not know the type of some images, such as HEIC. Gradio would refuse these, and files
+  // of other types, in words for programs. The server says what they are.
+  const asImages = (input) => {
+    const list = new DataTransfer();
+    for (const file of input.files) {
+      const known = file.type.startsWith("image/");
+      list.items.add(known ? file : new File([file], file.name, { type: "image/unknown" }));
+    }
+    input.files = list.files;
+  };
   const choose = (event) => {
     const input = event.target;
+    if (input.matches?.("#photo input[type=file]")) asImages(input);
     if (!input.matches?.("#batch-files input[type=file]")) return;
     if (input.files.length <= maxFiles()) return;
     event.stopImmediatePropagation();

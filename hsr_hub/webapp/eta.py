@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,12 @@ class TimeEstimator:
         pixels = source[0] * source[1]
         compute = each * pixels * model.multiplications(level) * forward_passes
         return Estimate(compute, self._save * target[0] * target[1])
+
+
+def add_up(durations: Sequence[float | None]) -> float | None:
+    """Return all seconds together, or None if some are not known."""
+    known = [seconds for seconds in durations if seconds is not None]
+    return sum(known) if len(known) == len(durations) else None
 
 
 def _average(old: float | None, newest: float) -> float:

@@ -34,7 +34,7 @@ from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Preview, Upload
 
-NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff"}
+NOT_SHOWN_BY_BROWSERS = {".dds", ".heic", ".heif", ".tif", ".tiff"}
 SCRIPTS = Path(__file__).parent
 VIEWER = (SCRIPTS / "page.viewer.js").read_text(encoding="utf-8")
 CARDS = (SCRIPTS / "page.cards.js").read_text(encoding="utf-8")
@@ -101,7 +101,7 @@ class SingleTab:
                 sources=["upload", "clipboard", "webcam"],
                 height=220,
                 elem_id="photo",
-                alt_text="Your photo",
+                alt_text=in_browser("your_photo"),
                 placeholder=in_browser("photo_placeholder"),
                 buttons=[],
             )

@@ -15,7 +15,7 @@ from hsr_hub.webapp.engine import Progress
 from hsr_hub.webapp.limits import MAX_RESULT_MEGAPIXELS, MAX_SIDE
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import CROP, UpscaleRequest
-from hsr_hub.webapp.texts import number, percent, text, translated
+from hsr_hub.webapp.texts import language, number, percent, text, translated
 from hsr_hub.webapp.tiles import TILE
 
 FILES = "assets/hsr-hub"
@@ -134,10 +134,20 @@ def image_info(
         seconds: Expected time of the work; None if it is not known.
         wait: Expected time until the work starts.
     """
-    time = text("time_unknown") if seconds is None else duration(seconds + wait)
-    if wait >= 5:
-        time = text("with_wait", time=time)
+    time = expected_time(seconds, wait, "time_unknown")
     return info_list(your_photo=size(source), result=size(target), time=time)
+
+
+def expected_time(seconds: float | None, wait: float, unknown: str) -> str:
+    """Return the time until the result is there.
+
+    Args:
+        seconds: Expected time of the work; None if it is not known.
+        wait: Expected time until the work starts.
+        unknown: Key of the text for a time that is not known.
+    """
+    time = text(unknown) if seconds is None else duration(seconds + wait)
+    return text("with_wait", time=time) if wait >= 5 else time
 
 
 def info_list(**rows: str) -> str:
@@ -151,15 +161,25 @@ def info_list(**rows: str) -> str:
 def error_box(title: str, error: Exception | str) -> str:
     """Return an error, which screen readers read out at once."""
     if isinstance(error, Exception):
-        reason = english(sentence(str(error) or type(error).__name__))
+        reason = library_text(str(error) or type(error).__name__, "problem_")
     else:
         reason = escape(sentence(error))
     return f'<div class="hsr-error-box" role="alert"><strong>{title}</strong> {reason}</div>'
 
 
-def english(sentence: str) -> str:
-    """Return a sentence of the library. The name of a file in it can run from right to left."""
-    return f'<span lang="en" dir="ltr">{escape(sentence)}</span>'
+def library_text(english: str, prefix: str, name: str = "") -> str:
+    """Return an error or a note of the library, translated if the catalogs have it.
+
+    Args:
+        english: The text.
+        prefix: Start of the keys that it can have.
+        name: Name of a file, which is put in front if the text does not contain it. It can run from
+            right to left.
+    """
+    line = translated(english, prefix)
+    spoken = "en" if line == english else language()
+    start = "" if name in line else f"{name}: "
+    return f'<span lang="{spoken}" dir="ltr">{escape(start + sentence(line))}</span>'
 
 
 def notice(texts: list[str]) -> str:
@@ -200,16 +220,17 @@ def progress(state: Progress) -> str:
     return progress_bar(state.fraction, what, state.seconds_left)
 
 
-def waiting(ahead: int, seconds: float | None = None) -> str:
+def waiting(ahead: int, seconds: float | None = None, ready: str = "ready_in") -> str:
     """Return the place in the device queue.
 
     Args:
         ahead: Photos that come first.
         seconds: Time until the result is there, with the wait.
+        ready: Key of the sentence with that time.
     """
     line = text("waiting_one") if ahead == 1 else text("waiting_many", count=ahead)
     if seconds is not None:
-        line += " " + text("ready_in", time=duration(seconds))
+        line += " " + text(ready, time=duration(seconds))
     return f'<div class="hsr-progress-bar"><p role="status">{line}</p></div>'
 
 
@@ -243,7 +264,7 @@ def result_summary(
         line = text(key, source=after, made=made, took=took)
     if cropped:
         line += " " + text("edges_cut")
-    items = "".join(f"<li>{english(sentence(note))}</li>" for note in notes)
+    items = "".join(f"<li>{library_text(note, 'note_')}</li>" for note in notes)
     label = text("notes_label")
     listed = f'<ul class="hsr-notes" aria-label="{label}">{items}</ul>' if items else ""
     return f'<p class="hsr-summary" role="status">{line}</p>{listed}'
