@@ -312,7 +312,7 @@ def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet
         *_, last = answers
         assert "The disk is full" in last[single.error_box]["value"]
     *_, last = batch.run(REQUEST, [file], known, "PNG", *FORM)
-    assert "photo.png: the disk is full." in last[batch.file_errors]["value"]
+    assert "photo.png: The disk is full." in last[batch.file_errors]["value"]
 
 
 def test_the_viewer_gets_no_metadata_and_no_large_profile(tmp_path: Path):
