@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The runs that made hsr_hub/weights/hsr-lite-x4-real, from hsr-lite-x4: the pixel loss alone, on
 # small crops and then on large ones, then all losses, then a mixture in $1/mixed, then all losses with
-# LPIPS among them, whose result is in $1/adversarial. Give it the folder for checkpoints and weights;
-# started again after a stop it goes on from the last checkpoint.
+# LPIPS among them, then a fitted head of level x1. The result is in $1/bundled. Give it the folder for
+# checkpoints and weights; started again after a stop it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
@@ -40,3 +40,4 @@ train "$1/adversarial" --pretrained_model "$1/mixed" --seed 31 --crop_size 96 --
   --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
   --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
   --validation_steps 1000 --max_train_steps 3400
+python -m recipes.fit_first_head "$1/adversarial" "$1/bundled" "$data"/train/photos-1 "$1/graphics"

@@ -2,8 +2,8 @@
 # The runs behind hsr_hub/weights/hsr-x4-real: the pixel loss alone on degraded images, then all
 # losses on small crops. $1 is the folder for checkpoints and weights, $2 the weights of
 # hsr-lite-x4-real before its last stage ("mixed" of its own train.sh). The result is in $1/bundled:
-# the mean of the weights on the way and at the end, with a fitted head of level x1. Started again
-# after a stop, it goes on from the last checkpoint.
+# a mean of weights on the way and at the end, with a fitted head of level x1. Started again after a
+# stop, it goes on from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
@@ -29,10 +29,15 @@ train_adversarial() {
 }
 train_adversarial "$1/first" "$1/pixel" 21 40 "${STEPS:-3150}"
 train_adversarial "$1/second" "$1/first" 22 60 "${STEPS:-3250}"
-python - "$1" <<'PYTHON'
+mean() {  # $1 and $2: folders, $3: the share of the second one, $4: the result
+  python - "$@" <<'PYTHON'
 import sys
 from hsr_hub import HSRNet
-first, second = (HSRNet.from_pretrained(f"{sys.argv[1]}/{run}") for run in ("first", "second"))
-HSRNet.interpolate(first, second, 0.5).save_pretrained(f"{sys.argv[1]}/mean")
+first, second = (HSRNet.from_pretrained(folder) for folder in sys.argv[1:3])
+HSRNet.interpolate(first, second, float(sys.argv[3])).save_pretrained(sys.argv[4])
 PYTHON
-python -m recipes.fit_first_head "$1/mean" "$1/bundled" "$data"/train/photos-1 "$1/graphics"
+}
+mean "$1/first" "$1/second" 0.5 "$1/mean"
+train_adversarial "$1/third" "$1/mean" 23 40 "${STEPS:-1500}"
+mean "$1/mean" "$1/third" 0.7 "$1/mixed"
+python -m recipes.fit_first_head "$1/mixed" "$1/bundled" "$data"/train/photos-1 "$1/graphics"
