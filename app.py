@@ -8,9 +8,10 @@ so too, where HSR_MODEL_ID is not set. GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
 HSR_ALLOWED_HOSTS, HSR_MAX_DISK_GB, HSR_KEEP_MINUTES and FORWARDED_ALLOW_IPS are described in
 `hsr_hub/webapp/server.py`.
 
-The two tabs are in `hsr_hub/webapp/single_tab.py` and `batch_tab.py`. A request goes one way: a
-handler parses it (`requests.py`), `engine.py` waits for the device (`device_queue.py`), computes,
-saves and yields its progress, and the handler returns updates of its components.
+The two tabs are in `hsr_hub/webapp/single_tab.py` and `batch_tab.py`; the first has its parts in
+`input_panel.py`, `result_panel.py` and `trials_panel.py`. A request goes one way: a handler parses
+it (`requests.py`), `engine.py` waits for the device (`device_queue.py`), computes, saves and yields
+its progress, and the handler returns updates of its components.
 """
 
 from __future__ import annotations

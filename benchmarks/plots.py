@@ -12,7 +12,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks.degrade import DEGRADED
 from benchmarks.peers import REAL_ESRGAN
-from benchmarks.results_tables import DEVICES, MAIN_SET, method_name, read, seconds_by_method
+from benchmarks.results_tables import DEVICES, MAIN_SET, seconds_by_method
+from benchmarks.tables import method_name, read
 
 OURS, THEIRS = "#4f46e5", "#64748b"
 

@@ -21,9 +21,11 @@ def test_the_last_message_shows_the_result_and_ends_the_work(tmp_path: Path, mod
         path = root / f"tiny{number}.png"
         noise((8, 8), seed=number).save(path)
         request = gr.Request(session_hash=f"visitor{number}")
-        upload = tab.receive(request, {"path": str(path), "meta": META}, *FORM)[tab.upload]
+        upload = tab.receive(request, {"path": str(path), "meta": META}, *FORM)[tab.inputs.upload]
         last = list(tab.run(request, upload, *FORM))[-1]
-        assert last[tab.result]["visible"] is True and "hsr-viewer" in last[tab.slider]
-        assert last[tab.progress_bar]["visible"] is False
-        assert last[tab.cancel_button]["visible"] is False
-        assert last[tab.shown].result.path.exists()
+        assert (
+            last[tab.result.column]["visible"] is True and "hsr-viewer" in last[tab.result.slider]
+        )
+        assert last[tab.inputs.progress_bar]["visible"] is False
+        assert last[tab.inputs.cancel_button]["visible"] is False
+        assert last[tab.result.shown].result.path.exists()

@@ -289,12 +289,12 @@ def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet
         assert 0 < written <= sum(reserved), (written, reserved)
         return last
 
-    upload = check(single.receive, file, *FORM)[single.upload]
-    shown = check(single.run, upload, *exact)[single.shown]
+    upload = check(single.receive, file, *FORM)[single.inputs.upload]
+    shown = check(single.run, upload, *exact)[single.result.shown]
     assert shown.result.tiles is not None
-    check(single.convert, shown, "JPEG", False)
-    check(single.convert, shown, "PNG", True)
-    check(single.try_all, upload, "0.5 0.5", *FORM)
+    check(single.result.convert, shown, "JPEG", False)
+    check(single.result.convert, shown, "PNG", True)
+    check(single.result.trials.try_all, upload, "0.5 0.5", *FORM)
     known = check(batch.receive, [file], None, *FORM)[batch.known]
     for output_format in ("PNG", "WebP"):
         check(batch.run, [file], known, output_format, *FORM)
@@ -306,11 +306,11 @@ def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet
     for answers in (
         [single.receive(REQUEST, file, *FORM)],
         single.run(REQUEST, upload, *exact),
-        single.convert(REQUEST, shown, "WebP", True),
-        single.try_all(REQUEST, upload, "0.5 0.5", *FORM),
+        single.result.convert(REQUEST, shown, "WebP", True),
+        single.result.trials.try_all(REQUEST, upload, "0.5 0.5", *FORM),
     ):
         *_, last = answers
-        assert "The disk is full" in last[single.error_box]["value"]
+        assert "The disk is full" in last[single.inputs.error_box]["value"]
     *_, last = batch.run(REQUEST, [file], known, "PNG", *FORM)
     assert "photo.png: The disk is full." in last[batch.file_errors]["value"]
 

@@ -131,14 +131,14 @@ def test_both_tabs_refuse_with_the_same_message(root: Path, model: HSRNet):
     for name in ("secret.png", "missing.png"):
         file = {"path": str(root.parent / name), "meta": META}
         updates = single.receive(REQUEST, file, *FORM)
-        assert set(updates) == {single.photo, single.error_box}
-        message = updates[single.error_box]["value"].lower()
+        assert set(updates) == {single.inputs.photo, single.inputs.error_box}
+        message = updates[single.inputs.error_box]["value"].lower()
         assert REFUSED in message and name not in message
         [updates] = batch.run(REQUEST, [good, file], None, "PNG", *FORM)
         assert set(updates) == {batch.error_box}
         message = updates[batch.error_box]["value"].lower()
         assert REFUSED in message and name not in message
-    assert single.upload in single.receive(REQUEST, good, *FORM)
+    assert single.inputs.upload in single.receive(REQUEST, good, *FORM)
     *_, last = batch.run(REQUEST, [good], None, "PNG", *FORM)
     assert "The photo is" in last[batch.progress_bar]["value"]
 

@@ -352,14 +352,16 @@ def test_what_a_browser_remembers_or_clicks_is_checked(tmp_path: Path, model: HS
     for memory in (None, 7, [], {"format": "../x", "model": "gpt", "leave_out": "yes"}):
         updates = tab.restore(memory)
         assert updates == gr.skip(), memory
-    assert tab.restore({"format": "WebP", "leave_out": True})[tab.output_format] == "WebP"
+    assert tab.restore({"format": "WebP", "leave_out": True})[tab.result.output_format] == "WebP"
     for data in (None, 7, {}, {"index": -1}, {"index": 1}, {"index": "0"}, {"index": True}):
         event = gr.EventData(None, data)
-        assert tab.show_again([], event) == gr.skip()
-        assert tab.choose_trial([Trial(tmp_path / "x.png", None)], 4, event) == gr.skip()
-    assert tab.show_again([], None) == gr.skip(), "what Gradio gives without an event"
+        assert tab.result.show_again([], event) == gr.skip()
+        assert (
+            tab.result.trials.choose_trial([Trial(tmp_path / "x.png", None)], 4, event) == gr.skip()
+        )
+    assert tab.result.show_again([], None) == gr.skip(), "what Gradio gives without an event"
     for model_name in (None, 7, [], {}):
-        assert tab.form.scale in adapted(tab.form, context.models, model_name, 4)
+        assert tab.inputs.form.scale in adapted(tab.inputs.form, context.models, model_name, 4)
     for spot in (None, 7, "", "a b", "nan 1", "1 2 3", {}):
         assert spot_of(spot) == (0.5, 0.5)
     assert spot_of("-1 0.25") == (0, 0.25)
@@ -373,19 +375,19 @@ def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
     tab = make_tab(SingleTab, context, [])
     upload = Upload(tmp_path / "photo.jpg", "photo.jpg", (40, 30), 1, tmp_path / "photo.jpg")
     *_, last = tab.run(REQUEST, upload, *FORM)
-    shown = last[tab.shown]
+    shown = last[tab.result.shown]
     assert read_image(shown.result.path).metadata.exif is not None
     for output_format in ("PNG", "JPEG"):
-        *_, last = tab.convert(REQUEST, shown, output_format, True)
-        path = Path(last[tab.download]["value"])
+        *_, last = tab.result.convert(REQUEST, shown, output_format, True)
+        path = Path(last[tab.result.download]["value"])
         assert path.stem == shown.result.path.stem
         with Image.open(path) as image:
             assert not image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
     written = path.stat().st_mtime_ns
     downloads.write_copy(shown.result.path, path, "JPEG", True)  # by another request that waited
     assert path.stat().st_mtime_ns == written
-    *_, last = tab.convert(REQUEST, shown, "JPEG", False)
-    with Image.open(last[tab.download]["value"]) as image:
+    *_, last = tab.result.convert(REQUEST, shown, "JPEG", False)
+    with Image.open(last[tab.result.download]["value"]) as image:
         assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
 
 
@@ -404,12 +406,12 @@ def test_a_photo_that_is_removed_while_it_waits_is_asked_for_again(tmp_path: Pat
     next(stream)
     photo.unlink()
     *_, last = stream
-    assert last[tab.upload] is None
-    assert "no longer here" in last[tab.error_box]["value"]
+    assert last[tab.inputs.upload] is None
+    assert "no longer here" in last[tab.inputs.error_box]["value"]
     lost = Result(tmp_path / "cat-2x.png", (80, 60))
     shown = Shown(Upload(photo, "cat.png", (40, 30), 1, thumbnail), FORM, MADE, lost, None)
-    [answer] = tab.convert(REQUEST, shown, "JPEG", False)
-    gone = answer[tab.error_box]["value"]
+    [answer] = tab.result.convert(REQUEST, shown, "JPEG", False)
+    gone = answer[tab.inputs.error_box]["value"]
     assert "no longer here" in gone and str(tmp_path) not in gone
 
 
@@ -421,21 +423,21 @@ def test_wrong_types_end_in_an_error_box(tmp_path: Path, model: HSRNet):
     upload = Upload(photo, "cat.png", (40, 30), 1, thumbnail)
     single, batch = make_tab(SingleTab, context, []), make_tab(BatchTab, context)
     for file in (7, "cat.png", [], {}, {"path": 7}, {"path": None}):
-        assert single.error_box in single.receive(REQUEST, file, *FORM), file
+        assert single.inputs.error_box in single.receive(REQUEST, file, *FORM), file
     for scale in ("four", [], {}, None, True):
         form = (scale, *FORM[1:])
         for answer in (
             single.receive(REQUEST, received(context, photo), *form),
-            single.describe(upload, *form),
+            single.inputs.describe(upload, *form),
             *single.run(REQUEST, upload, *form),
             *batch.run(REQUEST, [received(context, photo)], None, "PNG", *form),
         ):
-            box = answer.get(single.error_box) or answer[batch.error_box]
+            box = answer.get(single.inputs.error_box) or answer[batch.error_box]
             assert "Scale must be a number" in box["value"], scale
     for output_format in ("GIF", "", None, 7, [], {}):
         shown = Shown(upload, FORM, MADE, Result(photo, (40, 30)), None)
-        [answer] = single.convert(REQUEST, shown, output_format, False)
-        assert "Choose PNG, JPEG, WebP." in answer[single.error_box]["value"]
+        [answer] = single.result.convert(REQUEST, shown, output_format, False)
+        assert "Choose PNG, JPEG, WebP." in answer[single.inputs.error_box]["value"]
     for files in (None, [], {}, "cat.png", 7):
         [answer] = batch.run(REQUEST, files, None, "PNG", *FORM)
         assert "There are no files" in answer[batch.error_box]["value"]

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks import degradation_protocol, plots, results_tables, training_parts
+from benchmarks import degradation_protocol, plots, results_tables, tables, training_parts
 from benchmarks.degrade import degrade_set
 from benchmarks.peers import REAL_ESRGAN
 from benchmarks.single_degradations import DEGRADATIONS
@@ -35,11 +35,9 @@ def test_the_documentation_equals_the_measured_results(path: Path):
 
 def test_every_bundled_model_was_measured():
     """By name only; test_evaluation compares the metrics."""
-    measured = {row["method"] for row in results_tables.read("quality")["rows"]}
-    mixed = {
-        row["method"] for row in results_tables.read("quality")["rows"] if row["strength"] == 1
-    }
-    timed = {row["name"] for row in results_tables.read("speed")["rows"] if row["ours"]}
+    measured = {row["method"] for row in tables.read("quality")["rows"]}
+    mixed = {row["method"] for row in tables.read("quality")["rows"] if row["strength"] == 1}
+    timed = {row["name"] for row in tables.read("speed")["rows"] if row["ours"]}
     alone = {name for name in bundled_models() if not name.endswith("-detail")}
     assert alone <= measured and alone <= timed
     assert {name.removesuffix("-detail") for name in set(bundled_models()) - alone} <= mixed
@@ -48,9 +46,9 @@ def test_every_bundled_model_was_measured():
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a copy of the JSON files that the tables are made from."""
-    for path in results_tables.RESULTS.glob("*.json"):
+    for path in tables.RESULTS.glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
-    monkeypatch.setattr(results_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     return tmp_path
 
 
@@ -103,14 +101,14 @@ def test_peers_are_in_tables_and_plots_only_if_they_were_measured(
 
 
 def test_the_best_value_of_a_column_is_bold():
-    assert results_tables.column([1, 3, None, 2.999], ".2f") == [
+    assert tables.column([1, 3, None, 2.999], ".2f") == [
         "1.00",
         "**3.00**",
         "-",
         "**3.00**",
     ]
-    assert results_tables.column([1, 3], ".0f", lower=True) == ["**1**", "3"]
-    assert results_tables.column([None], ".0f") == ["-"]
+    assert tables.column([1, 3], ".0f", lower=True) == ["**1**", "3"]
+    assert tables.column([None], ".0f") == ["-"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 To add a format, add an entry to `FORMATS`, its first bytes to `identify.py` and a row to
 `docs/file-formats.md`, which a test compares. If Pillow cannot read it, add a decoder as in
-`heif.py`. The page has its own, shorter list in `webapp/single_tab.py`.
+`heif.py`. The page has its own, shorter list in `webapp/downloads.py`.
 """
 
 from __future__ import annotations

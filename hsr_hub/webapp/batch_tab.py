@@ -22,6 +22,7 @@ from hsr_hub.webapp.eta import add_up
 from hsr_hub.webapp.events import (
     GPU_EVENT,
     PRIVATE_EVENT,
+    QUICK_EVENT,
     Updates,
     UpdateStream,
     html,
@@ -135,9 +136,8 @@ class BatchTab:
             self.describe,
             [self.files, self.known, self.has_results, *form],
             described,
-            queue=False,
             trigger_mode="always_last",
-            **PRIVATE_EVENT,
+            **QUICK_EVENT,
         )
         self.run_button.click(
             self.run,
@@ -151,8 +151,7 @@ class BatchTab:
             self.cancel,
             None,
             [self.run_button, self.cancel_button, self.progress_bar],
-            queue=False,
-            **PRIVATE_EVENT,
+            **QUICK_EVENT,
         )
 
     # Handlers.

@@ -21,6 +21,9 @@ PRIVATE_EVENT: dict[str, Any] = {
 }
 """For the page's own handlers. `preprocess` would open hostile files before they are checked."""
 
+QUICK_EVENT: dict[str, Any] = {"queue": False, **PRIVATE_EVENT}
+"""For handlers that only change the page. They do not wait for others."""
+
 GPU_EVENT: dict[str, Any] = {"concurrency_limit": MAX_CONCURRENT, "concurrency_id": "device"}
 """For events that wait for the device. The order of the work is up to `DeviceQueue`."""
 

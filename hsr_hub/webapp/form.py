@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from hsr_hub.webapp.events import PRIVATE_EVENT
+from hsr_hub.webapp.events import PRIVATE_EVENT, QUICK_EVENT
 from hsr_hub.webapp.models import ModelStore
 from hsr_hub.webapp.requests import CROP, EXACT, FIT
 from hsr_hub.webapp.texts import in_browser, label_in_browser, text, translated
@@ -99,17 +99,16 @@ def build_form(
     def adapt(model: Any, scale: Any) -> dict[Any, dict[str, Any]]:
         return adapted(form, models, model, scale)
 
-    shown = scale.change(show_exact_size, scale, exact_size, queue=False, **PRIVATE_EVENT)
+    shown = scale.change(show_exact_size, scale, exact_size, **QUICK_EVENT)
     shown.then(None, [width, height], [width, height], js=CLEAR_ZEROS, **PRIVATE_EVENT)
     # Not `change`: a handler that sets the kind of photo sets the strength too.
-    model.input(adapt, [model, scale], [strength, scale], queue=False, **PRIVATE_EVENT)
+    model.input(adapt, [model, scale], [strength, scale], **QUICK_EVENT)
     if linked is not None:
         linked.change(
             lambda linked: gr.update(visible=not linked),
             linked,
             fitting,
-            queue=False,
-            **PRIVATE_EVENT,
+            **QUICK_EVENT,
         )
     return form
 

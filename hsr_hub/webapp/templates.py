@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from html import escape
 from pathlib import Path
@@ -336,30 +336,6 @@ def choice_label(models: ModelStore, request: UpscaleRequest) -> str:
     if request.strength == 1 and request.model + DETAIL in models.labels:
         return name_of(models, request.model + DETAIL)
     return _with_strength(name_of(models, request.model), request.strength)
-
-
-def cards(title: str, entries: Iterable[tuple[Path, str, bool]], pressed: int | None = None) -> str:
-    """Return images with captions, which `page.cards.js` loads and makes clickable.
-
-    Args:
-        title: Headline.
-        entries: File, caption, and whether it can be clicked, of each.
-        pressed: Number of the one that is shown now.
-    """
-    items = ""
-    for index, (file, caption, clickable) in enumerate(entries):
-        image = f'<img alt="" data-file="{escape(quote(str(file)))}">'
-        content = f"{image}<span>{escape(caption)}</span>"
-        if clickable:
-            state = "true" if index == pressed else "false"
-            content = (
-                f'<button type="button" data-index="{index}" aria-pressed="{state}">'
-                f"{content}</button>"
-            )
-        else:
-            content = f"<div>{content}</div>"
-        items += f"<li>{content}</li>"
-    return f"<h3>{escape(title)}</h3><ul>{items}</ul>" if items else ""
 
 
 def too_large_reason(pixels: tuple[int, int]) -> str:
