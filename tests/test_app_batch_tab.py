@@ -127,7 +127,7 @@ def test_a_batch_shows_its_progress_and_cancel_keeps_what_is_done(
 def test_a_batch_that_waits_shows_the_time_with_the_wait(
     browser: Browser, page: Page, space: Space, tmp_path: Path
 ):
-    noise((1000, 800)).save(tmp_path / "large.png")
+    noise((2000, 1900)).save(tmp_path / "large.png")  # not done before it is looked at
     files = [tmp_path / f"{number}.png" for number in range(2)]
     for number, path in enumerate(files):
         noise((60, 40), seed=number).save(path)
