@@ -278,7 +278,7 @@ def test_cancel_stops_the_computation_within_a_tile(page: Page, space: Space, tm
     expect(bar).not_to_have_attribute("aria-valuenow", re.compile("^[0-5]$"), timeout=60_000)
     a_tile = time.perf_counter() - started  # more than one was computed by now
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#run-button")).to_be_visible(timeout=10_000)
+    expect(page.locator("#run-button")).to_be_visible(timeout=3_000)
     expect(page.locator("#preview")).to_be_hidden()
 
     stopped = time.perf_counter()

@@ -240,7 +240,7 @@ def wait_for(
 
 @pytest.mark.parametrize(
     ("number", "processes", "workers"),
-    [(signal.SIGINT, 1, 0), (signal.SIGTERM, 1, 1), (signal.SIGTERM, 2, 0)],
+    [(signal.SIGTERM, 1, 0), (signal.SIGINT, 1, 0), (signal.SIGTERM, 1, 1), (signal.SIGTERM, 2, 0)],
 )
 def test_a_signal_saves_first(photo_folder, tmp_path: Path, caplog, number, processes, workers):
     """To the launcher alone, or with SIGINT to the whole group, as a terminal sends it."""

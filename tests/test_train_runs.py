@@ -64,6 +64,16 @@ def test_a_converged_run_learns_no_more_when_it_is_resumed(
     assert same_weights(before, out)
 
 
+def test_all_losses_stop_when_converged(photo_folder, test_set, tmp_path, all_losses, caplog):
+    flags = ["--max_train_steps", "1000", "--learning_rate", "0", "--patience", "3", *all_losses]
+    flags += ["--discriminator_learning_rate", "0"]
+    flags += ["--validation_data_dir", str(test_set), "--validation_steps", "2"]
+    train(photo_folder, tmp_path / "out", *flags)
+    assert "L_G has converged: 3 validations without a lower one" in caplog.text
+    assert max(read_log(tmp_path / "out", "val/loss_g")) == 8  # the first is the best; three follow
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
 def test_accumulated_batches_are_one_batch(photo_folder: Path, tmp_path: Path, caplog):
     flags = ["--max_train_steps", "6", "--logging_steps", "1"]
     train(photo_folder, tmp_path / "whole", *flags)

@@ -43,7 +43,7 @@ class Caller:
 
 
 def network_of(address: str) -> str:
-    """Return what stands for a visitor's network address in limits and turns.
+    """Return what stands for a visitor's network address in limits and queues.
 
     Of IPv6 it is the network, because a visitor has 2^64 addresses in it.
     """

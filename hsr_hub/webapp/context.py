@@ -39,7 +39,7 @@ class AppContext:
     estimator: TimeEstimator = field(default_factory=TimeEstimator)
     pending: PendingWork = field(default_factory=PendingWork)
     file_queue: DeviceQueue = field(default_factory=lambda: DeviceQueue(1))
-    """Decodes uploads and converts results for the page, in turns like those for the device."""
+    """Decodes uploads and converts results for the page, in a fair order like the device's."""
     connections: Connections = field(default_factory=Connections)
     reserve: Callable[[int, str], object] = lambda size, address: None
     """Called before files are saved, with their bytes and the visitor's network address. Raises if
