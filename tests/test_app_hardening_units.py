@@ -101,6 +101,42 @@ def test_a_small_image_is_not_starved_by_large_ones_nor_a_large_one_by_small_one
     assert order.index("large") <= device_queue.OLDEST_EVERY + 2, order
 
 
+def test_a_small_image_is_computed_between_the_tiles_of_a_large_one():
+    queue, order = DeviceQueue(1), []
+    tiles = [threading.Event() for _ in range(3)]
+
+    def large() -> None:
+        for number, tile in enumerate(tiles):
+            tile.wait(10)
+            order.append(f"tile {number}")
+            queue.run_small()
+
+    def small(name: str) -> None:
+        order.append(name)
+        time.sleep(0.05)
+        assert queue.run_small() == 0, "a small image is not interrupted"
+
+    pixels, file_size = 24_000_000, 10 * MEGABYTE
+    first = queue.submit(large, lambda: pixels, Visitor("a"), file_size)
+    waiting = [
+        queue.submit(partial(order.append, "large"), lambda: pixels, Visitor(address), file_size)
+        for address in "bcd"
+    ]
+    while not (queue._running and queue._ready):
+        time.sleep(0.01)
+    others = [
+        queue.submit(partial(small, name), lambda: 1000, Visitor(name)) for name in ("e", "f")
+    ]
+    for tile, entry in zip(tiles, [*others, None], strict=True):
+        while entry is not None and not any(ready.pixels == 1000 for ready in queue._ready):
+            time.sleep(0.01)
+        tile.set()
+        assert entry is None or entry.wait(10)
+    assert all(entry.wait(10) for entry in [first, *waiting])
+    assert order[:5] == ["tile 0", "e", "tile 1", "f", "tile 2"]
+    assert first.interrupted >= 0.1
+
+
 def test_the_number_of_waiting_images_is_limited(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device_queue, "MAX_WAITING", 8)
     monkeypatch.setattr(device_queue, "PLACES_FOR_NEWCOMERS", 2)

@@ -15,13 +15,14 @@ from hsr_hub.webapp.limits import (
     MAX_WAITING_PER_ADDRESS,
     OLDEST_EVERY,
     PLACES_FOR_NEWCOMERS,
+    SMALL_FILE_BYTES,
+    SMALL_IMAGE_PIXELS,
 )
 
 T = TypeVar("T")
 
 MAX_PREPARING = 2
-"""Entries that are prepared at a time, while none is ready. Up to as many are ready."""
-
+"""Entries that are prepared at a time, while none is ready."""
 
 MAX_KNOWN = 10_000
 """Visitors and addresses whose used time is remembered while the queue is never empty."""
@@ -45,6 +46,9 @@ class DeviceQueue:
     time, and then the smallest image. Every `OLDEST_EVERY`-th turn goes to the entry that waits
     longest, so that a large image is not overtaken forever.
 
+    Between two tiles of a large image, one small image is computed, so that it does not wait for
+    the whole large one.
+
     An entry is prepared (its image is decoded) before it gets a worker, so that a file that is slow
     to decode does not block the device. Entries that wait for their turn hold no pixels. A batch
     submits one image at a time. The threads are kept because torch and the memory allocator keep
@@ -59,6 +63,8 @@ class DeviceQueue:
         self._used: defaultdict[str | Visitor, float] = defaultdict(float)
         """Seconds that addresses and visitors have used. A newcomer starts with the least."""
         self._submitted, self._turns, self._workers = 0, 0, workers
+        self._current = threading.local()
+        """`entry` is what a worker thread runs."""
         self._changed = threading.Condition()
         for loop in [self._prepare] * MAX_PREPARING + [self._serve] * workers:
             threading.Thread(target=loop, daemon=True).start()
@@ -66,7 +72,7 @@ class DeviceQueue:
     def submit(
         self,
         work: Callable[[], T],
-        prepare: Callable[[], object] | None = None,
+        prepare: Callable[[], int | None] | None = None,
         visitor: Visitor = Visitor(),  # noqa: B008
         cost: int = 0,
     ) -> QueueEntry[T]:
@@ -74,7 +80,8 @@ class DeviceQueue:
 
         Args:
             work: Runs on the device.
-            prepare: Runs before the work, without the device.
+            prepare: Runs before the work, without the device. Returns the pixels that the network
+                will compute, if they are known.
             visitor: Who asks for it.
             cost: Bytes of the file, or another measure of the work. Less goes first.
 
@@ -103,6 +110,26 @@ class DeviceQueue:
             if entry not in order:
                 return 0
             return max(0, order.index(entry) + len(self._running) - self._workers + 1)
+
+    def run_small(self) -> float:
+        """Run one small image, between two tiles of the large one of this thread.
+
+        Returns:
+            Seconds that it took: 0 if none was ready.
+        """
+        large: QueueEntry | None = getattr(self._current, "entry", None)
+        if large is None or not large.large:
+            return 0.0
+        with self._changed:
+            entry = next((e for e in self._ready if e.pixels is not None and not e.large), None)
+            if entry is None:
+                return 0.0
+            self._ready.remove(entry)
+            self._begin(entry)
+        seconds = self._run(entry)
+        large.interrupted += seconds
+        self._current.entry = large
+        return seconds
 
     def remove(self, entry: QueueEntry) -> None:
         """Remove an entry that waits. An entry that is prepared or runs is not changed."""
@@ -150,24 +177,33 @@ class DeviceQueue:
         """Return the entry that is prepared next, or None if none may be now.
 
         Of each address, one entry is prepared at a time. Otherwise a visitor with two slow files
-        would keep the others from being prepared.
+        would keep the others from being prepared. While a large image runs and the next entry is
+        ready, one more small file is prepared, to be computed between tiles.
         """
-        if self._ready:
-            return None
         busy = Counter(entry.visitor.address for entry in self._preparing)
         free = [entry for entry in self._waiting if not busy[entry.visitor.address]]
+        if self._has_turn_ready():
+            begun = [*self._preparing, *self._ready]
+            if any(entry.overtakes for entry in begun) or not any(e.large for e in self._running):
+                return None
+            free = [entry for entry in free if entry.cost <= SMALL_FILE_BYTES]
+            return min(free, key=self._priority, default=None)
         if not free:
             return None
         if self._turns % OLDEST_EVERY == OLDEST_EVERY - 1:
             return min(free, key=lambda entry: entry.number)
         return min(free, key=self._priority)
 
+    def _has_turn_ready(self) -> bool:
+        return any(not entry.overtakes for entry in self._ready)
+
     def _prepare(self) -> None:
         while True:
             with self._changed:
                 while (entry := self._next()) is None:
                     self._changed.wait()
-                self._turns += 1
+                entry.overtakes = self._has_turn_ready()
+                self._turns += not entry.overtakes
                 self._waiting.remove(entry)
                 self._preparing.append(entry)
             seconds = entry.prepare()
@@ -184,13 +220,23 @@ class DeviceQueue:
             with self._changed:
                 self._changed.wait_for(lambda: self._ready)
                 entry = self._ready.popleft()
-                self._running.append(entry)
-                self._changed.notify_all()
-            seconds = entry.run()
-            with self._changed:
-                self._charge(entry, seconds)
-                self._running.remove(entry)
+                self._begin(entry)
+            self._run(entry)
+            self._current.entry = None
             del entry  # frees the images of this entry while the thread waits for the next one
+
+    def _begin(self, entry: QueueEntry) -> None:
+        self._current.entry = entry
+        self._running.append(entry)
+        self._changed.notify_all()
+
+    def _run(self, entry: QueueEntry) -> float:
+        """Run an entry; return the seconds that it took, without the others between its tiles."""
+        seconds = entry.run() - entry.interrupted
+        with self._changed:
+            self._charge(entry, seconds)
+            self._running.remove(entry)
+        return seconds
 
     def _charge(self, entry: QueueEntry, seconds: float) -> None:
         self._used[entry.visitor.address] += seconds
@@ -203,7 +249,7 @@ class QueueEntry(Generic[T]):
     def __init__(
         self,
         work: Callable[[], T],
-        prepare: Callable[[], object] | None,
+        prepare: Callable[[], int | None] | None,
         visitor: Visitor,
         cost: int,
         number: int,
@@ -211,7 +257,18 @@ class QueueEntry(Generic[T]):
         self._work: Callable[[], T] | None = work
         self._prepare = prepare
         self.visitor, self.cost, self.number = visitor, cost, number
+        self.pixels: int | None = None
+        """What the network will compute, which may be known once it is prepared."""
+        self.overtakes = False
+        """Whether it was prepared to be computed between the tiles of a large image."""
+        self.interrupted = 0.0
+        """Seconds that other images took between its tiles."""
         self.future: Future[T] = Future()
+
+    @property
+    def large(self) -> bool:
+        """Whether small images may be computed between its tiles."""
+        return self.pixels is not None and self.pixels > SMALL_IMAGE_PIXELS
 
     @property
     def done(self) -> bool:
@@ -234,7 +291,7 @@ class QueueEntry(Generic[T]):
         prepare, self._prepare = self._prepare, None
         try:
             if prepare is not None:
-                prepare()
+                self.pixels = prepare()
         except BaseException as error:
             self._fail(error)
         return time.perf_counter() - started

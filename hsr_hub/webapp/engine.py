@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+import torch
+
 from hsr_hub.hub import AUTO
 from hsr_hub.images import ImageData, ImageError, to_image, write_image
 from hsr_hub.inference import choose_level
@@ -165,8 +167,12 @@ class DeviceTask(ABC, Generic[T]):
             raise
 
     @abstractmethod
-    def _read(self) -> None:
-        """Read and check the image, before a worker is free."""
+    def _read(self) -> int | None:
+        """Read and check the image, before a worker is free.
+
+        Returns:
+            The pixels that the network will compute, if that is the size of the work.
+        """
 
     @abstractmethod
     def _work(self) -> T:
@@ -221,13 +227,17 @@ class UpscaleTask(DeviceTask[Result]):
         self._shown_tiles = 0
         self._expected: Estimate | None = None
         self._started: float | None = None
+        self._interrupted = 0.0
+        """Seconds that small images of others took between the tiles."""
 
-    def _read(self) -> None:
-        """Read and check the image, before a worker is free."""
+    def _read(self) -> int:
+        """Read and check the image, before a worker is free; return the pixels to compute."""
         self.job.raise_if_cancelled()
         image = load_upload(self.path, self.name, self.job.raise_if_cancelled)
         self.request.target(image.size)  # raises if the result would be too large
         self._image = crop(image, self.request.crop_box(image.size))
+        width, height = self._image.size
+        return round(width * height * forward_passes(self._image))
 
     def _work(self) -> Result:
         """Compute and save, in a worker thread."""
@@ -244,14 +254,14 @@ class UpscaleTask(DeviceTask[Result]):
         callbacks: dict[str, Any] = {}
         model = context.models.get(request.model)
         if context.reports_tiles:
-            callbacks["progress"] = self._set_tiles
+            callbacks["progress"] = self._after_tile
             if self.view == "comparison":
                 self.preview = Preview(to_image(image), target)
                 level = choose_level(model.levels, image.size, target)
                 callbacks["on_tile"] = partial(self.preview.add_tile, level)
         made = context.compute(request, image, self.job.cancel_file, **callbacks)
         computed = time.perf_counter()
-        seconds = (computed - self._started) / passes
+        seconds = (computed - self._started - self._interrupted) / passes
         context.estimator.add_compute(model, image.size, target, seconds)
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
@@ -267,8 +277,12 @@ class UpscaleTask(DeviceTask[Result]):
         context.estimator.add_save(target, time.perf_counter() - computed)
         return Result(path, made.size, comparison, thumbnail, request, image.notes, tiles)
 
-    def _set_tiles(self, done: int, total: int) -> None:
+    def _after_tile(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total
+        if done < total:
+            # The other image may load weights, which must not become inference tensors.
+            with torch.inference_mode(False):
+                self._interrupted += self.context.queue.run_small()
 
     def _progress(self) -> Progress:
         changed = None

@@ -99,6 +99,11 @@ PLACES_FOR_NEWCOMERS = 12
 and shut out all others."""
 OLDEST_EVERY = 4
 """Every how many turns the device takes the image that waits longest."""
+SMALL_IMAGE_PIXELS = 1 << 18
+"""Pixels of an image that may be computed between two tiles of a larger one: as many as a tile
+has."""
+SMALL_FILE_BYTES = 1 << 20
+"""Bytes of a file that may contain one."""
 MAX_CONCURRENT = 64
 """Requests that Gradio runs at once. Each of them can show its place in the device queue. More than
 may wait, so that there is always one left to refuse further images."""

@@ -64,7 +64,7 @@ class TrialTask(DeviceTask["list[Trial]"]):
         self._inner = (0, 0, 0, 0)
         self._done = 0
 
-    def _read(self) -> None:
+    def _read(self) -> int:
         self.job.raise_if_cancelled()
         image = load_upload(self.path, self.name, self.job.raise_if_cancelled)
         first = self.requests[0]
@@ -87,6 +87,7 @@ class TrialTask(DeviceTask["list[Trial]"]):
         self._inner = (*starts, *ends)
         part = crop(image, (*outer_starts, *outer_ends))
         self._part = for_viewer(part)
+        return len(self.requests) * part.size[0] * part.size[1]
 
     def _work(self) -> list[Trial]:
         part = self._part
