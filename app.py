@@ -101,14 +101,12 @@ def add_endpoint(context: AppContext) -> None:
         """Enlarge a photo and make it sharper, with the colours and the content it has.
 
         Args:
-            image: The photo: PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF, up to 40 MB and 24
-                megapixels.
+            image: The photo (PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF), or its data URL for MCP.
             scale: Factor between 0.25 and 8; 1 cleans up at the original size.
-            width: Width of the result in pixels, instead of a scale. Alone it keeps the
-                proportions.
-            height: Height of the result in pixels, likewise.
+            width: Width of the result in pixels. The scale is then ignored.
+            height: Height of the result in pixels. A width or height alone keeps the proportions.
             strength: From 0, faithful, to 1, the most detail; above 0 a detail model is needed.
-            model: Name of the weights; auto looks at the photo and chooses.
+            model: Name of the weights; where there is "auto", it looks at the photo and chooses.
             progress: Filled in by Gradio.
             caller: Filled in by Gradio.
 
@@ -174,6 +172,9 @@ def scripts() -> str:
 
 def main() -> None:
     """Load the models and serve the page."""
+    if len(sys.argv) > 1:
+        sys.exit("app.py takes no options. Set variables instead: docs/space.md#variables")
+    print("hsr-hub: loading the weights ...", flush=True)
     # Python then unwinds, and removes the folder at exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     url_guard.guard(lambda size: disk.reserve(size))
@@ -204,7 +205,12 @@ def main() -> None:
         ssr_mode=False,
         favicon_path=ICONS / "icon-192.png",
         pwa=True,
+        quiet=True,  # Gradio would advise to share the page
+        prevent_thread_lock=True,
     )
+    print(f"hsr-hub: open {app.share_url or app.local_url} in a browser; Ctrl+C stops the page")
+    sys.stdout.flush()
+    app.block_thread()
 
 
 if __name__ == "__main__":

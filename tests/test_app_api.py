@@ -272,7 +272,9 @@ def test_the_endpoint_is_an_mcp_tool(space: Space, cat: Path):
     assert "Enlarge a photo and make it sharper" in tool.description
     described = tool.inputSchema["properties"]
     assert list(described) == ["image", *OPTIONS]
-    assert all(described[name]["description"] for name in described)
+    # Gradio takes the first line of a parameter's text only.
+    texts = [described[name]["description"] for name in described]
+    assert all(text.endswith(".") for text in texts), texts
     assert tool.inputSchema["required"] == ["image"]
 
     _, model = chosen(cat, scale=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -214,3 +215,9 @@ def test_a_space_can_be_duplicated(tmp_path: Path, model: HSRNet, monkeypatch: p
     assert buttons() == []
     monkeypatch.setenv("SPACE_ID", "hsr-hub/hsr-hub")
     assert len(buttons()) == 1
+
+
+def test_the_app_takes_no_options(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["app.py", "--help"])
+    with pytest.raises(SystemExit, match="takes no options. Set variables instead"):
+        app.main()

@@ -110,13 +110,18 @@ def test_wrong_models_and_folders_are_named(tmp_path: Path):
             space_files(model)
         with pytest.raises(ValueError, match="neither a Hub id"):
             space_files("org/hsr", model)
+        with pytest.raises(ValueError, match="neither a Hub id"):
+            space_files(["org/hsr", model])
 
 
 def test_the_choice_of_models_is_written_to_space_json():
-    def choice(*models: str) -> dict[str, Any]:
-        content = space_files(*models)["space.json"]
+    def choice(model: str | list[str], detail_model: str | None = None) -> dict[str, Any]:
+        files = space_files(model, detail_model)
+        content = files["space.json"]
         assert isinstance(content, bytes)
-        return json.loads(content)
+        choice = json.loads(content)
+        assert set(choice.pop("files")) == set(files)
+        return choice
 
     made_by = "hsr-hub push-space"
     assert choice("org/hsr") == {"made_by": made_by, "models": ["org/hsr"], "detail_model": None}
@@ -125,6 +130,7 @@ def test_the_choice_of_models_is_written_to_space_json():
         "models": ["org/hsr"],
         "detail_model": "org/detail",
     }
+    assert choice(["org/hsr", "hsr-x4"])["models"] == ["org/hsr", "hsr-x4"]
     assert space_files("org/hsr")["app.py"] == ROOT / "app.py"  # unchanged
 
 
@@ -136,15 +142,16 @@ def test_push_space_with_a_detail_model(hub: Hub, tmp_path: Path):
     said = client(hub, tmp_path, *command, "org/nothing").stderr
     assert "404" in said
     assert said.endswith("push-space org/space --model org/hsr --detail-model org/nothing\n")
-    done = client(hub, tmp_path, *command, "org/detail")
+    done = client(hub, tmp_path, *command, "org/detail", "--model", "hsr-x4")
     assert done.returncode == 0, done.stderr
     files = hub.repo("org/space", "spaces").files()
+    assert "hsr_hub/weights/hsr-x4/model.safetensors" in files
     front = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
     assert front["models"] == ["org/hsr", "org/detail"]
     preloaded = [f"{name} config.json,model.safetensors" for name in front["models"]]
     assert front["preload_from_hub"] == preloaded
     choice = json.loads(files["space.json"])
-    assert (choice["models"], choice["detail_model"]) == (["org/hsr"], "org/detail")
+    assert (choice["models"], choice["detail_model"]) == (["org/hsr", "hsr-x4"], "org/detail")
 
 
 @pytest.mark.slow
@@ -169,14 +176,27 @@ def test_push_space(hub: Hub, tmp_path: Path):
     assert front["preload_from_hub"] == ["org/hsr config.json,model.safetensors"]
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
 
-    # Files of ours that are not needed any more are deleted, others stay.
+    # Files of the last push that are not needed any more are deleted. What the owner has added and
+    # changed stays.
     files = dict(space.commits[space.refs["main"]])
-    files |= dict.fromkeys(("hsr_hub/old.py", "examples/old.png", "packages.txt"), files["app.py"])
+    owned = {"examples/mine.png", "packages.txt"}
+    files |= dict.fromkeys({"hsr_hub/old.py", *owned}, files["app.py"])
+    choice = json.loads(expected["space.json"])
+    choice["files"].append("hsr_hub/old.py")
+    files["space.json"] = Blob(json.dumps(choice).encode(), False)
+    front |= {"title": "Mine", "suggested_hardware": "cpu-upgrade", "sdk_version": "5.0.0"}
+    readme = f"---\n{yaml.safe_dump(front)}---\n\nMy own words.\n"
+    files["README.md"] = Blob(readme.encode(), False)
     space.commit("main", files, "by hand")
     done = client(hub, tmp_path, *command, "org/hsr")
     assert done.returncode == 0, done.stderr
-    assert set(space.files()) == {*expected, ".gitattributes", "packages.txt"}
+    assert set(space.files()) == {*expected, ".gitattributes", *owned}
     assert hub.count("commit") == 2
+    _, header, text = space.files()["README.md"].decode().split("---\n")
+    pushed = yaml.safe_load(expected["README.md"].decode().split("---\n")[1])
+    kept = {"title": "Mine", "suggested_hardware": "cpu-upgrade"}
+    assert yaml.safe_load(header) == {**pushed, **kept}
+    assert text == "\nMy own words.\n"
 
 
 @pytest.mark.slow
@@ -241,12 +261,23 @@ def test_a_public_space_is_refused_as_a_private_one(hub: Hub, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("content", [None, b"[1]", b"{", b'{"made_by": "me"}'])
-def test_a_space_with_another_app_is_refused(hub: Hub, tmp_path: Path, content: bytes | None):
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"app.py": b"print()"},
+        {"app.py": b"print()", "space.json": b"[1]"},
+        {"app.py": b"print()", "space.json": b"{"},
+        {"space.json": b'{"made_by": "me"}'},
+        {"README.md": b"---\nsdk: static\n---\n", "index.html": b"<p>"},
+        {"README.md": b"---\napp_file: main.py\n---\n", "main.py": b"", "examples/a.jpg": b""},
+        {"Dockerfile": b"FROM scratch"},
+    ],
+    ids=lambda files: "-".join(files),
+)
+def test_a_space_of_somebody_else_is_refused(hub: Hub, tmp_path: Path, files: dict[str, bytes]):
     space = hub.add_repo("org/space", "spaces")
-    files = {"app.py": Blob(b"print()", False)}
-    files |= {"space.json": Blob(content, False)} if content else {}
-    head = space.commit("main", files, "by hand")
+    blobs = {name: Blob(content, False) for name, content in files.items()}
+    head = space.commit("main", blobs, "by hand")
     command = ("-m", "hsr_hub", "push-space", "org/space", "--model", "hsr-lite-x4")
     done = client(hub, tmp_path, *command)
     assert done.returncode == 1

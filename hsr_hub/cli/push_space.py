@@ -15,13 +15,14 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("space_id", metavar="org/space", help="Space, created if needed")
     parser.add_argument(
         "--model",
-        help="Hub id or bundled model (default: all bundled models, among which the page chooses "
-        "for each image)",
+        action="append",
+        help="Hub id or bundled model; give it again for more, of which the first is the default "
+        "(without it: all bundled models, among which the page chooses for each image)",
     )
     parser.add_argument(
         "--detail-model",
         metavar="M2",
-        help="Hub id or bundled model for the detail slider of --model",
+        help="Hub id or bundled model for the detail slider of the first --model",
     )
     parser.add_argument(
         "--private", action="store_true", default=None, help="make a new Space private"

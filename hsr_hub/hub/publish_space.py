@@ -10,7 +10,9 @@ import json
 import logging
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import HfApi
@@ -53,19 +55,27 @@ MODEL_FILES = (
     "training-curve.png",
 )
 
-OWN_FOLDERS = ("hsr_hub/", "examples/")
-"""Folders of the Space in which files that are not published any more are deleted."""
+NEW_SPACE = {CARD_NAME, ".gitattributes"}
+"""Files that the Hub puts into a new Space."""
 
-README = """---
-{front}---
+SET_BY_US = {"sdk", "sdk_version", "python_version", "app_file", "models", "preload_from_hub"}
+"""Metadata of the Space that each push sets. Its owner may change the rest."""
 
+MARK = "Written by `hsr-hub push-space`"
+"""Part of our text in the Space's README. A text without it is its owner's, and is kept."""
+
+README = """
 # {title}
 
 An image upscaler on {weights}: enlarge small photos, and clean compressed or noisy ones.
-Written by `hsr-hub push-space` of [hsr-hub]({repository}).
+{mark} of [hsr-hub]({repository}), whose
+[SECURITY]({repository}/blob/main/SECURITY.md) says what is promised about uploads.
 
 Detail in the result is made up from what photographs usually look like. Do not use it for forensic,
 medical or other work in which an invented line matters.
+
+The method is described in the Chinese patent application CN 111369440 A, granted as
+CN111369440B. The licence of the code cannot grant rights that others hold.
 """
 
 logger = logging.getLogger(__name__)
@@ -73,7 +83,7 @@ logger = logging.getLogger(__name__)
 
 def push_space(
     space_id: str,
-    model: str | None = None,
+    model: str | Sequence[str] | None = None,
     *,
     detail_model: str | None = None,
     private: bool | None = None,
@@ -82,11 +92,17 @@ def push_space(
 ) -> str:
     """Upload the files that the Space needs, and no others, in one commit.
 
+    A later push replaces them, and deletes those that the Space does not need any more. It keeps
+    the Space's other files, the metadata that its owner has changed, and the README's text if its
+    owner has written another.
+
     Args:
         space_id: "org/name"; the Space is created if needed.
-        model: A Hub id, or the name of a bundled model, which is uploaded too; by default all
-            bundled models, among which the page chooses for each image.
-        detail_model: Its detail model, likewise. A bundled model's own detail model is always used.
+        model: A Hub id, or the name of a bundled model, which is uploaded too; or several, the
+            first of which is the default. Without it, all bundled models, among which the page
+            chooses for each image.
+        detail_model: Detail model of the first, likewise. A bundled model's own detail model is
+            always used.
         private: Visibility of a new Space; by default the organisation's default.
         token: By default HF_TOKEN or the one of `hf auth login`.
         repeat: Command that error messages name to repeat the upload; by default
@@ -102,16 +118,17 @@ def push_space(
         RefusedError: If the Space was made by somebody else, or is public but must be private.
         PublishError: If the Hub refuses or cannot be reached.
     """
-    files = space_files(model, detail_model)
+    models = _names(model)
+    files = space_files(models, detail_model)
     api = hub_api(token)
     if repeat is None:
         words = ["hsr-hub", "push-space", space_id]
-        words += ["--model", model] if model else []
+        words += [word for name in models for word in ("--model", name)]
         words += ["--detail-model", detail_model] if detail_model else []
         words += ["--private"] if private else []
         repeat = shlex.join(words)
     with hub_errors(f"Nothing was published to {space_id}", repeat, token):
-        for name in _hub_ids(model, detail_model):
+        for name in _hub_ids(*models, detail_model):
             _check_model(api.model_info(name))
         url = api.create_repo(
             space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
@@ -121,8 +138,11 @@ def push_space(
         head = info.sha
         assert head is not None
         there = api.list_repo_files(url.repo_id, repo_type="space", revision=head)
-        _refuse_foreign(api, url.repo_id, head, there)
-        unused = [name for name in there if name.startswith(OWN_FOLDERS) and name not in files]
+        ours = _files_of_last_push(api, url.repo_id, head, there)
+        unused = [name for name in there if name in ours and name not in files]
+        if ours and CARD_NAME in there:
+            before = read_remote(api, url.repo_id, CARD_NAME, head, "space")
+            files[CARD_NAME] = _readme(models, detail_model, ROOT, before).encode()
         create_commit(
             api,
             url.repo_id,
@@ -130,13 +150,16 @@ def push_space(
             head,
             delete=unused,
             repo_type="space",
-            commit_message=f"Publish hsr-hub on {model or 'the bundled weights'}",
+            commit_message=f"Publish hsr-hub on {', '.join(models) or 'the bundled weights'}",
         )
     return str(url)
 
 
 def space_files(
-    model: str | None = None, detail_model: str | None = None, *, root: Path = ROOT
+    model: str | Sequence[str] | None = None,
+    detail_model: str | None = None,
+    *,
+    root: Path = ROOT,
 ) -> dict[str, Path | bytes]:
     """Return the Space's files by their names there.
 
@@ -144,8 +167,8 @@ def space_files(
     default model, which the page uses if the Hub does not answer, and the detail models of these.
 
     Args:
-        model: A Hub id or the name of a bundled model; by default all bundled models.
-        detail_model: Its detail model, likewise.
+        model: A Hub id or the name of a bundled model, or several; by default all bundled models.
+        detail_model: Detail model of the first, likewise.
         root: A checkout of the repository.
 
     Raises:
@@ -157,16 +180,17 @@ def space_files(
         raise FileNotFoundError(
             f"no {root / 'app.py'}: publish the Space from a checkout of the repository"
         )
-    if detail_model is not None and model is None:
+    models = _names(model)
+    if detail_model is not None and not models:
         raise ValueError(f"detail model {detail_model} has no model: name one with --model")
-    for name in _hub_ids(model, detail_model):
+    for name in _hub_ids(*models, detail_model):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise ValueError(f"{name!r} is neither a Hub id like org/name nor a bundled model")
-    models = [] if model is None else [model]  # the page takes none for all bundled models
-    choice = {"made_by": MADE_BY, "models": models, "detail_model": detail_model}
     needed = {*bundled_models()}
-    if model is not None:
-        needed &= {DEFAULT_MODEL, DEFAULT_MODEL + DETAIL, model, model + DETAIL, detail_model}
+    if models:  # the page takes none for all bundled models
+        needed &= {name + end for name in (DEFAULT_MODEL, *models) for end in ("", DETAIL)} | {
+            detail_model
+        }
     weights = root / "hsr_hub" / "weights"
     paths = [
         root / "app.py",
@@ -176,11 +200,18 @@ def space_files(
         *(weights / name / file for name in needed for file in MODEL_FILES),
         *_examples(root / "examples"),
     ]
-    return {
-        CARD_NAME: _readme(model, detail_model, root).encode(),
-        SPACE_FILE: (json.dumps(choice, indent=2) + "\n").encode(),
-        **{path.relative_to(root).as_posix(): path for path in sorted(paths) if path.is_file()},
+    files: dict[str, Path | bytes] = {
+        path.relative_to(root).as_posix(): path for path in sorted(paths) if path.is_file()
     }
+    choice = {"made_by": MADE_BY, "models": models, "detail_model": detail_model}
+    choice["files"] = [CARD_NAME, SPACE_FILE, *files]
+    files[CARD_NAME] = _readme(models, detail_model, root).encode()
+    files[SPACE_FILE] = (json.dumps(choice, indent=2) + "\n").encode()
+    return files
+
+
+def _names(model: str | Sequence[str] | None) -> list[str]:
+    return [model] if isinstance(model, str) else list(model or ())
 
 
 def _code(package: Path) -> list[Path]:
@@ -217,40 +248,57 @@ def _check_model(info: ModelInfo) -> None:
         )
 
 
-def _refuse_foreign(api: HfApi, space_id: str, commit: str, names: list[str]) -> None:
-    """Raise `RefusedError` if the Space has an app that `push_space` did not upload."""
-    if "app.py" not in names:
-        return
-    made_by = None
+def _files_of_last_push(api: HfApi, space_id: str, commit: str, names: list[str]) -> list[str]:
+    """Return the files that the last push to the Space uploaded; none if the Space is new.
+
+    Raises:
+        RefusedError: If the Space has files, and `push_space` did not make it.
+    """
+    if set(names) <= NEW_SPACE:
+        return []
+    made: Any = None
     if SPACE_FILE in names:
         try:
-            made_by = json.loads(read_remote(api, space_id, SPACE_FILE, commit, "space"))["made_by"]
-        except (ValueError, TypeError, KeyError):  # another program's file
-            made_by = None
-    if made_by != MADE_BY:
+            made = json.loads(read_remote(api, space_id, SPACE_FILE, commit, "space"))
+        except ValueError:  # another program's file
+            made = None
+    if not isinstance(made, dict) or made.get("made_by") != MADE_BY:
         raise RefusedError(
             f"the Space {space_id} exists and was not made by `{MADE_BY}`, which would replace its "
-            "app.py: choose another name, or delete the Space first"
+            "files: choose another name, or delete the Space first"
         )
+    listed = made.get("files")
+    return [str(name) for name in listed] if isinstance(listed, list) else [SPACE_FILE]
 
 
-def _readme(model: str | None, detail_model: str | None, root: Path) -> str:
-    """Return the Space's README.md: the repository's metadata with the models, and a short text."""
+def _readme(models: list[str], detail_model: str | None, root: Path, before: str = "") -> str:
+    """Return the Space's README.md: metadata with the models, and a short text.
+
+    Args:
+        models: Hub ids or names of bundled models.
+        detail_model: Likewise.
+        root: A checkout, whose README has the metadata.
+        before: The Space's README of an earlier push, with what its owner has changed.
+    """
     front = metadata((root / CARD_NAME).read_text(encoding="utf-8"))
-    hub_ids = _hub_ids(model, detail_model)
+    hub_ids = _hub_ids(*models, detail_model)
     if hub_ids:
         front["models"] = hub_ids
         front["preload_from_hub"] = [f"{name} {CONFIG_NAME},{WEIGHTS_NAME}" for name in hub_ids]
+    front |= {key: value for key, value in metadata(before).items() if key not in SET_BY_US}
     names = [
         f"[{name}](https://huggingface.co/{name})" if name in hub_ids else f"the weights `{name}`"
-        for name in (model, detail_model)
+        for name in (*models, detail_model)
         if name
     ]
     bundled = "the bundled weights, among which it chooses for each photo"
-    dumped = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return README.format(
-        front=dumped,
+    text = README.format(
         title=front["title"],
         weights=" and ".join(names) or bundled,
+        mark=MARK,
         repository=REPOSITORY,
     )
+    _, _, text_before = before.partition("\n---\n")
+    if text_before.strip() and MARK not in text_before:
+        text = text_before
+    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{text}"
