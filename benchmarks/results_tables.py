@@ -81,9 +81,12 @@ def short_table() -> str:
     return f"""{columns_table(head, names, columns)}
 
 Four times larger, on the {images} photos of {MAIN_SET}. *Clean* photos were only scaled down;
-*degraded* ones were also blurred, made noisy and saved as JPEG. PSNR in dB says how close the
-result is to the original, LPIPS how similar it looks. s/MP: seconds per megapixel of the result
-on {machine(speed_results["environment"])}. A dash: not measured. Best values in bold."""
+*degraded* ones were also blurred, made noisy and saved as JPEG, by our own
+[fixed protocol](benchmarks/degradation_protocol.py). PSNR in dB says how close the result is to the
+original, LPIPS (SqueezeNet) how similar it looks. Bold: the best of this table; networks that are
+trained for PSNR alone reach more ([cited values](docs/results.md)). s/MP: seconds per megapixel of
+the result on {machine(speed_results["environment"])}, in the fastest number type (CPU: bfloat16);
+quality is measured in float32. A dash: not measured. All by `python -m benchmarks.run`."""
 
 
 def auto_choice() -> str:

@@ -2,8 +2,8 @@
 
     python -m docs.hero [MODEL]
 
-MODEL is a bundled model, by default the largest one for degraded photos. The photos are samples of
-scikit-image, in full size, saved as JPEG files like those on the web. The crops are at 100 %.
+MODEL is a bundled model, by default the one that the page chooses on a CPU. The photos are samples
+of scikit-image, in full size, saved as JPEG files like those on the web. The crops are at 100 %.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.comparison_grid import SCALE, sample
 from benchmarks.photo_sheet import through_file
 from hsr_hub import HSRNet
-from hsr_hub.hub import bundled_models
+from hsr_hub.hub import DEFAULT_MODEL, REAL
 
 HERO = Path(__file__).with_name("hero.png")
 QUALITY = 40
@@ -29,12 +29,6 @@ CROPS = [("astronaut", 178, 84), ("chelsea", 112, 84)]
 """Name of a sample, and left and top of the crop in input pixels."""
 
 GAP, STRIP = 6, 30
-
-
-def default_model() -> str:
-    """Return the bundled model for degraded photos with the most parameters."""
-    names = [name for name in bundled_models() if name.endswith("-real")]
-    return "hsr-x4-real" if "hsr-x4-real" in names else names[0]
 
 
 def row(name: str, left: int, top: int, model: HSRNet) -> list[Image.Image]:
@@ -56,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", nargs="?", default=default_model())
+    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL + REAL)
     name = parser.parse_args().model
     model = HSRNet.from_pretrained(name)
     labels = [f"web JPEG, quality {QUALITY}", "enlarged 4x: bicubic", f"enlarged 4x: {name}"]

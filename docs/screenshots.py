@@ -70,7 +70,7 @@ def working(browser: Browser, space: Space, folder: Path) -> Page:
 def done(browser: Browser, space: Space, folder: Path) -> Page:
     """Show before and after."""
     page = visit(browser)
-    sharpen(page, space, EXAMPLES / "cat.png")
+    sharpen(page, space, EXAMPLES / "web-photo.jpg")
     return page
 
 
