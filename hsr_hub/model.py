@@ -87,8 +87,12 @@ class HSRNet(
             strength: From 0 to 1.
 
         Raises:
+            TypeError: A network is not an `HSRNet`.
             ValueError: The architectures differ, or the strength is out of range.
         """
+        for network in (fidelity, detail):
+            if not isinstance(network, HSRNet):
+                raise TypeError(f"{network!r} is no network: load it by HSRNet.from_pretrained")
         if fidelity.config != detail.config:
             differing = {
                 key: (value, detail.config.get(key))

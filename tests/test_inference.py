@@ -216,6 +216,8 @@ def test_error_in_progress_stops_the_work(model: HSRNet, small_photo: Image.Imag
         (np.zeros((4, 4), np.uint8), {"scale": 1e300}, ValueError, "scale"),
         (np.zeros((4, 4), np.uint8), {"scale": 1e6}, ValueError, "4000000x4000000"),
         (np.zeros((4, 4), np.uint8), {"size": (10**11, 3)}, ValueError, "GB"),
+        (np.zeros((4, 4), np.uint8), {"size": 500}, ValueError, "height.*, not 500"),
+        (np.zeros((4, 4), np.uint8), {"size": (3, np.inf)}, ValueError, "height.*inf"),
     ],
 )
 def test_error_names_the_wrong_argument(model: HSRNet, image, options, error, named):

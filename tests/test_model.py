@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 import torch
 
@@ -20,5 +22,7 @@ def test_interpolate_mixes_the_weights(model: HSRNet):
             torch.testing.assert_close(a, b + strength)
     with pytest.raises(ValueError, match="strength"):
         HSRNet.interpolate(model, other, 1.5)
+    with pytest.raises(TypeError, match=r"'hsr-x4-detail' is no network: load it by"):
+        HSRNet.interpolate(model, cast(Any, "hsr-x4-detail"), 0.5)
     with pytest.raises(ValueError, match=r"kernel_sizes.*\(\[3, 5\], \[3, 5, 7\]\)"):
         HSRNet.interpolate(model, HSRNet(), 0.5)

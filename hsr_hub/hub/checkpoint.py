@@ -47,7 +47,7 @@ def resolve_file(name: str | Path, file_name: str, **download_options: Any) -> P
             names = [path.name for path in sorted(folder.iterdir())]
             raise FileNotFoundError(missing_file(file_name, f"folder {folder}", names))
         return folder / file_name
-    if isinstance(name, Path) or str(name).count("/") != 1:
+    if isinstance(name, Path) or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
         raise FileNotFoundError(
             f"no model {str(name)!r}: it is not a folder, not a bundled model "
             f"({', '.join(bundled_models())}), and not a Hub id like 'org/name'"

@@ -11,8 +11,12 @@ def check_scale_and_size(scale: float | None, size: tuple[int, int] | None) -> N
     """
     if scale is not None and size is not None:
         raise ValueError(f"give either scale or size, not both: scale={scale!r}, size={size!r}")
-    if size is not None and (len(size) != 2 or any(s != int(s) or s < 1 for s in size)):
-        raise ValueError(f"size must be two positive whole numbers, not {size!r}")
+    try:
+        bad = size is not None and (len(size) != 2 or any(s != int(s) or s < 1 for s in size))
+    except (TypeError, ValueError, OverflowError):  # no pair, no numbers, or not finite
+        bad = True
+    if bad:
+        raise ValueError(f"size must be (width, height), two positive whole numbers, not {size!r}")
     if scale is not None and not 0 < scale <= 1e6:  # also refuses NaN
         raise ValueError(f"scale must be a positive number up to a million, not {scale!r}")
 
