@@ -62,7 +62,7 @@ def write_frames(
             yield frame, metadata
 
     paths = result_paths(path, source)
-    with write_errors(path), ExitStack() as stack:
+    with write_errors(str(path)), ExitStack() as stack:
         files = [stack.enter_context(atomic_write(name)) for name in paths]
         if len(paths) > 1:
             for (frame, metadata), file in zip(fitted(), files, strict=True):
@@ -73,14 +73,14 @@ def write_frames(
             _write_animation(fitted(), source, files[0], chosen, quality)
     lost = list(dict.fromkeys(lost))
     notes = write_notes(path, chosen, lost, grey=source.paged and source.first.grey)
-    if not source.paged and not chosen.animated:
+    if not source.paged and not chosen.writes_animations:
         notes += (f"{path.name}: the durations of the frames are left out",)
     return notes
 
 
 def _fits(chosen: ImageFormat, source: Frames) -> bool:
     """Return whether one file holds all frames; a TIFF holds those of an animation as pages."""
-    return chosen.paged or (chosen.animated and not source.paged)
+    return chosen.paged or (chosen.writes_animations and not source.paged)
 
 
 def _write_animation(

@@ -26,7 +26,12 @@ MAX_NAME_BYTES = 255
 
 
 def write_image(
-    image: ImageData, path: Path, *, format: str | None = None, quality: int | None = None
+    image: ImageData,
+    path: Path,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    name: str | None = None,
 ) -> tuple[str, ...]:
     """Write an image with its metadata.
 
@@ -38,6 +43,7 @@ def write_image(
         path: The output file.
         format: A key of `WRITE_FORMATS`; by default the path's suffix.
         quality: 1 to 100 for JPEG, WebP (lossless without it) and AVIF; ignored by other formats.
+        name: Name of the file in errors; by default the path.
 
     Returns:
         Sentences about metadata that the format cannot hold; `ImageWarning` has the same.
@@ -50,7 +56,7 @@ def write_image(
     """
     chosen = FORMATS[choose_format(path, format)]
     metadata, lost = image.metadata.fit(chosen)
-    with write_errors(path), atomic_write(path) as temporary:
+    with write_errors(name or str(path)), atomic_write(path) as temporary:
         encode(image.array, metadata, temporary, chosen, quality)
     notes = write_notes(path, chosen, lost, grey=image.grey)
     for note in notes:
@@ -71,14 +77,14 @@ def encode(
 
 
 @contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Raise `ImageError` for the errors of a writer."""
+def write_errors(name: str) -> Iterator[None]:
+    """Raise `ImageError` for the errors of a writer; the name is that of the file."""
     try:
         yield
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
-        raise ImageError(f"{path} cannot be written: {error}") from error
+        raise ImageError(f"{name} cannot be written: {error}") from error
 
 
 def write_notes(
@@ -94,9 +100,11 @@ def write_notes(
     """
     notes = []
     if chosen.colours and not grey:
-        notes.append(f"{path.name}: its colours are reduced to the {chosen.colours} of a GIF")
+        notes.append(
+            f"{path.name}: its colours are reduced to the {chosen.colours} of a {chosen.label}"
+        )
     if lost:
-        notes.append(f"{path.name}: {chosen.name} cannot hold its {', '.join(lost)}")
+        notes.append(f"{path.name}: {chosen.label} cannot hold its {', '.join(lost)}")
     return tuple(notes)
 
 
@@ -120,7 +128,7 @@ def check_target(path: Path, size: tuple[int, int]) -> None:
     chosen = FORMATS[choose_format(path)]
     if chosen.max_side and max(size) > chosen.max_side:
         raise ImageError(
-            f"{path}: {chosen.name} holds up to {chosen.max_side} pixels a side, and the result "
+            f"{path}: {chosen.label} holds up to {chosen.max_side} pixels a side, and the result "
             f"has {size[0]}x{size[1]}: choose PNG, or a smaller size"
         )
     length = len(os.fsencode(path.name))
