@@ -331,7 +331,7 @@ def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet
     check(single.result.convert, shown, "JPEG", False)
     check(single.result.convert, shown, "PNG", True)
     check(single.result.trials.try_all, upload, "0.5 0.5", *FORM)
-    known = check(batch.receive, [file], None, *FORM)[batch.known]
+    known = check(batch.receive, [file], None, *FORM)[batch.checks]
     for output_format in ("PNG", "WebP"):
         check(batch.run, [file], known, output_format, *FORM)
 

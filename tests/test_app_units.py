@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,20 @@ from PIL import ExifTags, Image
 
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
-from hsr_hub.images import ImageData, ImageError, read_image, to_image
+from hsr_hub.images import (
+    NOTES_KEY,
+    ImageData,
+    ImageError,
+    Metadata,
+    read_image,
+    to_image,
+    write_image,
+)
 from hsr_hub.webapp import batch_templates, downloads, storage, templates, uploads
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
-from hsr_hub.webapp.engine import NOTES_KEY, Result, UpscaleTask
+from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.eta import PendingWork, TimeEstimator
 from hsr_hub.webapp.example_cache import MAX_RESULTS, ExampleCache
 from hsr_hub.webapp.form import adapted
@@ -50,6 +59,7 @@ from tests.util import ROOT
 REQUEST = gr.Request(session_hash="me")
 FORM = (4, None, None, 0, "it")
 MADE = UpscaleRequest("it", scale=2)
+IPTC = b"\x1c\x02\x78\x00\x0bOpa in Rome"
 
 
 def make_context(folder: Path, model: HSRNet) -> AppContext:
@@ -389,6 +399,36 @@ def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
     *_, last = tab.result.convert(REQUEST, shown, "JPEG", False)
     with Image.open(last[tab.result.download]["value"]) as image:
         assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+
+
+def test_a_download_keeps_the_metadata_of_a_jpeg_and_says_what_it_lost(
+    tmp_path: Path, model: HSRNet
+):
+    photo, kept = ImageData(np.asarray(noise((40, 30)))), Metadata(iptc=IPTC, comment=b"by Opa")
+    write_image(replace(photo, metadata=kept), tmp_path / "photo.jpg")
+    prompted = Metadata(text={"prompt": "a cat"})
+    write_image(replace(photo, metadata=prompted), tmp_path / "made.png")
+    context = make_context(tmp_path, model)
+    tab = make_tab(SingleTab, context, [])
+
+    def download(name: str, *formats: str) -> dict[Any, Any]:
+        upload = Upload(tmp_path / name, name, (40, 30), 1, tmp_path / name)
+        *_, last = tab.run(REQUEST, upload, *FORM)
+        shown = last[tab.result.shown]
+        for output_format in formats:
+            *_, last = tab.result.convert(REQUEST, shown, output_format, False)
+        return last
+
+    last = download("photo.jpg", "JPEG")
+    found = read_image(last[tab.result.download]["value"]).metadata
+    assert (found.iptc, found.comment) == (IPTC, b"by Opa")
+    assert "hsr-notes" not in last[tab.result.result_summary]["value"]
+    lost = "JPEG cannot hold its text &#x27;prompt&#x27;"
+    for formats, said in ((("JPEG",), True), (("JPEG", "PNG"), False)):
+        last = download("made.png", *formats)
+        assert (lost in last[tab.result.result_summary]["value"]) == said
+    last = download("made.png", "JPEG", "PNG", "JPEG")
+    assert lost in last[tab.result.result_summary]["value"], "the copy is there already"
 
 
 def received(context: AppContext, path: Path, name: str | None = None) -> dict[str, Any]:

@@ -171,7 +171,13 @@ class SingleTab:
         finish: tuple[Any, ...] = (
             result.finish,
             [result.history, result.shown, result.output_format, result.leave_out],
-            [result.history, result.strip, result.download, inputs.error_box],
+            [
+                result.history,
+                result.strip,
+                result.download,
+                result.result_summary,
+                inputs.error_box,
+            ],
         )
         for event in (clicked, received, switched, chosen):
             event.then(*finish, **converting)
@@ -186,7 +192,7 @@ class SingleTab:
             [result.output_format.input, result.leave_out.input],
             result.convert,
             [result.shown, result.output_format, result.leave_out],
-            [result.download, inputs.error_box],
+            [result.download, result.result_summary, inputs.error_box],
             trigger_mode="always_last",
             **converting,
         )
@@ -239,7 +245,7 @@ class SingleTab:
         form, result = self.inputs.form, self.result
         memory = memory if isinstance(memory, dict) else {}
         updates: Updates = {}
-        if isinstance(memory.get("format"), str) and memory["format"] in downloads.FORMATS:
+        if isinstance(memory.get("format"), str) and memory["format"] in downloads.DOWNLOAD_FORMATS:
             updates[result.output_format] = memory["format"]
         boxes = (("leave_out", result.leave_out), ("at_once", self.inputs.start_at_once))
         for key, box in boxes:
