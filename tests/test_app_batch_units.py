@@ -15,7 +15,7 @@ from PIL import Image
 from hsr_hub import HSRNet
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.eta import Estimate
-from hsr_hub.webapp.requests import EXACT
+from hsr_hub.webapp.upscale_request import EXACT
 from tests.space import noise
 from tests.test_app_units import FORM, REQUEST, make_context, make_tab, received
 

@@ -29,9 +29,9 @@ from hsr_hub.webapp import (
 )
 from hsr_hub.webapp.device_queue import PLACES_FOR_NEWCOMERS, DeviceQueue
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import CATALOGS, ENGLISH, spoken, text
 from hsr_hub.webapp.uploads import load_upload
+from hsr_hub.webapp.upscale_request import EXACT, UpscaleRequest, request_from_form
 from tests.space import Space, noise
 from tests.util import ROOT
 

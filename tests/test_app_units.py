@@ -30,7 +30,7 @@ from hsr_hub.images import (
     to_image,
     write_image,
 )
-from hsr_hub.webapp import batch_templates, downloads, storage, templates, uploads
+from hsr_hub.webapp import batch_templates, downloads, previews, storage, templates
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
@@ -41,7 +41,12 @@ from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import (
+from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.texts import ENGLISH
+from hsr_hub.webapp.tiles import TILE, bicubic_part, save_tiles
+from hsr_hub.webapp.trials import Trial, TrialTask, spot_of
+from hsr_hub.webapp.uploads import ResultTooLargeError, Upload
+from hsr_hub.webapp.upscale_request import (
     CROP,
     EXACT,
     FIT,
@@ -49,10 +54,6 @@ from hsr_hub.webapp.requests import (
     parse_request,
     request_from_form,
 )
-from hsr_hub.webapp.single_tab import SingleTab
-from hsr_hub.webapp.tiles import TILE, bicubic_part, save_tiles
-from hsr_hub.webapp.trials import Trial, TrialTask, spot_of
-from hsr_hub.webapp.uploads import Upload
 from tests.space import noise
 from tests.util import ROOT
 
@@ -162,9 +163,9 @@ def test_the_full_preview_equals_the_reduced_result(tmp_path: Path, model: HSRNe
         pass
     assert task.result is not None
     assert task.preview is not None and task.preview.tiles == 4
-    assert max(task.preview.size) == uploads.PREVIEW_SIDE
+    assert max(task.preview.size) == previews.PREVIEW_SIDE
     result = to_image(read_image(task.result.path))
-    small = uploads.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
+    small = previews.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
     difference = np.asarray(task.preview.image).astype(int) - np.asarray(small)
     assert np.abs(difference).mean() < 2
 
@@ -340,6 +341,14 @@ def test_a_waiting_visitor_is_told_the_time_with_the_wait(tmp_path: Path, model:
         release.set()
     assert states[0].ahead == 1 and states[0].seconds_left == 50
     assert "Your result is here in about 50 s." in templates.progress(states[0])
+
+
+def test_the_headline_of_an_error_follows_its_class():
+    with pytest.raises(ResultTooLargeError) as caught:
+        UpscaleRequest("it", width=20000).target((200, 1))
+    assert ENGLISH["error_size"] in templates.option_error(caught.value)
+    other = templates.option_error(ValueError("there are no weights 'would be'"))
+    assert ENGLISH["error_options"] in other and ENGLISH["error_size"] not in other
 
 
 def test_errors_are_sentences():

@@ -20,8 +20,8 @@ from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.engine import Progress, Result, UpscaleTask
 from hsr_hub.webapp.eta import add_up
 from hsr_hub.webapp.jobs import Job, JobCancelledError
-from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.texts import ENGLISH
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 ARCHIVE_NAME = "sharper-uploads.zip"
 

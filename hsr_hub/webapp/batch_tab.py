@@ -27,9 +27,9 @@ from hsr_hub.webapp.events import (
 )
 from hsr_hub.webapp.form import build_form
 from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
-from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest, request_from_form
 
 FileChecks = dict[str, Upload | str]
 """Files that were looked at, by path: the upload, or why the file cannot be used."""

@@ -23,18 +23,17 @@ from hsr_hub.webapp.device_queue import QueueFullError, Visitor
 from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.jobs import Job
 from hsr_hub.webapp.limits import FILE_OVERHEAD
-from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.storage import file_stem
-from hsr_hub.webapp.tiles import TILE, save_tiles
-from hsr_hub.webapp.uploads import (
+from hsr_hub.webapp.previews import (
     Preview,
     for_viewer,
-    forward_passes,
-    load_upload,
     save_comparison,
     save_thumbnail,
     thumbnail_bytes,
 )
+from hsr_hub.webapp.storage import file_stem
+from hsr_hub.webapp.tiles import TILE, save_tiles
+from hsr_hub.webapp.uploads import forward_passes, load_upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 POLL_SECONDS = 0.4
 """Time between two progress events. A waiting request is cancelled within this time."""

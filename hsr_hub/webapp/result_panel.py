@@ -16,10 +16,10 @@ from hsr_hub.webapp.events import Updates, UpdateStream, html
 from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown, place_of, with_newest
 from hsr_hub.webapp.input_panel import InputPanel
-from hsr_hub.webapp.requests import request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.trials_panel import TrialsPanel
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import request_from_form
 
 VIEWER = Path(__file__).with_name("page.viewer.js").read_text(encoding="utf-8")
 

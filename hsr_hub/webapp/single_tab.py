@@ -29,11 +29,12 @@ from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.input_panel import InputPanel, fitting_scale
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_RECEIVING
-from hsr_hub.webapp.requests import EXACT, request_from_form
+from hsr_hub.webapp.previews import Preview
 from hsr_hub.webapp.result_panel import ResultPanel
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.trials_panel import FIND_SPOT
-from hsr_hub.webapp.uploads import Preview, Upload
+from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import EXACT, request_from_form
 
 NOT_SHOWN_BY_BROWSERS = {".dds", ".heic", ".heif", ".tif", ".tiff"}
 
