@@ -18,7 +18,7 @@ from hsr_hub import HSRNet
 from hsr_hub.hub import AUTO
 from hsr_hub.hub.choose import choose_model
 from hsr_hub.images import ImageTraits, read_image
-from hsr_hub.images.losses import find_losses
+from hsr_hub.images.lost_parts import find_losses
 from hsr_hub.webapp import (
     batch_templates,
     decode_worker,

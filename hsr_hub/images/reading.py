@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from hsr_hub.images import png, sixteen_bit
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.formats import FORMATS, MAX_PIXELS, OPENED_FORMATS
+from hsr_hub.images.frame_count import count_frames
 from hsr_hub.images.guards import check_jpeg_scans
 from hsr_hub.images.identify import (
     DEVELOP,
@@ -26,7 +27,7 @@ from hsr_hub.images.identify import (
     read_head,
 )
 from hsr_hub.images.image_data import ImageData, to_image
-from hsr_hub.images.losses import count_frames, find_losses
+from hsr_hub.images.lost_parts import find_losses
 from hsr_hub.images.metadata import Metadata, find_stamp
 from hsr_hub.images.profiles import COLOUR_BYTES, find_code_points, find_profile
 from hsr_hub.images.tiff_kinds import TiffKind

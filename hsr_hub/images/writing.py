@@ -57,55 +57,11 @@ def write_image(
     chosen = FORMATS[choose_format(path, format)]
     metadata, lost = image.metadata.fit(chosen)
     with write_errors(name or str(path)), atomic_write(path) as temporary:
-        encode(image.array, metadata, temporary, chosen, quality)
+        write_array(image.array, metadata, temporary, chosen, quality)
     notes = write_notes(path, chosen, lost, grey=image.grey)
     for note in notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
     return notes
-
-
-def encode(
-    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
-) -> None:
-    """Write a file in place, with metadata that the format can hold."""
-    if chosen.name == "TIFF":
-        write_tiff([(array, metadata)], path)
-    elif chosen.name == "PNG" and ImageData(array).sixteen_bit_colour:
-        sixteen_bit.write_png(array, path, metadata)
-    else:
-        save(array, metadata, path, chosen, quality)
-
-
-@contextmanager
-def write_errors(name: str) -> Iterator[None]:
-    """Raise `ImageError` for the errors of a writer; the name is that of the file."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
-        raise ImageError(f"{name} cannot be written: {error}") from error
-
-
-def write_notes(
-    path: Path, chosen: ImageFormat, lost: Sequence[str], *, grey: bool
-) -> tuple[str, ...]:
-    """Return sentences about what a format cannot hold.
-
-    Args:
-        path: The output file.
-        chosen: Its format.
-        lost: Names of metadata that it cannot hold.
-        grey: Whether the image is grey, so that a palette holds all of its values.
-    """
-    notes = []
-    if chosen.colours and not grey:
-        notes.append(
-            f"{path.name}: its colours are reduced to the {chosen.colours} of a {chosen.label}"
-        )
-    if lost:
-        notes.append(f"{path.name}: {chosen.label} cannot hold its {', '.join(lost)}")
-    return tuple(notes)
 
 
 def save_pil(
@@ -155,14 +111,29 @@ def prepare_folder(path: Path) -> None:
         )
 
 
-def save(
+# Shared with `frame_writing.py`.
+
+
+def write_array(
+    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
+) -> None:
+    """Write a file in place, with metadata that the format can hold."""
+    if chosen.name == "TIFF":
+        write_tiff([(array, metadata)], path)
+    elif chosen.name == "PNG" and ImageData(array).sixteen_bit_colour:
+        sixteen_bit.write_png(array, path, metadata)
+    else:
+        write_by_pillow(array, metadata, path, chosen, quality)
+
+
+def write_by_pillow(
     array: np.ndarray,
     metadata: Metadata,
     file: Path | BinaryIO,
     chosen: ImageFormat,
     quality: int | None,
 ) -> None:
-    """Write by Pillow."""
+    """Write a file in place by Pillow, which all formats but TIFF and 16-bit colour need."""
     converted = to_image(ImageData(array))
     if not chosen.alpha and converted.mode in {"LA", "RGBA"}:
         white = Image.new("RGBA", converted.size, "white")
@@ -176,3 +147,35 @@ def save(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about metadata
         converted.save(file, chosen.name, **options)
+
+
+@contextmanager
+def write_errors(name: str) -> Iterator[None]:
+    """Raise `ImageError` for the errors of a writer; the name is that of the file."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
+        raise ImageError(f"{name} cannot be written: {error}") from error
+
+
+def write_notes(
+    path: Path, chosen: ImageFormat, lost: Sequence[str], *, grey: bool
+) -> tuple[str, ...]:
+    """Return sentences about what a format cannot hold.
+
+    Args:
+        path: The output file.
+        chosen: Its format.
+        lost: Names of metadata that it cannot hold.
+        grey: Whether the image is grey, so that a palette holds all of its values.
+    """
+    notes = []
+    if chosen.colours and not grey:
+        notes.append(
+            f"{path.name}: its colours are reduced to the {chosen.colours} of a {chosen.label}"
+        )
+    if lost:
+        notes.append(f"{path.name}: {chosen.label} cannot hold its {', '.join(lost)}")
+    return tuple(notes)
