@@ -440,6 +440,18 @@ def test_a_download_keeps_the_metadata_of_a_jpeg_and_says_what_it_lost(
     assert lost in last[tab.result.result_summary]["value"], "the copy is there already"
 
 
+def test_the_error_of_a_download_names_no_folder_of_the_server(tmp_path: Path, monkeypatch):
+    noise((40, 30)).save(tmp_path / "made.png")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / ".temporary.jpg"))
+
+    monkeypatch.setattr("hsr_hub.images.writing.write_by_pillow", fail)
+    with pytest.raises(ImageError) as caught:
+        downloads.write_copy(tmp_path / "made.png", tmp_path / "made.jpg", "JPEG")
+    assert str(caught.value) == "made.jpg cannot be written: No space left on device"
+
+
 def received(context: AppContext, path: Path, name: str | None = None) -> dict[str, Any]:
     """An upload as Gradio hands it over."""
     return {"path": str(path), "orig_name": name or path.name, "meta": storage.UPLOAD_META}

@@ -157,7 +157,9 @@ def write_errors(name: str) -> Iterator[None]:
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
-        raise ImageError(f"{name} cannot be written: {error}") from error
+        # The text of an OSError can have the path of a temporary file.
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name} cannot be written: {reason}") from error
 
 
 def write_notes(
