@@ -10,8 +10,8 @@ HSR_ALLOWED_HOSTS, HSR_MAX_DISK_GB, HSR_KEEP_MINUTES and FORWARDED_ALLOW_IPS are
 
 The two tabs are in `hsr_hub/webapp/single_tab.py` and `batch_tab.py`; the first has its parts in
 `input_panel.py`, `result_panel.py` and `trials_panel.py`. A request goes one way: a handler parses
-it (`requests.py`), `engine.py` waits for the device (`device_queue.py`), computes, saves and yields
-its progress, and the handler returns updates of its components.
+it (`upscale_request.py`), `engine.py` waits for the device (`device_queue.py`), computes, saves and
+yields its progress, and the handler returns updates of its components.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from hsr_hub.webapp.limits import (
     MAX_UPLOAD_MEGABYTES,
 )
 from hsr_hub.webapp.page_files import ICONS, PageFiles
-from hsr_hub.webapp.requests import parse_request
 from hsr_hub.webapp.single_tab import SingleTab
 from hsr_hub.webapp.texts import in_browser, translations
 from hsr_hub.webapp.uploads import DECODER
+from hsr_hub.webapp.upscale_request import parse_request
 
 ROOT = Path(__file__).resolve().parent
 WEBAPP = ROOT / "hsr_hub" / "webapp"

@@ -27,7 +27,8 @@ Your own low-resolution images are used with `--train_pairs_dir`. At the end `--
 config.json, model.safetensors (averaged weights) and README.md, which
 `HSRNet.from_pretrained` loads.
 
-`main` is the whole program in order. The steps of D and G, which it calls, are above it.
+Read `main` first: it is the whole program in order. The functions above it are the losses and the
+steps of D and G, those below it log, validate, save and stop.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import argparse
 import copy
 import logging
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -60,16 +62,9 @@ from hsr_hub.training.data import (
     label_pyramid,
     quantise,
 )
-from hsr_hub.training.losses import (
-    LevelPairs,
-    center_crops,
-    checkerboard_loss,
-    consistency_loss,
-    flat_loss,
-    pixel_loss,
-    random_crops,
-)
-from hsr_hub.training.meter import StepMeter
+from hsr_hub.training.levels import LevelPairs, center_crops, random_crops
+from hsr_hub.training.losses import checkerboard_loss, consistency_loss, flat_loss, pixel_loss
+from hsr_hub.training.meter import SlowDataHint, StepMeter
 from hsr_hub.training.mixing import mixed_weights
 from hsr_hub.training.networks import TrainingNetworks, build_networks
 from hsr_hub.training.optimizers import get_lr, set_lr
@@ -170,8 +165,8 @@ def optimizer_step(
         Whether the gradient was finite, and its norm before clipping. Within an accumulation they
         are True and None.
     """
-    # L1's gradient is a sign, so that it is finite even if the loss is not. The factor is 1 for a
-    # finite loss. For others it is NaN, and so is the gradient then.
+    # The gradient of L1 is a sign, so it is finite even where the loss is not. This factor is 1 if
+    # the loss is finite and NaN if not, so that the gradient shows it.
     accelerator.backward(loss * (1 + (loss - loss).detach()))
     finite, norm = True, None
     if accelerator.sync_gradients:
@@ -214,8 +209,9 @@ def generator_losses(
     Args:
         nets: Networks and losses.
         args: The flags of the run.
-        full: What the pixel terms compare.
-        cropped: What VGG, LPIPS and the discriminator see.
+        full: Images and labels of every level, for the pixel terms.
+        cropped: The same without some of the outermost rows and columns, see `random_crops`, for
+            VGG, LPIPS and the discriminator.
         strength: Factor of the terms on `cropped`; at 0 they are not computed.
     """
     losses = pixel_terms(args, full)
@@ -300,11 +296,7 @@ def main(argv: list[str] | None = None) -> None:
     resume_folder = prepare_output(args, accelerator)
     photos = open_photos(args, accelerator, resume_folder)
     number = None if isinstance(photos, StreamPhotos) else len(photos)
-    if args.num_train_epochs and number:
-        per_step = photos_per_step(args, accelerator)
-        args.max_train_steps = math.ceil(args.num_train_epochs * number / per_step)
-    if args.validation_dataset_name:
-        args.validation_data_dir = [*args.validation_data_dir, export_validation(args, accelerator)]
+    complete_args(args, accelerator, number)
     set_seed(args.seed)  # the same initial weights in every process; crops have their own seeds
     nets = build_networks(args, accelerator)
     state = RunState()
@@ -316,7 +308,7 @@ def main(argv: list[str] | None = None) -> None:
     prepare_repository(args, accelerator)
     announce(args, accelerator, nets.raw_g, first_step=first_step, photos=number, pairs=pairs)
 
-    levels = nets.raw_g.levels
+    levels, start = nets.raw_g.levels, nets.start_parameters
     forward_g = torch.compile(nets.net_g) if args.compile else nets.net_g
     trained = [nets.net_g, *([] if nets.net_d is None else [nets.net_d])]
     progress = tqdm(
@@ -326,7 +318,7 @@ def main(argv: list[str] | None = None) -> None:
         disable=None if accelerator.is_main_process else True,  # None: only on a terminal
     )
     stop, meter, counter, trend = StopRequest(), StepMeter(), StepCounter(), AdversarialTrend()
-    reason, hinted = "", bool(args.cache_images)
+    reason, hint = "", SlowDataHint(args)
     # A run that was stopped after it had converged does not continue.
     batches = () if state.converged(args) else exit_without_photos(meter.timed(loader))
     for batch in batches:
@@ -335,16 +327,12 @@ def main(argv: list[str] | None = None) -> None:
         lq = batch["lq"].float() / 255 if "lq" in batch else quantise(gt[0])
 
         # 2. Set the learning rates and the strength of the perceptual and adversarial losses.
-        rate = get_lr(state.global_step, args.learning_rate, args)
-        set_lr(nets.optimizer_g, rate)
-        if nets.optimizer_d is not None:
-            peak = args.discriminator_learning_rate
-            set_lr(nets.optimizer_d, get_lr(state.global_step, peak, args))
+        rate = set_rates(args, nets, state.global_step)
         strength = args.strengths[state.global_step % len(args.strengths)]
         loss_strength = 0.0 if state.global_step < args.pixel_steps else strength
 
         # 3. Train D and then G for one step on the same images.
-        with accelerator.accumulate(*trained), mixed_weights(nets.raw_g, nets.fidelity, strength):
+        with accelerator.accumulate(*trained), mixed_weights(nets.raw_g, start, strength):
             full = LevelPairs([image.float() for image in forward_g(lq)], gt)
             cropped = random_crops(*full, key=state.global_step)
             d_step = StepResult({})
@@ -367,21 +355,16 @@ def main(argv: list[str] | None = None) -> None:
             counter.note_skipped(state, losses, args.output_dir)
 
         # 5. Log.
-        regular = state.global_step % args.logging_steps == 0
-        if regular or state.global_step - first_step in EARLY_LOGS:
+        if is_logged(args, state.global_step, first_step):
             values = meter.summary(accelerator) | {"lr": rate}
             log(args, accelerator, state.global_step, values)
             trend.add(values)
-            waits = values["seconds/data"] > 0.05 * values["seconds/step"]
-            if regular and waits and not hinted and not args.streaming:
-                logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
-                hinted = True
+            if state.global_step % args.logging_steps == 0:
+                hint.check(values)
 
         # 6. Validate, save a checkpoint, and stop if it is time.
         with meter.paused():
-            last = state.global_step == args.max_train_steps
-            due = last or state.global_step % args.validation_steps == 0
-            if args.validation_data_dir and due:
+            if is_validated(args, state.global_step):
                 if trends := trend.report(state):
                     log(args, accelerator, state.global_step, trends)
                 run_validation(args, accelerator, nets, state, lpips)
@@ -389,16 +372,7 @@ def main(argv: list[str] | None = None) -> None:
                 forget_best(nets, state)
             reason = stop_reason(args, accelerator, state, stop)
             if reason or state.global_step % args.checkpointing_steps == 0:
-                nets.check_finite()
-                checkpoint = save_checkpoint(
-                    accelerator,
-                    args.output_dir,
-                    state.global_step,
-                    args.checkpoints_total_limit,
-                    averaged=nets.averaged,
-                    launches=launches,
-                    best=nets.best,
-                )
+                checkpoint = write_checkpoint(args, accelerator, nets, state, launches)
                 if args.push_checkpoints and accelerator.is_main_process and not reason:
                     text = describe(args, launches, state.global_step, number)
                     publish_checkpoint(nets.averaged, args, checkpoint, text, stop)
@@ -420,6 +394,61 @@ def main(argv: list[str] | None = None) -> None:
             publish_result(args, stop)
         logger.info("try it: %s", next_command(args))
     accelerator.end_training()
+
+
+def complete_args(args: argparse.Namespace, accelerator: Accelerator, number: int | None) -> None:
+    """Fill in the flags that depend on the data: the steps, and the folders of validation images.
+
+    Args:
+        args: The flags of the run.
+        accelerator: The processes.
+        number: Number of training photographs; None for a stream.
+    """
+    if args.num_train_epochs and number:
+        per_step = photos_per_step(args, accelerator)
+        args.max_train_steps = math.ceil(args.num_train_epochs * number / per_step)
+    if args.validation_dataset_name:
+        args.validation_data_dir = [*args.validation_data_dir, export_validation(args, accelerator)]
+
+
+def set_rates(args: argparse.Namespace, nets: TrainingNetworks, step: int) -> float:
+    """Set the learning rates of G and D for a step, and return that of G."""
+    rate = get_lr(step, args.learning_rate, args)
+    set_lr(nets.optimizer_g, rate)
+    if nets.optimizer_d is not None:
+        set_lr(nets.optimizer_d, get_lr(step, args.discriminator_learning_rate, args))
+    return rate
+
+
+def is_logged(args: argparse.Namespace, step: int, first_step: int) -> bool:
+    """Return whether a step is logged, in a launch that started after `first_step`."""
+    return step % args.logging_steps == 0 or step - first_step in EARLY_LOGS
+
+
+def is_validated(args: argparse.Namespace, step: int) -> bool:
+    """Return whether the weights are validated after a step."""
+    due = step % args.validation_steps == 0 or step == args.max_train_steps
+    return due and bool(args.validation_data_dir)
+
+
+def write_checkpoint(
+    args: argparse.Namespace,
+    accelerator: Accelerator,
+    nets: TrainingNetworks,
+    state: RunState,
+    launches: list[Launch],
+) -> Path:
+    """Save a checkpoint of the run, unless the weights have diverged, and return its folder."""
+    nets.check_finite()
+    return save_checkpoint(
+        accelerator,
+        args.output_dir,
+        state.global_step,
+        args.checkpoints_total_limit,
+        averaged=nets.averaged,
+        launches=launches,
+        best=nets.best,
+    )
 
 
 def describe(

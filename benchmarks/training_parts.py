@@ -29,7 +29,7 @@ from benchmarks import common
 from hsr_hub.evaluation import data_root
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.data import crop_margin, label_pyramid, quantise
-from hsr_hub.training.losses import LevelPairs, random_crops
+from hsr_hub.training.levels import LevelPairs, random_crops
 from hsr_hub.training.networks import TrainingNetworks, build_networks
 from hsr_hub.training.photos import open_photos
 from hsr_hub.training.session import start_accelerator

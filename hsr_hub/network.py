@@ -1,9 +1,12 @@
-"""The hierarchical super-resolution network, in pure PyTorch; `HSRNetwork` is the entry point."""
+"""The hierarchical super-resolution network, in pure PyTorch; `HSRNetwork` is the entry point.
+
+Numbers in brackets, such as [0076], are paragraphs of the patent application CN 111369440 A.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +76,11 @@ class Branch(nn.Module):
             features = self.convs[i + 1](_activation(self.convs[i](features))).add_(features)
         return _activation(self.convs[7](features).add_(first))
 
+    @property
+    def radius(self) -> int:
+        """How many pixels on each side a feature depends on."""
+        return sum(_radius(conv) for conv in self.convs)
+
 
 class HierarchicalFeatureExtraction(nn.Module):
     """Parallel branches on the same input, each with its own kernel size [0073-0077]."""
@@ -91,6 +99,11 @@ class HierarchicalFeatureExtraction(nn.Module):
         """Return (B,sum(widths),H,W) features of (B,3,H,W)."""
         return torch.cat([branch(lq) for branch in self.branches], dim=1)
 
+    @property
+    def radius(self) -> int:
+        """How many pixels on each side a feature depends on."""
+        return max(cast(Branch, branch).radius for branch in self.branches)
+
 
 class FeatureFusion(nn.Module):
     """Three convolutions with kernels 1, 3, 3; returns the first plus the third [0079-0080]."""
@@ -106,14 +119,24 @@ class FeatureFusion(nn.Module):
         first = self.conv1(features)
         return self.conv3(_activation(self.conv2(first))).add_(first)
 
+    @property
+    def radius(self) -> int:
+        """How many pixels on each side a feature depends on."""
+        return _radius(self.conv2) + _radius(self.conv3)
+
 
 class Upsampler(nn.Module):
-    """Enlarge features by `factor`: a convolution, then a pixel shuffle."""
+    """Enlarge features by `factor`: a convolution, then a pixel shuffle.
+
+    Tiles and their memory depend on `read_interval`, `multiplications` and `values_per_pixel`, so
+    another up-sampler needs these too.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
         super().__init__()
         self.conv = _conv(in_channels, out_channels * factor**2, 3)
         self.factor = factor
+        self.out_channels = out_channels
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B,out_channels,H*factor,W*factor) features of (B,in_channels,H,W)."""
@@ -137,6 +160,19 @@ class Upsampler(nn.Module):
         """
         radius = _radius(self.conv)
         return low // self.factor - radius, high // self.factor + radius
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications per input pixel."""
+        return _count_weights(self)
+
+    @property
+    def values_per_pixel(self) -> int:
+        """Values per output pixel that are in memory at the same time.
+
+        These are the output of the convolution, the activation and the shuffled one.
+        """
+        return 3 * self.out_channels
 
 
 class HierarchicalGuidedReconstruction(nn.Module):
@@ -169,6 +205,18 @@ class HierarchicalGuidedReconstruction(nn.Module):
                 images.append(self.heads[i](features))
         return images
 
+    def read_interval(self, scale: int) -> tuple[int, int]:
+        """Return the first and last feature that the last level's pixels inside pixel 0 depend on.
+
+        Args:
+            scale: Factor of the last level.
+        """
+        head = _radius(self.heads[-1])
+        low, high = -head, scale - 1 + head
+        for upsampler in reversed(self.upsamplers):
+            low, high = cast(Upsampler, upsampler).read_interval(low, high)
+        return low, high
+
 
 def _cubic(t: float) -> float:
     """Return the value of the cubic kernel with a = -0.75, which is torch's, at a distance."""
@@ -198,12 +246,12 @@ class BicubicUpsampling(nn.Module):
         # In plain Python, because arithmetic on the meta device would import torch's compiler.
         lines = [[_cubic(tap - centre) for tap in taps] for centre in centres]
         zeros = [[0.0] * len(taps)] * len(taps)
-        weight = [
-            [[[y * x for x in column] for y in row] if i == o else zeros for i in range(3)]
-            for row in lines
-            for column in lines
-            for o in range(3)
-        ]
+        weight = []
+        for row in lines:
+            for column in lines:
+                kernel = [[y * x for x in column] for y in row]
+                for channel in range(3):  # each colour is made of itself alone
+                    weight.append([kernel if i == channel else zeros for i in range(3)])
         # Not saved, because it follows from the factor.
         self.register_buffer("weight", torch.tensor(weight), persistent=False)
 
@@ -228,13 +276,12 @@ class HSRNetwork(nn.Module):
       └── bicubic up-sampling, added to every image
     ```
 
-    The structure is that of the patent application CN 111369440 A; numbers in brackets are its
-    paragraphs. Branches with different kernel sizes extract features [0073-0077], a block of three
-    convolutions fuses them [0079-0080], and one branch per level reconstructs an image. The first
-    of these is a convolution, and every later one up-samples the features of the one before it
-    [0063-0065, 0082-0086].
+    The structure is that of the patent application. Branches with different kernel sizes extract
+    features [0073-0077], a block of three convolutions fuses them [0079-0080], and one branch per
+    level reconstructs an image. The first of these is a convolution, and every later one up-samples
+    the features of the one before it [0063-0065, 0082-0086].
 
-    The source leaves some choices open. They follow the comparisons in
+    The patent leaves some choices open. They follow the comparisons in
     `recipes/hsr-lite-x4/README.md`:
 
     * Each branch has residual pairs inside. At the same learning rate, this reached 30.2 dB on
@@ -389,44 +436,38 @@ class HSRNetwork(nn.Module):
         A pixel of the last level inside input pixel (y, x) depends on the input pixels from
         y - radius to y + radius and from x - radius to x + radius, and on no others.
         """
-        branches = []
-        for branch in self.extraction.branches:
-            assert isinstance(branch, Branch)
-            branches.append(sum(_radius(conv) for conv in branch.convs))
-        features = max(branches) + _radius(self.fusion.conv2) + _radius(self.fusion.conv3)
-
-        # Walk back from the pixels of the last level inside one input pixel to the fused features.
-        reconstruction = self.reconstruction
-        head = _radius(reconstruction.heads[-1])
-        low, high = -head, self.scale - 1 + head
-        for upsampler in reversed(reconstruction.upsamplers):
-            assert isinstance(upsampler, Upsampler)
-            low, high = upsampler.read_interval(low, high)
+        low, high = self.reconstruction.read_interval(self.scale)
+        features = self.extraction.radius + self.fusion.radius
         return max(features + max(-low, high), BICUBIC_RADIUS)
 
     def multiplications(self, level: int) -> int:
         """Return the multiplications per input pixel for the image of one level."""
         net, index = self.reconstruction, self.levels.index(level)
-        parts = [(self.extraction, 1), (self.fusion, 1), (net.heads[index], level)]
-        # The convolution of an up-sampler runs at the resolution of the level before it.
-        parts += list(zip(net.upsamplers[:index], self.levels, strict=False))
-        return sum(p.numel() * s**2 for part, s in parts for p in part.parameters() if p.dim() > 1)
+        total = _count_weights(self.extraction) + _count_weights(self.fusion)
+        total += _count_weights(net.heads[index]) * level**2
+        # The input of an up-sampler is the level before its own.
+        for upsampler, s in zip(net.upsamplers[:index], self.levels, strict=False):
+            total += cast(Upsampler, upsampler).multiplications * s**2
+        return total
 
     def bytes_per_pixel(self, level: int) -> int:
         """Return the memory for activations per input pixel, in float32, rounded up.
 
-        The most memory is needed in the widest stage. It holds three tensors at the same time (the
-        output of a convolution, the activation and the shuffled one) and a few of three channels.
-        The fused features take their part during all stages.
+        The most memory is needed in the widest stage. It holds the tensors of an up-sampler and a
+        few of three channels. The fused features take their part during all stages.
         """
         features = 3 * (sum(self.config["widths"]) + self.config["fusion_width"])
-        channels = [0, *self.config["reconstruction_widths"]]
-        stages = [
-            (3 * width + 9) * s**2
-            for width, s in zip(channels, self.levels, strict=True)
-            if s <= level
-        ]
+        images = 9
+        stages = [images]
+        for upsampler, s in zip(self.reconstruction.upsamplers, self.levels[1:], strict=True):
+            if s <= level:
+                stages.append((cast(Upsampler, upsampler).values_per_pixel + images) * s**2)
         return 4 * (features + max(stages))
+
+
+def _count_weights(part: nn.Module) -> int:
+    """Return the weights of convolutions, each of which is one multiplication per pixel."""
+    return sum(weight.numel() for weight in part.parameters() if weight.dim() > 1)
 
 
 def _radius(conv: nn.Module) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from hsr_hub import HSRNet
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.eta import Estimate
-from hsr_hub.webapp.requests import EXACT
+from hsr_hub.webapp.upscale_request import EXACT
 from tests.space import noise
 from tests.test_app_units import FORM, REQUEST, make_context, make_tab, received
 
@@ -50,14 +50,14 @@ def test_a_batch_is_described_before_it_starts(tmp_path: Path, model: HSRNet):
     assert "1 of 3 photos could not be used." in last[tab.file_errors]["value"]
 
     # Files that are known are not read again.
-    known = last[tab.known]
+    known = last[tab.checks]
     for file in files:
         Path(file["path"]).unlink()
     [again] = tab.receive(REQUEST, files[:1], known, *FORM)
     assert again[tab.run_button]["value"] == "Make 1 photo sharp"
-    assert list(again[tab.known]) == [files[0]["path"]]
+    assert list(again[tab.checks]) == [files[0]["path"]]
     [none] = tab.receive(REQUEST, [], known, *FORM)
-    assert none[tab.known] == {} and not none[tab.run_button]["interactive"]
+    assert none[tab.checks] == {} and not none[tab.run_button]["interactive"]
 
     # The form: another size, one that is too large, and one that is wrong.
     small = tab.describe(files, known, False, 2, *FORM[1:])
@@ -78,7 +78,7 @@ def test_photos_that_are_too_large_do_not_stop_the_others(tmp_path: Path, model:
     Image.new("L", (4100, 2)).save(files[0]["path"])
     *_, last = tab.receive(REQUEST, files, None, *FORM)
     assert last[tab.run_button]["value"] == "Make 1 photo sharp"
-    *_, end = tab.run(REQUEST, files, last[tab.known], "PNG", *FORM)
+    *_, end = tab.run(REQUEST, files, last[tab.checks], "PNG", *FORM)
     assert "1 of 2 photos could not be used." in end[tab.file_errors]["value"]
     assert "wide.png: 16400x8 would be" in end[tab.file_errors]["value"]
     assert "1 of 2 photos" in end[tab.progress_bar]["value"]
@@ -100,7 +100,7 @@ def test_results_beyond_a_limit_are_in_the_archive_only(
     tmp_path: Path, model: HSRNet, monkeypatch: pytest.MonkeyPatch
 ):
     tab, files = make_batch(tmp_path, model, ["a.png", "b.png"])
-    monkeypatch.setattr("hsr_hub.webapp.batch_tab.MAX_SEPARATE_BYTES", 6000)
+    monkeypatch.setattr("hsr_hub.webapp.batch_run.MAX_SEPARATE_BYTES", 6000)
     *_, last = tab.run(REQUEST, files, None, "PNG", *FORM)
     with zipfile.ZipFile(last[tab.archive]["value"]) as archive:
         assert len(archive.namelist()) == 2
@@ -142,7 +142,7 @@ def test_the_times_of_a_batch_contain_the_wait(
     context.pending.add("running", 40)
     *_, described = tab.receive(REQUEST, files, None, *FORM)
     assert "about 80 s, with the wait" in described[tab.info]["value"]
-    stream = tab.run(REQUEST, files, described[tab.known], "PNG", *FORM)
+    stream = tab.run(REQUEST, files, described[tab.checks], "PNG", *FORM)
     next(stream)
     waiting = next(stream)[tab.progress_bar]["value"]
     assert "One photo is before yours." in waiting

@@ -29,6 +29,7 @@ from hsr_hub.webapp import (
     connections,
     device_queue,
     middleware,
+    previews,
     server,
     storage,
     uploads,
@@ -40,9 +41,9 @@ from hsr_hub.webapp.connections import Caller, Connections
 from hsr_hub.webapp.device_queue import DeviceQueue, QueueFullError, Visitor
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.limits import MAX_CONCURRENT
-from hsr_hub.webapp.requests import EXACT, FIT
 from hsr_hub.webapp.single_tab import SingleTab
 from hsr_hub.webapp.tiles import save_tiles
+from hsr_hub.webapp.upscale_request import EXACT, FIT
 from tests.space import noise
 from tests.test_app_units import FORM, REQUEST, make_context, make_tab, make_task
 
@@ -331,7 +332,7 @@ def test_all_files_need_room_before_they_are_saved(tmp_path: Path, model: HSRNet
     check(single.result.convert, shown, "JPEG", False)
     check(single.result.convert, shown, "PNG", True)
     check(single.result.trials.try_all, upload, "0.5 0.5", *FORM)
-    known = check(batch.receive, [file], None, *FORM)[batch.known]
+    known = check(batch.receive, [file], None, *FORM)[batch.checks]
     for output_format in ("PNG", "WebP"):
         check(batch.run, [file], known, output_format, *FORM)
 
@@ -359,8 +360,8 @@ def test_the_viewer_gets_no_metadata_and_no_large_profile(tmp_path: Path):
         after = ImageData(np.zeros((600, 800, 3), np.uint8), image.metadata)
         folder = save_tiles(image, after, tmp_path / f"tiles{size}")
         for file in (
-            uploads.save_thumbnail(image, tmp_path / "thumbnail.jpg"),
-            uploads.save_comparison(image, after, tmp_path / "result.png")[0],
+            previews.save_thumbnail(image, tmp_path / "thumbnail.jpg"),
+            previews.save_comparison(image, after, tmp_path / "result.png")[0],
             *folder.iterdir(),
         ):
             with Image.open(file) as opened:

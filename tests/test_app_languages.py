@@ -18,7 +18,7 @@ from hsr_hub import HSRNet
 from hsr_hub.hub import AUTO
 from hsr_hub.hub.choose import choose_model
 from hsr_hub.images import ImageTraits, read_image
-from hsr_hub.images.losses import find_losses
+from hsr_hub.images.lost_parts import find_losses
 from hsr_hub.webapp import (
     batch_templates,
     decode_worker,
@@ -29,9 +29,9 @@ from hsr_hub.webapp import (
 )
 from hsr_hub.webapp.device_queue import PLACES_FOR_NEWCOMERS, DeviceQueue
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import CATALOGS, ENGLISH, spoken, text
 from hsr_hub.webapp.uploads import load_upload
+from hsr_hub.webapp.upscale_request import EXACT, UpscaleRequest, request_from_form
 from tests.space import Space, noise
 from tests.util import ROOT
 

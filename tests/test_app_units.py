@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,32 @@ from PIL import ExifTags, Image
 
 from hsr_hub import HSRNet
 from hsr_hub.hub import DETAIL, bundled_models
-from hsr_hub.images import ImageData, ImageError, read_image, to_image
-from hsr_hub.webapp import batch_templates, downloads, storage, templates, uploads
+from hsr_hub.images import (
+    NOTES_KEY,
+    ImageData,
+    ImageError,
+    Metadata,
+    read_image,
+    to_image,
+    write_image,
+)
+from hsr_hub.webapp import batch_templates, downloads, previews, storage, templates
 from hsr_hub.webapp.batch_tab import BatchTab
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
-from hsr_hub.webapp.engine import NOTES_KEY, Result, UpscaleTask
+from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.eta import PendingWork, TimeEstimator
 from hsr_hub.webapp.example_cache import MAX_RESULTS, ExampleCache
 from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import (
+from hsr_hub.webapp.single_tab import SingleTab
+from hsr_hub.webapp.texts import ENGLISH
+from hsr_hub.webapp.tiles import TILE, bicubic_part, save_tiles
+from hsr_hub.webapp.trials import Trial, TrialTask, spot_of
+from hsr_hub.webapp.uploads import ResultTooLargeError, Upload
+from hsr_hub.webapp.upscale_request import (
     CROP,
     EXACT,
     FIT,
@@ -40,16 +54,13 @@ from hsr_hub.webapp.requests import (
     parse_request,
     request_from_form,
 )
-from hsr_hub.webapp.single_tab import SingleTab
-from hsr_hub.webapp.tiles import TILE, bicubic_part, save_tiles
-from hsr_hub.webapp.trials import Trial, TrialTask, spot_of
-from hsr_hub.webapp.uploads import Upload
 from tests.space import noise
 from tests.util import ROOT
 
 REQUEST = gr.Request(session_hash="me")
 FORM = (4, None, None, 0, "it")
 MADE = UpscaleRequest("it", scale=2)
+IPTC = b"\x1c\x02\x78\x00\x0bOpa in Rome"
 
 
 def make_context(folder: Path, model: HSRNet) -> AppContext:
@@ -152,9 +163,9 @@ def test_the_full_preview_equals_the_reduced_result(tmp_path: Path, model: HSRNe
         pass
     assert task.result is not None
     assert task.preview is not None and task.preview.tiles == 4
-    assert max(task.preview.size) == uploads.PREVIEW_SIDE
+    assert max(task.preview.size) == previews.PREVIEW_SIDE
     result = to_image(read_image(task.result.path))
-    small = uploads.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
+    small = previews.for_screen(result).resize(task.preview.size, reducing_gap=2.0)
     difference = np.asarray(task.preview.image).astype(int) - np.asarray(small)
     assert np.abs(difference).mean() < 2
 
@@ -332,6 +343,14 @@ def test_a_waiting_visitor_is_told_the_time_with_the_wait(tmp_path: Path, model:
     assert "Your result is here in about 50 s." in templates.progress(states[0])
 
 
+def test_the_headline_of_an_error_follows_its_class():
+    with pytest.raises(ResultTooLargeError) as caught:
+        UpscaleRequest("it", width=20000).target((200, 1))
+    assert ENGLISH["error_size"] in templates.option_error(caught.value)
+    other = templates.option_error(ValueError("there are no weights 'would be'"))
+    assert ENGLISH["error_options"] in other and ENGLISH["error_size"] not in other
+
+
 def test_errors_are_sentences():
     texts = {
         "there is no such file": "There is no such file.",
@@ -389,6 +408,48 @@ def test_the_place_is_left_out_of_a_download(tmp_path: Path, model: HSRNet):
     *_, last = tab.result.convert(REQUEST, shown, "JPEG", False)
     with Image.open(last[tab.result.download]["value"]) as image:
         assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+
+
+def test_a_download_keeps_the_metadata_of_a_jpeg_and_says_what_it_lost(
+    tmp_path: Path, model: HSRNet
+):
+    photo, kept = ImageData(np.asarray(noise((40, 30)))), Metadata(iptc=IPTC, comment=b"by Opa")
+    write_image(replace(photo, metadata=kept), tmp_path / "photo.jpg")
+    prompted = Metadata(text={"prompt": "a cat"})
+    write_image(replace(photo, metadata=prompted), tmp_path / "made.png")
+    context = make_context(tmp_path, model)
+    tab = make_tab(SingleTab, context, [])
+
+    def download(name: str, *formats: str) -> dict[Any, Any]:
+        upload = Upload(tmp_path / name, name, (40, 30), 1, tmp_path / name)
+        *_, last = tab.run(REQUEST, upload, *FORM)
+        shown = last[tab.result.shown]
+        for output_format in formats:
+            *_, last = tab.result.convert(REQUEST, shown, output_format, False)
+        return last
+
+    last = download("photo.jpg", "JPEG")
+    found = read_image(last[tab.result.download]["value"]).metadata
+    assert (found.iptc, found.comment) == (IPTC, b"by Opa")
+    assert "hsr-notes" not in last[tab.result.result_summary]["value"]
+    lost = "JPEG cannot hold its text &#x27;prompt&#x27;"
+    for formats, said in ((("JPEG",), True), (("JPEG", "PNG"), False)):
+        last = download("made.png", *formats)
+        assert (lost in last[tab.result.result_summary]["value"]) == said
+    last = download("made.png", "JPEG", "PNG", "JPEG")
+    assert lost in last[tab.result.result_summary]["value"], "the copy is there already"
+
+
+def test_the_error_of_a_download_names_no_folder_of_the_server(tmp_path: Path, monkeypatch):
+    noise((40, 30)).save(tmp_path / "made.png")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / ".temporary.jpg"))
+
+    monkeypatch.setattr("hsr_hub.images.writing.write_by_pillow", fail)
+    with pytest.raises(ImageError) as caught:
+        downloads.write_copy(tmp_path / "made.png", tmp_path / "made.jpg", "JPEG")
+    assert str(caught.value) == "made.jpg cannot be written: No space left on device"
 
 
 def received(context: AppContext, path: Path, name: str | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,12 @@ from hsr_hub.images import (
     ImageData,
     ImageError,
     ImageWarning,
+    Metadata,
     inspect_file,
     read_image,
     write_image,
 )
-from hsr_hub.webapp.decode_worker import DecodeRequest
+from hsr_hub.webapp.decode_worker import METADATA_BLOBS, DecodeRequest
 from hsr_hub.webapp.decoder import BASE_MEMORY, MEMORY_PER_PIXEL, Decoder
 from tests.test_image_guards import many_scans
 from tests.util import ROOT
@@ -81,6 +83,13 @@ def ordinary_files(folder: Path) -> dict[str, Path]:
     image.save(folder / "image.bmp")
     image.save(folder / "image.gif", save_all=True, append_images=[image.rotate(90)])
     return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def test_each_field_of_the_metadata_is_sent():
+    sent = {*METADATA_BLOBS, "dpi", "text"}
+    # A file has a stamp only if it is a result, which loses it when it is read.
+    assert sent == {field.name for field in fields(Metadata)} - {"stamp"}
+    assert set(METADATA_BLOBS) == {"icc_profile", "exif", "xmp", "iptc", "comment"}
 
 
 def test_images_equal_those_decoded_in_this_process(decoder: Decoder, tmp_path: Path):

@@ -137,7 +137,7 @@ def test_earlier_results_are_not_enlarged_again(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "size", "named"),
     [
-        ("a.webp", (16_384, 10), "WEBP holds up to 16383 pixels"),
+        ("a.webp", (16_384, 10), "WebP holds up to 16383 pixels"),
         ("a.jpg", (10, 65_501), "JPEG holds up to 65500 pixels"),
         ("ü" * 126 + ".png", (1, 1), "has 256 bytes"),
     ],

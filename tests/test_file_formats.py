@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -24,7 +25,7 @@ from hsr_hub.images import (
     write_image,
 )
 from hsr_hub.images.formats import ImageFormat
-from hsr_hub.images.identify import HEAD_BYTES, image_format
+from hsr_hub.images.identify import HEAD_BYTES, SIGNATURES, describe, image_format
 from hsr_hub.inference import plan
 from tests.test_image_kinds import profile
 from tests.util import ROOT
@@ -92,10 +93,23 @@ def test_further_images_of_a_heic_are_mentioned(tmp_path: Path, small_photo: Ima
 
 def test_heic_without_a_decoder_names_the_extra(tmp_path: Path, monkeypatch):
     save_heic(tmp_path / "a.heic", Image.new("RGB", (16, 16)))
-    monkeypatch.setattr("hsr_hub.images.heif.AVAILABLE", False)
     monkeypatch.setattr("hsr_hub.images.reading.OPENED_FORMATS", ["PNG", "JPEG"])
     with pytest.raises(ImageError, match=r"a\.heic .*hsr-hub\[heif\]"):
         read_image(tmp_path / "a.heic")
+
+
+def test_a_format_without_an_encoder_is_refused_by_name(tmp_path: Path, monkeypatch):
+    monkeypatch.delitem(Image.SAVE, "AVIF")
+    assert not FORMATS["AVIF"].writable
+    with pytest.raises(ImageError, match=r"a\.avif: cannot write '\.avif'; use one of png"):
+        save_pil(Image.new("RGB", (9, 7)), tmp_path / "a.avif")
+
+
+def test_a_new_format_is_known_by_its_entry_alone(monkeypatch):
+    head = b"\xff\x0a\xfa\x1f"
+    assert describe(head) == "a JPEG XL image"
+    monkeypatch.setitem(SIGNATURES, "JXL", re.compile(rb"\xff\x0a"))
+    assert (image_format(head), describe(head)) == ("JXL", None)
 
 
 @pytest.fixture
@@ -165,6 +179,7 @@ def test_every_format_is_documented_and_known_by_its_first_bytes(
     page = (ROOT / "docs" / "file-formats.md").read_text(encoding="utf-8")
     table = page.partition("## Formats")[2].partition("## ")[0]
     assert any(entry.label in line.split("|")[1] for line in table.splitlines() if "|" in line)
+    assert entry.readable and entry.writable == entry.written
     if entry.writable:
         path = tmp_path / f"x.{entry.suffixes[0]}"
         save_pil(Image.new("RGB", (9, 7), "teal"), path)

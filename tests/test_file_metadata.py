@@ -253,12 +253,63 @@ def test_iptc_and_comments_are_kept_or_their_loss_is_said(tmp_path: Path, small_
     image = read_image(tmp_path / "in.jpg")
     assert (image.metadata.iptc, image.metadata.comment) == (iptc, b"made by grandpa")
     assert write_image(image, tmp_path / "again.jpg") == ()
-    with pytest.warns(ImageWarning, match="PNG cannot hold its IPTC caption and keywords"):
-        write_image(image, tmp_path / "out.png")
-    assert read_image(tmp_path / "out.png").metadata.text == {"Comment": "made by grandpa"}
+    for suffix, array in (("png", source.array), ("deep.png", source.array.astype("uint16") * 257)):
+        path = tmp_path / f"out.{suffix}"
+        assert write_image(replace(image, array=array), path) == ()
+        with Image.open(path) as opened:
+            opened.load()
+            assert opened.info["Comment"] == "made by grandpa"
+        again = read_image(path).metadata
+        assert (again.iptc, again.comment, again.text) == (iptc, b"made by grandpa", None)
+        assert write_image(read_image(path), tmp_path / "back.jpg") == ()
+        assert read_image(tmp_path / "back.jpg").metadata == image.metadata
+        if shutil.which("exiftool"):
+            command = ["exiftool", "-s3", "-IPTC:Caption-Abstract", "-Comment", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert done.stdout.splitlines() == ["Opa in Rome", "made by grandpa"]
     with pytest.warns(ImageWarning, match="TIFF cannot hold its comment"):
         write_image(image, tmp_path / "out.tif")
     assert read_image(tmp_path / "out.tif").metadata.iptc == iptc
+
+
+@pytest.mark.parametrize("text", ["", "\niptc\n 4\nzz", "\niptc\n 4\n3842494d04040000000000"])
+def test_broken_iptc_of_a_png_is_left_out(tmp_path: Path, small_photo, text: str):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Raw profile type iptc", text)
+    small_photo.save(tmp_path / "in.png", pnginfo=texts)
+    metadata = read_image(tmp_path / "in.png").metadata
+    assert (metadata.iptc, metadata.text) == (None, None)
+
+
+def test_other_blocks_in_front_of_iptc_are_skipped(tmp_path: Path, small_photo):
+    iptc = b"\x1c\x02\x78\x00\x04Rome"
+    blocks = b"8BIM\x04\x25\x03abc" + b"\0\0\0\x05other\0"
+    blocks += b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc
+    for data in (blocks, b"Photoshop 3.0\0" + blocks, iptc):
+        texts = PngImagePlugin.PngInfo()
+        texts.add_text("Raw profile type iptc", f"\niptc\n{len(data):8}\n{data.hex()}\n", zip=True)
+        small_photo.save(tmp_path / "in.png", pnginfo=texts)
+        assert read_image(tmp_path / "in.png").metadata.iptc == iptc
+
+
+def test_a_loss_has_the_name_of_the_part_that_was_there(tmp_path: Path, small_photo):
+    small_photo.info.clear()
+    image = replace(
+        ImageData.from_image(small_photo),
+        metadata=Metadata(dpi=(300, 300), text={"parameters": "a cat"}),
+    )
+    with pytest.warns(ImageWarning):
+        notes = write_image(image, tmp_path / "out.gif")
+    assert notes[1:] == ("out.gif: GIF cannot hold its text 'parameters', print resolution",)
+    with pytest.warns(ImageWarning):
+        notes = write_image(image, tmp_path / "out.bmp")
+    assert notes == ("out.bmp: BMP cannot hold its text 'parameters'",)
+
+
+def test_comments_of_older_programs_keep_their_letters(tmp_path: Path, small_photo):
+    small_photo.save(tmp_path / "in.jpg", comment="Größe".encode("latin-1"))
+    write_image(read_image(tmp_path / "in.jpg"), tmp_path / "out.png")
+    assert read_image(tmp_path / "out.png").metadata.comment == "Größe".encode()
 
 
 def test_stripping_and_the_location(tmp_path: Path, small_photo):
@@ -268,6 +319,7 @@ def test_stripping_and_the_location(tmp_path: Path, small_photo):
         xmp=XMP.replace(b"dc:creator", b'xmlns:e="http://ns.adobe.com/exif/1.0/" e:GPSLatitude'),
         dpi=(300, 300),
         iptc=b"\x1c\x02\x5a\x00\x04Rome",
+        comment=b"Rome in May",
         text={
             "parameters": "cat",
             "hsr-hub-notes": "converted",
@@ -282,5 +334,5 @@ def test_stripping_and_the_location(tmp_path: Path, small_photo):
     assert GPS not in ExifBlock.parse(rest.exif).directories
     assert b"Maker" in rest.exif
     assert b"GPSLatitude" not in rest.xmp
-    assert rest.iptc is None
+    assert (rest.iptc, rest.comment) == (None, None)
     assert rest.text == {"parameters": "cat", "hsr-hub-notes": "converted"}

@@ -25,6 +25,7 @@ from hsr_hub.images import (
     write_frames,
     write_image,
 )
+from hsr_hub.images.animation import write_animation
 from hsr_hub.images.exif import LONG, MAIN, ExifBlock
 from hsr_hub.images.tiff_kinds import find_pages
 from tests.test_file_batches import model_folder, upscale  # noqa: F401  (fixtures)
@@ -107,6 +108,13 @@ def test_frames_durations_and_loops_are_kept(tmp_path, source: str, target: str,
             )
             assert duration == wanted_duration
     assert [name.name for name in tmp_path.iterdir() if name.name.startswith(".")] == []
+
+
+def test_an_animation_in_a_format_without_a_writer_is_refused():
+    file = io.BytesIO()
+    with pytest.raises(ValueError, match="no writer of animations in AVIF"):
+        write_animation("AVIF", [], 0, 0, file, lambda *_: None)
+    assert not file.getvalue()
 
 
 @pytest.mark.parametrize("suffix", ANIMATED)

@@ -23,20 +23,10 @@ from hsr_hub.training.data import crop_margin, label_pyramid
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.feature_scale import feature_scale, weight_note
-from hsr_hub.training.losses import (
-    IMAGENET_STD,
-    LevelPairs,
-    LpipsLoss,
-    PerceptualLoss,
-    center_crops,
-    checkerboard_loss,
-    consistency_loss,
-    flat_loss,
-    parse_layers,
-    pixel_loss,
-    random_crops,
-)
+from hsr_hub.training.levels import LevelPairs, center_crops, random_crops
+from hsr_hub.training.losses import checkerboard_loss, consistency_loss, flat_loss, pixel_loss
 from hsr_hub.training.mixing import mixed_weights
+from hsr_hub.training.perceptual import IMAGENET_STD, LpipsLoss, PerceptualLoss, parse_layers
 from hsr_hub.training.presets import STAGE_TWO
 from tests.training import write_small_vgg
 from train_accelerate import optimizer_step

@@ -111,8 +111,12 @@ def test_receptive_field_is_exact(scale, kernel_sizes, dilations):
         fusion_width=2,
         reconstruction_widths=[2] * (len(LEVELS[scale]) - 1),
     ).double()
-    radius = model.receptive_field
-    side = 2 * radius + 5
+    assert measured_reach(model) == {(-model.receptive_field, model.receptive_field)}
+
+
+def measured_reach(model: HSRNet) -> set[tuple[int, int]]:
+    """Return the first and last pixel, relative to its own, that the output depends on."""
+    scale, side = model.scale, 2 * model.receptive_field + 5
     centre = side // 2
     lq = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
     pixel = slice(centre * scale, (centre + 1) * scale)
@@ -122,8 +126,38 @@ def test_receptive_field_is_exact(scale, kernel_sizes, dilations):
     assert lq.grad is not None
     touched = lq.grad.abs().sum(dim=(0, 1))
     rows, columns = (touched.sum(dim=d).nonzero().flatten() - centre for d in (1, 0))
-    for reached in (rows, columns):
-        assert (reached.min().item(), reached.max().item()) == (-radius, radius)
+    return {(int(reached.min()), int(reached.max())) for reached in (rows, columns)}
+
+
+class ResizeUpsampler(nn.Module):
+    """Another up-sampler: the features are repeated, then a convolution at the larger size."""
+
+    def __init__(self, in_channels: int, out_channels: int, factor: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.factor = factor
+        self.multiplications = self.conv.weight.numel() * factor**2
+        self.values_per_pixel = in_channels + 2 * out_channels
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return F.leaky_relu(self.conv(F.interpolate(features, scale_factor=self.factor)), 0.1)
+
+    def read_interval(self, low: int, high: int) -> tuple[int, int]:
+        return (low - 1) // self.factor, (high + 1) // self.factor
+
+
+def test_another_upsampler_needs_its_interval_multiplications_and_values_only():
+    model = random_model(widths=[2] * 3, fusion_width=2, reconstruction_widths=[2, 4]).double()
+    before = model.multiplications(4)
+    own = model.reconstruction.upsamplers
+    parts = [ResizeUpsampler(2, 2, 2), ResizeUpsampler(2, 4, 2)]
+    model.reconstruction.upsamplers = nn.ModuleList(parts).double()
+    assert measured_reach(model) == {(-model.receptive_field, model.receptive_field)}
+    saved = sum(p.weight.numel() * s**2 for p, s in zip(convolutions(own), (1, 2), strict=True))
+    added = parts[0].multiplications + parts[1].multiplications * 4
+    assert model.multiplications(4) == before - saved + added
+    features = 3 * (6 + 2)
+    assert model.bytes_per_pixel(4) == 4 * (features + (2 + 2 * 4 + 9) * 16)
 
 
 def test_receptive_field_bounds_a_changed_pixel(model: HSRNet):

@@ -24,7 +24,7 @@ from hsr_hub.training.data import (
 )
 from hsr_hub.training.degradations import degrade
 from hsr_hub.training.ema import make_ema
-from hsr_hub.training.losses import LevelPairs
+from hsr_hub.training.levels import LevelPairs
 from hsr_hub.training.photos import FolderPhotos
 from hsr_hub.training.state import RunState
 from hsr_hub.training.validation import log_grid, validate

@@ -13,23 +13,20 @@ from hsr_hub.hub.bundled import (
     default_model,
     resolve_folder,
 )
-from hsr_hub.hub.checkpoint import resolve_file
-from hsr_hub.hub.choose import AUTO, LABELS, REAL, choose_weights, cleans, model_for
-from hsr_hub.hub.download import error_text, hide_token, hub_api
-from hsr_hub.hub.links import DEMO, ORGANIZATION, PATENT, REPOSITORY
-from hsr_hub.hub.mixin import PretrainedMixin
-from hsr_hub.hub.model_card import (
-    LIMITS,
-    PURPOSES,
+from hsr_hub.hub.card_editing import (
     merged,
     metadata,
-    model_card,
-    read_metrics,
     same_prose,
     with_license,
     with_metrics,
     with_repo_id,
 )
+from hsr_hub.hub.checkpoint import resolve_file
+from hsr_hub.hub.choose import AUTO, LABELS, REAL, choose_weights, cleans, model_for
+from hsr_hub.hub.download import error_text, hide_token, hub_api
+from hsr_hub.hub.links import DEMO, ORGANIZATION, PATENT, REPOSITORY
+from hsr_hub.hub.mixin import PretrainedMixin
+from hsr_hub.hub.model_card import LIMITS, PURPOSES, model_card, read_metrics
 from hsr_hub.hub.publish_model import (
     PublishError,
     RefusedError,

@@ -55,7 +55,7 @@ MIN_REPETITION = 0.4
 MAX_SOFT = 0.52
 """Largest sharpness of a soft photo. Most clean photos are above it."""
 
-LOSSY = ("WEBP", "AVIF", "HEIF")
+LOSSY = [name for name, entry in FORMATS.items() if entry.lossy]
 """Lossy codecs whose quality is not known."""
 
 

@@ -21,14 +21,14 @@ from hsr_hub.hub.bundled import (
     WEIGHTS_NAME,
     resolve_folder,
 )
-from hsr_hub.hub.download import error_text, hide_token, hub_api
-from hsr_hub.hub.model_card import (
+from hsr_hub.hub.card_editing import (
     merged,
     same_prose,
     with_license,
     with_metrics,
     with_repo_id,
 )
+from hsr_hub.hub.download import error_text, hide_token, hub_api
 
 MESSAGE = "Publish an HSRNet"
 

@@ -27,9 +27,9 @@ from hsr_hub.hub.bundled import (
     WEIGHTS_NAME,
     bundled_models,
 )
+from hsr_hub.hub.card_editing import metadata
 from hsr_hub.hub.download import hub_api
 from hsr_hub.hub.links import REPOSITORY
-from hsr_hub.hub.model_card import metadata
 from hsr_hub.hub.publish_model import (
     RefusedError,
     create_commit,

@@ -20,7 +20,7 @@ from hsr_hub.images.formats import (
 from hsr_hub.images.frame_writing import numbered, result_paths, write_frames
 from hsr_hub.images.frames import Frame, Frames, has_frames, read_frames
 from hsr_hub.images.image_data import ImageData, to_image
-from hsr_hub.images.metadata import Metadata
+from hsr_hub.images.metadata import NOTES_KEY, Metadata
 from hsr_hub.images.modes import normalize_mode, to_array, to_eight_bits, to_rgb
 from hsr_hub.images.reading import read_image, read_pil, read_stamp
 from hsr_hub.images.writing import check_target, prepare_folder, save_pil, write_image
@@ -28,6 +28,7 @@ from hsr_hub.images.writing import check_target, prepare_folder, save_pil, write
 __all__ = [
     "FORMATS",
     "JPEG_SEGMENT",
+    "NOTES_KEY",
     "READ_SUFFIXES",
     "WRITE_FORMATS",
     "FoundImages",

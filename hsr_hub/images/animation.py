@@ -58,13 +58,18 @@ def write_animation(
         plays: How often the animation is played; 0 stands for endlessly.
         file: The output file, which is empty.
         encode: Writes one frame in the format.
+
+    Raises:
+        ValueError: The format has no writer here.
     """
     if format == "GIF":
         _write_gif(_parts(frames, replace=False), plays, file, encode)
     elif format == "PNG":
         _write_apng(_parts(frames), count, plays, file, encode)
-    else:
+    elif format == "WEBP":
         _write_webp(_parts(frames, step=2), plays, file, encode)
+    else:
+        raise ValueError(f"there is no writer of animations in {format}: add one here")
 
 
 def _parts(

@@ -16,7 +16,7 @@ from hsr_hub.images.formats import FORMATS, ImageFormat, choose_format
 from hsr_hub.images.frames import Frame, Frames
 from hsr_hub.images.metadata import Metadata
 from hsr_hub.images.tiff import write_tiff
-from hsr_hub.images.writing import encode, save, write_errors, write_notes
+from hsr_hub.images.writing import write_array, write_by_pillow, write_errors, write_notes
 
 
 def result_paths(path: Path, source: Frames) -> list[Path]:
@@ -62,25 +62,25 @@ def write_frames(
             yield frame, metadata
 
     paths = result_paths(path, source)
-    with write_errors(path), ExitStack() as stack:
+    with write_errors(str(path)), ExitStack() as stack:
         files = [stack.enter_context(atomic_write(name)) for name in paths]
         if len(paths) > 1:
             for (frame, metadata), file in zip(fitted(), files, strict=True):
-                encode(frame.image.array, metadata, file, chosen, quality)
+                write_array(frame.image.array, metadata, file, chosen, quality)
         elif chosen.paged:
             write_tiff(((frame.image.array, metadata) for frame, metadata in fitted()), files[0])
         else:
             _write_animation(fitted(), source, files[0], chosen, quality)
     lost = list(dict.fromkeys(lost))
     notes = write_notes(path, chosen, lost, grey=source.paged and source.first.grey)
-    if not source.paged and not chosen.animated:
+    if not source.paged and not chosen.writes_animations:
         notes += (f"{path.name}: the durations of the frames are left out",)
     return notes
 
 
 def _fits(chosen: ImageFormat, source: Frames) -> bool:
     """Return whether one file holds all frames; a TIFF holds those of an animation as pages."""
-    return chosen.paged or (chosen.animated and not source.paged)
+    return chosen.paged or (chosen.writes_animations and not source.paged)
 
 
 def _write_animation(
@@ -102,7 +102,7 @@ def _write_animation(
     def encode_frame(image: Image.Image, file: BinaryIO, first: bool) -> None:
         # A profile changes the pixels of no format, so the others need none.
         metadata = first_metadata if first else Metadata()
-        save(np.asarray(image), metadata, file, chosen, quality)
+        write_by_pillow(np.asarray(image), metadata, file, chosen, quality)
 
     with path.open("wb") as file:
         write_animation(chosen.name, images(), len(source), source.plays, file, encode_frame)

@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image
 
 from hsr_hub.images.errors import ImageError
-from hsr_hub.images.formats import MAX_PIXELS
+from hsr_hub.images.formats import FORMATS, MAX_PIXELS
+from hsr_hub.images.frame_count import count_frames
 from hsr_hub.images.identify import image_format, read_head
 from hsr_hub.images.image_data import ImageData
-from hsr_hub.images.losses import count_frames
 from hsr_hub.images.modes import to_eight_bits
 from hsr_hub.images.reading import check_size, decode_image, open_image, prepare
 from hsr_hub.images.tiff_kinds import at_page, find_pages
 
-ANIMATED_FORMATS = {"GIF", "PNG", "WEBP", "AVIF"}
+ANIMATED_FORMATS = {name for name, entry in FORMATS.items() if entry.animated}
 """Formats whose frames have durations, by Pillow's name."""
 
 

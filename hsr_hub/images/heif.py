@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from PIL import Image
 
-INSTALL_HINT = "it is a HEIC or HEIF image: install the decoder by `pip install hsr-hub[heif]`"
 
-
-def register() -> bool:
-    """Add HEIF to the formats that Pillow opens, and return whether it is there.
+def register() -> None:
+    """Add HEIF to the formats that Pillow opens, if pi-heif is installed.
 
     A plugin that is already registered, such as that of pillow-heif, is kept.
     """
     if "HEIF" in Image.OPEN:
-        return True
+        return
     try:
         import pi_heif
     except ImportError:
-        return False
+        return
     pi_heif.register_heif_opener(thumbnails=False)
-    return True
-
-
-AVAILABLE = register()
-"""Whether HEIF files can be read."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hsr_hub.images.formats import SIGNATURES
+
 HEAD_BYTES = 64
 """Number of bytes at the start of a file that `image_format` and `describe` look at."""
 
@@ -17,19 +19,6 @@ RAW_SUFFIX = re.compile(
 
 RAW = "a raw file of a camera"
 DEVELOP = "develop it first, that is, export it as TIFF, PNG or JPEG in a raw converter"
-
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_HEIF_BRANDS |= {b"mif1", b"msf1"}
-
-_IMAGES = (
-    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("JPEG", re.compile(rb"\xff\xd8\xff")),
-    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("TIFF", re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")),
-    ("BMP", re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),
-    ("GIF", re.compile(rb"GIF8[79]a")),
-    ("DDS", re.compile(rb"DDS \x7c\0\0\0")),
-)
 
 _OTHERS = (
     (RAW, re.compile(rb"II\*\0....CR|IIRO|IIRS|MMOR|IIU\0|FUJIFILM|FOVb|\0MRM", re.DOTALL)),
@@ -57,12 +46,8 @@ def image_format(head: bytes) -> str | None:
     Args:
         head: The first `HEAD_BYTES` bytes of the file.
     """
-    if head[4:8] == b"ftyp":
-        if head[8:12] in {b"avif", b"avis"} or b"avif" in head[16:]:
-            return "AVIF"
-        return "HEIF" if head[8:12] in _HEIF_BRANDS else None
-    for name, pattern in _IMAGES:
-        if pattern.match(head):
+    for name, signature in SIGNATURES.items():
+        if signature.match(head):
             return name
     return None
 
@@ -74,10 +59,12 @@ def describe(head: bytes, suffix: str = "") -> str | None:
         head: The first `HEAD_BYTES` bytes of the file.
         suffix: The suffix of its name, with the dot.
     """
+    format = image_format(head)
     for name, pattern in _OTHERS:
-        if pattern.match(head):
+        # Many raw files start like a TIFF.
+        if pattern.match(head) and (format is None or name == RAW):
             return name
-    if RAW_SUFFIX.fullmatch(suffix) and image_format(head) in {"TIFF", None}:
+    if RAW_SUFFIX.fullmatch(suffix) and format in {"TIFF", None}:
         return RAW
     return None
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from hsr_hub.images import exif as exif_blocks
+from hsr_hub.images import iptc as iptc_blocks
 from hsr_hub.images.exif import ExifBlock, ExifError
 from hsr_hub.images.formats import ImageFormat
 from hsr_hub.images.xmp import drop_lost_parts, replace_property
@@ -70,6 +71,9 @@ PARAMETERS = "parameters"
 STAMP_KEY = "hsr-hub"
 """Key of a text with `Metadata.stamp`, and the start of each stamp."""
 
+NOTES_KEY = "hsr-hub-notes"
+"""Key of a text that says what was converted or left out when the source was read."""
+
 STAMP_IN_SOFTWARE = re.compile(rb"(?:^|; )(hsr-hub [^;\0]*)\0*$")
 """A stamp at the end of the EXIF tag for software."""
 
@@ -80,8 +84,19 @@ programs copy all of EXIF, as "exif:GPSLatitude" or as "Raw profile type APP1"."
 MAX_DPI = 30_000
 """A resolution of 1 dpi or less, or of more than this, is a placeholder or an error."""
 
-UNKNOWN_TEXTS = ("XML:com.adobe.xmp", "Raw profile type", "date:")
-"""Starts of the keys of PNG texts that are other metadata, or dates of a file."""
+COMMENT_KEY = "Comment"
+"""Key of the PNG text that is the comment in other formats."""
+
+SKIPPED_TEXTS = (
+    # They are about one result, and a result of it is another one.
+    STAMP_KEY,
+    NOTES_KEY,
+    # Other fields of `Metadata`, or dates of a file.
+    "XML:com.adobe.xmp",
+    "Raw profile type",
+    "date:",
+)
+"""Starts of the keys of PNG texts that `Metadata.text` does not have."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +114,9 @@ class Metadata:
     iptc: bytes | None = None
     """Caption, keywords and more, as JPEG and TIFF store them."""
     comment: bytes | None = None
-    """The comment of a JPEG or GIF."""
+    """The comment of a JPEG or GIF, or the text "Comment" of a PNG."""
     text: dict[str, str] | None = None
-    """The texts of a PNG, such as the prompts of image generators."""
+    """The other texts of a PNG, such as the prompts of image generators."""
     stamp: str | None = None
     """The settings that made a result, such as "hsr-hub 4x hsr-lite-x4"."""
 
@@ -118,15 +133,15 @@ class Metadata:
         # A TIFF can hold numbers in the place of either.
         profile = profile if isinstance(profile, bytes) else b""
         xmp = drop_lost_parts(xmp) if isinstance(xmp, bytes) else b""
-        exif = _exif(image)
+        exif, texts = _exif(image), _texts(image)
         return cls(
             icc_profile=profile or None,
             exif=exif,
             xmp=replace_property(xmp, "tiff:Orientation", "1") or None,
             dpi=_resolution(image, exif),
-            iptc=_iptc(info),
-            comment=_comment(info),
-            text=_texts(image),
+            iptc=_iptc(info, texts),
+            comment=_comment(info, texts),
+            text=_other_texts(texts),
         )
 
     def with_tiff(self, file: BinaryIO) -> Metadata:
@@ -182,14 +197,14 @@ class Metadata:
             block = _parsed(exif)
             block.directories.pop(exif_blocks.GPS, None)
             exif = _block_bytes(block)
-        # IPTC and XMP name places in many ways.
+        # IPTC, XMP and comments name places in many ways.
         xmp = drop_lost_parts(self.xmp, location=True) if self.xmp else None
         text = {
             key: value
             for key, value in (self.text or {}).items()
             if key.lower().startswith(TEXTS_WITHOUT_PLACES)
         }
-        return replace(self, exif=exif, xmp=xmp or None, iptc=None, text=text or None)
+        return replace(self, exif=exif, xmp=xmp or None, iptc=None, comment=None, text=text or None)
 
     def info(self) -> dict[str, Any]:
         """Return the entries for `Image.info`."""
@@ -204,15 +219,17 @@ class Metadata:
         """
         fitted = self._with_stamp(image_format)
         lost: list[str] = []
+        holds_exif = "exif" in image_format.metadata
         if self.text and "text" not in image_format.metadata:
-            if PARAMETERS in self.text and "exif" in image_format.metadata:
-                exif = _with_user_comment(self.exif, self.text[PARAMETERS])
+            texts = dict(self.text)
+            if PARAMETERS in texts and holds_exif:
+                exif = _with_user_comment(fitted.exif, texts.pop(PARAMETERS))
                 fitted = replace(fitted, exif=exif)
-            lost += [f"text {key!r}" for key in self.text if key != PARAMETERS]
+            lost += [f"text {key!r}" for key in texts]
             fitted = replace(fitted, text=None)
-        if fitted.exif and image_format.name == "JPEG":
+        if fitted.exif and image_format.exif_positioning:
             fitted = replace(fitted, exif=_with_positioning(fitted.exif))
-        if self.dpi and "dpi" not in image_format.metadata:
+        if self.dpi and "dpi" not in image_format.metadata and holds_exif:
             fitted = replace(fitted, exif=_with_resolution(fitted.exif, self.dpi), dpi=None)
         limit = image_format.max_metadata_bytes
         for key, name in FIELD_NAMES.items():
@@ -250,20 +267,22 @@ class Metadata:
     def save_options(self, image_format: ImageFormat) -> dict[str, Any]:
         """Return keyword arguments for `Image.save`, of metadata that `fit` returned."""
         options = self.info()
-        if image_format.name == "PNG":
-            for key in ("xmp", "text", "comment"):
+        if "text" in image_format.metadata:  # Pillow takes all texts of a PNG as one object
+            for key in ("xmp", "iptc", "text", "comment"):
                 options.pop(key, None)
             options["pnginfo"] = self.png_texts()
         if iptc := options.pop("iptc", None):
-            options["extra"] = _photoshop_segment(iptc)
+            options["extra"] = iptc_blocks.to_jpeg_segment(iptc)
         return options
 
     def png_texts(self) -> PngImagePlugin.PngInfo:
-        """Return the text chunks of a PNG: texts, comment and XMP."""
+        """Return the text chunks of a PNG: texts, comment, IPTC and XMP."""
         chunks = PngImagePlugin.PngInfo()
         texts = dict(self.text or {})
         if self.comment:
-            texts.setdefault("Comment", self.comment.decode(errors="replace"))
+            texts[COMMENT_KEY] = _decoded(self.comment)
+        if self.iptc:
+            texts[iptc_blocks.PNG_KEY] = iptc_blocks.to_png_text(self.iptc)
         for key, value in texts.items():
             # Latin-1 is all that a key, and a chunk of the older type, can hold.
             chunks.add_text(key.encode("latin-1", "replace"), value)
@@ -278,6 +297,7 @@ FIELD_NAMES = {
     "xmp": "XMP",
     "iptc": "IPTC caption and keywords",
     "comment": "comment",
+    "dpi": "print resolution",
 }
 """Fields of `Metadata` that `fit` leaves out, with their names for users."""
 
@@ -370,35 +390,52 @@ def _resolution(image: Image.Image, exif: bytes | None) -> tuple[float, float] |
     return horizontal, vertical
 
 
-def _comment(info: dict[Any, Any]) -> bytes | None:
-    """Return the comment of a JPEG or GIF that is no stamp."""
+def _comment(info: dict[Any, Any], texts: dict[str, str]) -> bytes | None:
+    """Return the comment of a JPEG, GIF or PNG that is no stamp."""
     comment = info.get("comment")
-    if not isinstance(comment, bytes) or STAMP_IN_SOFTWARE.match(comment):
+    if COMMENT_KEY in texts:
+        comment = texts[COMMENT_KEY].encode()
+    if not isinstance(comment, bytes) or not comment or STAMP_IN_SOFTWARE.match(comment):
         return None
     return comment
 
 
-def _iptc(info: dict[Any, Any]) -> bytes | None:
-    """Return the IPTC block of a JPEG, or that of `Metadata.info`."""
+def _decoded(comment: bytes) -> str:
+    """Return a comment as text; its encoding is not stored, and older programs use Latin-1."""
+    try:
+        return comment.decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
+
+
+def _iptc(info: dict[Any, Any], texts: dict[str, str]) -> bytes | None:
+    """Return the IPTC block of a JPEG or PNG, or that of `Metadata.info`."""
     blocks = info.get("photoshop")
-    iptc = blocks.get(0x0404) if isinstance(blocks, dict) else info.get("iptc")
+    iptc = blocks.get(iptc_blocks.BLOCK_NUMBER) if isinstance(blocks, dict) else info.get("iptc")
+    if iptc_blocks.PNG_KEY in texts:
+        iptc = iptc_blocks.from_png_text(texts[iptc_blocks.PNG_KEY])
     return iptc if isinstance(iptc, bytes) and iptc else None
 
 
-def _texts(image: Image.Image) -> dict[str, str] | None:
-    """Return the texts of a PNG, or those of `Metadata.info`."""
+def _texts(image: Image.Image) -> dict[str, str]:
+    """Return all texts of a PNG, or those of `Metadata.info`."""
     texts = image.info.get("text")
     if isinstance(image, PngImagePlugin.PngImageFile):
         try:
             texts = image.text
         except Exception:  # broken texts must not make an intact image unreadable
-            return None
+            return {}
     if not isinstance(texts, dict):
-        return None
+        return {}
+    return {key: str(value) for key, value in texts.items() if isinstance(value, str)}
+
+
+def _other_texts(texts: dict[str, str]) -> dict[str, str] | None:
+    """Return the texts of a PNG that are in no other field of `Metadata`."""
     return {
-        key: str(value)
+        key: value
         for key, value in texts.items()
-        if isinstance(value, str) and not key.startswith((*UNKNOWN_TEXTS, STAMP_KEY))
+        if key != COMMENT_KEY and not key.startswith(SKIPPED_TEXTS)
     } or None
 
 
@@ -441,10 +478,3 @@ def _with_positioning(exif: bytes) -> bytes | None:
     centred = block.integers(exif_blocks.SHORT, 1)
     block.get(exif_blocks.MAIN).setdefault(ExifTags.Base.YCbCrPositioning, centred)
     return _block_bytes(block)
-
-
-def _photoshop_segment(iptc: bytes) -> bytes:
-    """Return the segment of a JPEG that holds IPTC."""
-    data = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc
-    data += bytes(len(data) % 2)
-    return b"\xff\xed" + (len(data) + 2).to_bytes(2, "big") + data

@@ -13,9 +13,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from hsr_hub.images import heif, png, sixteen_bit
+from hsr_hub.images import png, sixteen_bit
 from hsr_hub.images.errors import ImageError, ImageWarning
-from hsr_hub.images.formats import FORMATS, MAX_PIXELS
+from hsr_hub.images.formats import FORMATS, MAX_PIXELS, OPENED_FORMATS
+from hsr_hub.images.frame_count import count_frames
 from hsr_hub.images.guards import check_jpeg_scans
 from hsr_hub.images.identify import (
     DEVELOP,
@@ -26,13 +27,10 @@ from hsr_hub.images.identify import (
     read_head,
 )
 from hsr_hub.images.image_data import ImageData, to_image
-from hsr_hub.images.losses import count_frames, find_losses
+from hsr_hub.images.lost_parts import find_losses
 from hsr_hub.images.metadata import Metadata, find_stamp
 from hsr_hub.images.profiles import COLOUR_BYTES, find_code_points, find_profile
 from hsr_hub.images.tiff_kinds import TiffKind
-
-OPENED_FORMATS = [name for name in FORMATS if name != "HEIF" or heif.AVAILABLE]
-"""Pillow's names of the formats that can be read here."""
 
 
 def read_image(
@@ -275,18 +273,21 @@ def _what_it_is(source: str | Path | BinaryIO) -> str:
     else:
         source.seek(0)
         head, suffix = source.read(HEAD_BYTES), ""
-    if image_format(head) == "HEIF" and not heif.AVAILABLE:
-        return f"was not opened, because {heif.INSTALL_HINT}"
+    format = image_format(head)
+    if format and format not in OPENED_FORMATS:
+        entry = FORMATS[format]
+        hint = entry.install_hint or "save it as PNG or JPEG in another program"
+        return f"was not opened, because the decoder for {entry.label} is missing: {hint}"
     kind = describe(head, suffix)
     if kind == RAW:
         return f"is {RAW}: {DEVELOP}"
     if kind:
         return f"is {kind}, which is not supported: save it as PNG or JPEG in another program"
-    format = image_format(head)
     if format == "TIFF":
         with _open_file(source) as file:
             return f"{TiffKind(file).describe()}, which cannot be read: save it as 8-bit RGB"
     if format:
-        return f"starts like a {format} file, but is damaged: copy or download it again"
-    *formats, last = OPENED_FORMATS
+        label = FORMATS[format].label
+        return f"starts like a {label} file, but is damaged: copy or download it again"
+    *formats, last = (FORMATS[name].label for name in OPENED_FORMATS)
     return f"is not an image that can be read: use a {', '.join(formats)} or {last} file"

@@ -26,7 +26,12 @@ MAX_NAME_BYTES = 255
 
 
 def write_image(
-    image: ImageData, path: Path, *, format: str | None = None, quality: int | None = None
+    image: ImageData,
+    path: Path,
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    name: str | None = None,
 ) -> tuple[str, ...]:
     """Write an image with its metadata.
 
@@ -38,6 +43,7 @@ def write_image(
         path: The output file.
         format: A key of `WRITE_FORMATS`; by default the path's suffix.
         quality: 1 to 100 for JPEG, WebP (lossless without it) and AVIF; ignored by other formats.
+        name: Name of the file in errors; by default the path.
 
     Returns:
         Sentences about metadata that the format cannot hold; `ImageWarning` has the same.
@@ -50,54 +56,12 @@ def write_image(
     """
     chosen = FORMATS[choose_format(path, format)]
     metadata, lost = image.metadata.fit(chosen)
-    with write_errors(path), atomic_write(path) as temporary:
-        encode(image.array, metadata, temporary, chosen, quality)
+    with write_errors(name or str(path)), atomic_write(path) as temporary:
+        write_array(image.array, metadata, temporary, chosen, quality)
     notes = write_notes(path, chosen, lost, grey=image.grey)
     for note in notes:
         warnings.warn(note, ImageWarning, stacklevel=2)
     return notes
-
-
-def encode(
-    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
-) -> None:
-    """Write a file in place, with metadata that the format can hold."""
-    if chosen.name == "TIFF":
-        write_tiff([(array, metadata)], path)
-    elif chosen.name == "PNG" and ImageData(array).sixteen_bit_colour:
-        sixteen_bit.write_png(array, path, metadata)
-    else:
-        save(array, metadata, path, chosen, quality)
-
-
-@contextmanager
-def write_errors(path: Path) -> Iterator[None]:
-    """Raise `ImageError` for the errors of a writer."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
-        raise ImageError(f"{path} cannot be written: {error}") from error
-
-
-def write_notes(
-    path: Path, chosen: ImageFormat, lost: Sequence[str], *, grey: bool
-) -> tuple[str, ...]:
-    """Return sentences about what a format cannot hold.
-
-    Args:
-        path: The output file.
-        chosen: Its format.
-        lost: Names of metadata that it cannot hold.
-        grey: Whether the image is grey, so that a palette holds all of its values.
-    """
-    notes = []
-    if chosen.colours and not grey:
-        notes.append(f"{path.name}: its colours are reduced to the {chosen.colours} of a GIF")
-    if lost:
-        notes.append(f"{path.name}: {chosen.name} cannot hold its {', '.join(lost)}")
-    return tuple(notes)
 
 
 def save_pil(
@@ -120,7 +84,7 @@ def check_target(path: Path, size: tuple[int, int]) -> None:
     chosen = FORMATS[choose_format(path)]
     if chosen.max_side and max(size) > chosen.max_side:
         raise ImageError(
-            f"{path}: {chosen.name} holds up to {chosen.max_side} pixels a side, and the result "
+            f"{path}: {chosen.label} holds up to {chosen.max_side} pixels a side, and the result "
             f"has {size[0]}x{size[1]}: choose PNG, or a smaller size"
         )
     length = len(os.fsencode(path.name))
@@ -147,14 +111,29 @@ def prepare_folder(path: Path) -> None:
         )
 
 
-def save(
+# Shared with `frame_writing.py`.
+
+
+def write_array(
+    array: np.ndarray, metadata: Metadata, path: Path, chosen: ImageFormat, quality: int | None
+) -> None:
+    """Write a file in place, with metadata that the format can hold."""
+    if chosen.name == "TIFF":
+        write_tiff([(array, metadata)], path)
+    elif chosen.name == "PNG" and ImageData(array).sixteen_bit_colour:
+        sixteen_bit.write_png(array, path, metadata)
+    else:
+        write_by_pillow(array, metadata, path, chosen, quality)
+
+
+def write_by_pillow(
     array: np.ndarray,
     metadata: Metadata,
     file: Path | BinaryIO,
     chosen: ImageFormat,
     quality: int | None,
 ) -> None:
-    """Write by Pillow."""
+    """Write a file in place by Pillow, which all formats but TIFF and 16-bit colour need."""
     converted = to_image(ImageData(array))
     if not chosen.alpha and converted.mode in {"LA", "RGBA"}:
         white = Image.new("RGBA", converted.size, "white")
@@ -168,3 +147,37 @@ def save(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about metadata
         converted.save(file, chosen.name, **options)
+
+
+@contextmanager
+def write_errors(name: str) -> Iterator[None]:
+    """Raise `ImageError` for the errors of a writer; the name is that of the file."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: the image exceeds a limit of the format
+        # The text of an OSError can have the path of a temporary file.
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name} cannot be written: {reason}") from error
+
+
+def write_notes(
+    path: Path, chosen: ImageFormat, lost: Sequence[str], *, grey: bool
+) -> tuple[str, ...]:
+    """Return sentences about what a format cannot hold.
+
+    Args:
+        path: The output file.
+        chosen: Its format.
+        lost: Names of metadata that it cannot hold.
+        grey: Whether the image is grey, so that a palette holds all of its values.
+    """
+    notes = []
+    if chosen.colours and not grey:
+        notes.append(
+            f"{path.name}: its colours are reduced to the {chosen.colours} of a {chosen.label}"
+        )
+    if lost:
+        notes.append(f"{path.name}: {chosen.label} cannot hold its {', '.join(lost)}")
+    return tuple(notes)

@@ -1,17 +1,17 @@
 """Apply a network to images of any size: sizes, devices, tiles, and many files at once."""
 
 from hsr_hub.inference.device import best_device, choose_dtype
-from hsr_hub.inference.files import (
+from hsr_hub.inference.files import upscale_files
+from hsr_hub.inference.memory import default_tile_size
+from hsr_hub.inference.options import FileOptions, UpscaleOptions
+from hsr_hub.inference.planning import (
     FileTask,
     Plan,
     existing_result,
     expected_stamp,
     own_share,
     plan,
-    upscale_files,
 )
-from hsr_hub.inference.memory import default_tile_size
-from hsr_hub.inference.options import FileOptions, UpscaleOptions
 from hsr_hub.inference.resize import fill_transparent
 from hsr_hub.inference.sizes import choose_level, fit_size, target_size
 from hsr_hub.inference.tiling import Tile, TileEngine, split

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hsr_hub.training.checks import check_args
 from hsr_hub.training.flags import build_parser
-from hsr_hub.training.losses import parse_layers
+from hsr_hub.training.perceptual import parse_layers
 from hsr_hub.training.presets import preset_flags
 
 OF_DIFFUSERS = {

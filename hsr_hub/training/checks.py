@@ -123,7 +123,10 @@ def _check_data(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
 
 
 PIXEL_TERMS = ("pixel_weight", "consistency_weight", "checkerboard_weight", "flat_weight")
+"""Weights of the losses in `losses.py`, which need no other network."""
+
 OTHER_TERMS = ("perceptual_weight", "lpips_weight", "adversarial_weight")
+"""Weights of the losses that other networks compute."""
 
 CONSISTENCY_SIDE = 5
 """Smallest x1 crop that `consistency_loss` can compare; it leaves out two pixels on each side."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hsr_hub.training.losses import PerceptualLoss
+from hsr_hub.training.perceptual import PerceptualLoss
 from hsr_hub.training.presets import CAFFE_WEIGHT, STAGE_TWO, preset_flags
 
 CAFFE_DIFFERENCES = {

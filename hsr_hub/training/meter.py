@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -13,7 +15,12 @@ from torch import Tensor
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+logger = logging.getLogger(__name__)
+
 Batch = TypeVar("Batch")
+
+MAX_DATA_SHARE = 0.05
+"""Share of a step's time that may be spent on waiting for data."""
 
 
 class StepMeter:
@@ -70,3 +77,17 @@ class StepMeter:
         start = time.perf_counter()
         yield
         self._start += time.perf_counter() - start
+
+
+class SlowDataHint:
+    """Suggests flags, once, if the steps wait for data."""
+
+    def __init__(self, args: Namespace) -> None:
+        self._given = bool(args.cache_images) or args.streaming
+
+    def check(self, values: Mapping[str, float]) -> None:
+        """Look at the times of a line of the log."""
+        waits = values["seconds/data"] > MAX_DATA_SHARE * values["seconds/step"]
+        if waits and not self._given:
+            logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
+            self._given = True

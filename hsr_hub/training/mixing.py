@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def mixed_weights(
-    net: nn.Module, fidelity: Sequence[Tensor] | None, strength: float
+    net: nn.Module, start_parameters: Sequence[Tensor] | None, strength: float
 ) -> Iterator[None]:
     """Mix the weights as `HSRNet.interpolate` does, and keep what changed them within.
 
@@ -20,17 +20,17 @@ def mixed_weights(
 
     Args:
         net: The trained network: strength 1.
-        fidelity: The parameters of strength 0, in the order of `net.parameters()`. They may be None
-            if the strength is always 1.
+        start_parameters: The parameters of strength 0, in the order of `net.parameters()`. They may
+            be None if the strength is always 1.
         strength: In (0, 1]. At 1 nothing is copied or changed.
     """
-    if strength == 1 or fidelity is None:
+    if strength == 1 or start_parameters is None:
         yield
         return
     with torch.no_grad():
         offsets = [
             (other - own) * (1 - strength)
-            for own, other in zip(net.parameters(), fidelity, strict=True)
+            for own, other in zip(net.parameters(), start_parameters, strict=True)
         ]
         for own, offset in zip(net.parameters(), offsets, strict=True):
             own.add_(offset)

@@ -18,8 +18,8 @@ from hsr_hub.training.checkpoints import load_bare, state_folder
 from hsr_hub.training.discriminator import Discriminator
 from hsr_hub.training.ema import make_ema
 from hsr_hub.training.feature_scale import weight_note
-from hsr_hub.training.losses import LpipsLoss, PerceptualLoss
 from hsr_hub.training.optimizers import build_optimizer
+from hsr_hub.training.perceptual import LpipsLoss, PerceptualLoss
 from hsr_hub.training.session import exit_on_error
 
 if TYPE_CHECKING:
@@ -30,30 +30,33 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TrainingNetworks:
-    """Networks, optimizers and losses of a run.
-
-    `net_g` and `net_d` are as Accelerate prepared them, `raw_g` and `raw_d` as they were built.
-    """
+    """Networks, optimizers and losses of a run."""
 
     net_g: nn.Module
+    """G as Accelerate prepared it. Train with it: its backward pass reduces the gradients of all
+    processes."""
     raw_g: HSRNet
+    """The same network without Accelerate's wrapper, for its parameters, levels and config."""
     optimizer_g: torch.optim.Optimizer
     ema: AveragedModel
+    """The running average of `raw_g`. Update it after each step of G; `averaged` is its network."""
     net_d: nn.Module | None = None
+    """D as Accelerate prepared it, to train D; None without an adversarial loss."""
     raw_d: nn.Module | None = None
+    """The same network without the wrapper, for G's step, which must reduce no gradients of D."""
     optimizer_d: torch.optim.Optimizer | None = None
     perceptual: PerceptualLoss | None = None
     lpips: LpipsLoss | None = None
     in_bf16: bool = False
     """Whether VGG and LPIPS compute in bfloat16."""
-    fidelity: list[Tensor] | None = None
-    """The parameters to start from, if `--strengths` mixes with them."""
+    start_parameters: list[Tensor] | None = None
+    """The parameters of `--pretrained_model`, if `--strengths` mixes with them."""
     best: HSRNet | None = None
-    """The averaged weights that validated best, on the main process."""
+    """A copy of `averaged` at the best validation, on the main process; None without validation."""
 
     @property
     def averaged(self) -> HSRNet:
-        """The network with the averaged weights."""
+        """The network with the averaged weights, to validate, to save and to publish."""
         return cast(HSRNet, self.ema.module)
 
     def check_finite(self) -> None:
@@ -84,10 +87,10 @@ def build_networks(args: argparse.Namespace, accelerator: Accelerator) -> Traini
     layout = torch.contiguous_format if affected and on_cpu and in_bf16 else torch.channels_last
     raw_g.to(accelerator.device, memory_format=layout)  # pyright: ignore[reportCallIssue]
     mixes = any(strength < 1 for strength in args.strengths)
-    fidelity = [p.detach().clone() for p in raw_g.parameters()] if mixes else None
+    start = [p.detach().clone() for p in raw_g.parameters()] if mixes else None
     ema = make_ema(raw_g, args.ema_decay)
     net_g, optimizer_g = accelerator.prepare(raw_g, build_optimizer(raw_g, args))
-    nets = TrainingNetworks(net_g, raw_g, optimizer_g, ema, in_bf16=in_bf16, fidelity=fidelity)
+    nets = TrainingNetworks(net_g, raw_g, optimizer_g, ema, in_bf16=in_bf16, start_parameters=start)
     if raw_d is not None:
         raw_d.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         nets.raw_d = raw_d

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hsr_hub.model import HSRNet
 from hsr_hub.network import NETWORK_ARGUMENTS
 from hsr_hub.training.checkpoints import BEST, load_checkpoint, read_launches
+from hsr_hub.training.checks import OTHER_TERMS, PIXEL_TERMS
 from hsr_hub.training.state import RunState
 
 if TYPE_CHECKING:
@@ -87,12 +88,8 @@ EFFECTS = {
     "patience_metric": OTHER_MEASURE,
     "perceptual_layers": OTHER_MEASURE,
     "perceptual_weights_path": OTHER_MEASURE,
-    "pixel_weight": OTHER_MEASURE,
-    "perceptual_weight": OTHER_MEASURE,
-    "consistency_weight": OTHER_MEASURE,
-    "checkerboard_weight": OTHER_MEASURE,
-    "flat_weight": OTHER_MEASURE,
-    "lpips_weight": OTHER_MEASURE,
+    # The adversarial loss is not part of what a validation measures.
+    **dict.fromkeys({*PIXEL_TERMS, *OTHER_TERMS} - {"adversarial_weight"}, OTHER_MEASURE),
 }
 """What a changed argument means for the run, besides its own meaning."""
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from hsr_hub.evaluation import LpipsSqueeze, find_pairs, flat_noise, psnr_y, read_pair, ssim_y
 from hsr_hub.model import HSRNet
 from hsr_hub.training.data import label_pyramid, quantise
-from hsr_hub.training.losses import LevelPairs
+from hsr_hub.training.levels import LevelPairs
 from hsr_hub.training.session import exit_on_error
 
 if TYPE_CHECKING:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hsr_hub.images import ImageError, atomic_write, read_image, write_image
 from hsr_hub.webapp import batch_templates, downloads, storage, templates
+from hsr_hub.webapp.batch_run import BatchRun
 from hsr_hub.webapp.batch_templates import BatchError, Row
-from hsr_hub.webapp.connections import Caller, address_of
+from hsr_hub.webapp.connections import Caller
 from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import QueueFullError
-from hsr_hub.webapp.downloads import FORMATS, QUALITY
-from hsr_hub.webapp.engine import Result, UpscaleTask
+from hsr_hub.webapp.downloads import DOWNLOAD_FORMATS
 from hsr_hub.webapp.eta import add_up
 from hsr_hub.webapp.events import (
     GPU_EVENT,
@@ -29,20 +26,13 @@ from hsr_hub.webapp.events import (
     visitor,
 )
 from hsr_hub.webapp.form import build_form
-from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_FILES, MAX_RECEIVING
-from hsr_hub.webapp.requests import UpscaleRequest, request_from_form
-from hsr_hub.webapp.texts import ENGLISH, in_browser, text
+from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest, request_from_form
 
-ARCHIVE_NAME = "sharper-uploads.zip"
-
-MAX_SEPARATE_BYTES = 1 << 30
-"""Results of a batch that can be downloaded one by one. Further ones are in the ZIP only, because
-each of these takes its space on the disk twice."""
-
-Known = dict[str, Upload | str]
-"""Files that were looked at, by path: what was found, or why one cannot be used."""
+FileChecks = dict[str, Upload | str]
+"""Files that were looked at, by path: the upload, or why the file cannot be used."""
 
 
 class BatchTab:
@@ -55,8 +45,8 @@ class BatchTab:
                 self._build_input()
             with gr.Column(scale=7, min_width=320):
                 self._build_output()
-        self.known = gr.State()
-        """What is `Known` about the files."""
+        self.checks = gr.State()
+        """The `FileChecks` of the list."""
         self.has_results = gr.State(False)
         """Whether the rows show results, which a change of the form must not remove."""
         self._connect()
@@ -84,7 +74,7 @@ class BatchTab:
         with gr.Accordion(in_browser("options"), open=False, elem_id="batch-options"):
             self.form = build_form(self.models)
             self.output_format = gr.Radio(
-                list(FORMATS),
+                list(DOWNLOAD_FORMATS),
                 value="PNG",
                 label=in_browser("batch_format"),
                 info=in_browser("batch_format_info"),
@@ -125,8 +115,8 @@ class BatchTab:
         shown = [self.cancel_button, self.progress_bar, self.archive]
         self.files.change(
             self.receive,
-            [self.files, self.known, *form],
-            [self.known, self.has_results, *described, *shown],
+            [self.files, self.checks, *form],
+            [self.checks, self.has_results, *described, *shown],
             trigger_mode="multiple",  # a new list ends the work on the previous one
             concurrency_limit=MAX_RECEIVING,
             **PRIVATE_EVENT,
@@ -134,14 +124,14 @@ class BatchTab:
         gr.on(
             [control.change for control in [*form, self.output_format]],
             self.describe,
-            [self.files, self.known, self.has_results, *form],
+            [self.files, self.checks, self.has_results, *form],
             described,
             trigger_mode="always_last",
             **QUICK_EVENT,
         )
         self.run_button.click(
             self.run,
-            [self.files, self.known, self.output_format, *form],
+            [self.files, self.checks, self.output_format, *form],
             [self.has_results, *described, *shown],
             trigger_mode="multiple",  # a new run can start while a cancelled one ends
             **GPU_EVENT,
@@ -157,7 +147,7 @@ class BatchTab:
     # Handlers.
 
     def receive(
-        self, request: gr.Request, files: Any, known: Known | None, *form: Any
+        self, request: gr.Request, files: Any, checks: FileChecks | None, *form: Any
     ) -> UpdateStream:
         """Look at each file that is new, and show its size and what will be done with it."""
         self.context.jobs.cancel(_owner(request))  # a run would be of other files
@@ -167,7 +157,7 @@ class BatchTab:
             self.progress_bar: html(""),
         }
         if not files:
-            yield {**cleared, self.known: {}, **self.describe(None, {}, False, *form)}
+            yield {**cleared, self.checks: {}, **self.describe(None, {}, False, *form)}
             return
         try:
             uploaded = self._uploaded(files)
@@ -181,13 +171,14 @@ class BatchTab:
         wanted, caller = self._parse(form), Caller.of(request)
         job = self.context.jobs.start(_owner(request))
         rows: list[Row] = []
-        found: Known = {str(p): known[str(p)] for p, _ in uploaded if known and str(p) in known}
+        earlier = checks or {}
+        found: FileChecks = {str(p): earlier[str(p)] for p, _ in uploaded if str(p) in earlier}
         for number, (path, name) in enumerate(uploaded):
             if str(path) not in found:
                 yield {
                     **cleared,
                     **self._show_rows(rows, len(rows), None),
-                    self.known: found,
+                    self.checks: found,
                     self.info: html(batch_templates.looking(number + 1, len(uploaded))),
                     self.run_button: gr.update(visible=True, interactive=False),
                 }
@@ -200,10 +191,10 @@ class BatchTab:
                     found[str(path)] = looked
             rows.append(self._expect(name, found.get(str(path), ""), wanted)[0])
         job.discard()  # if it has no thumbnail
-        yield {**cleared, self.known: found, **self.describe(files, found, False, *form)}
+        yield {**cleared, self.checks: found, **self.describe(files, found, False, *form)}
 
     def describe(
-        self, files: Any, known: Known | None, has_results: bool | None, *form: Any
+        self, files: Any, checks: FileChecks | None, has_results: bool | None, *form: Any
     ) -> Updates:
         """Show the sizes and the time of the results, or what is wrong with the form."""
         updates: Updates = {
@@ -229,7 +220,7 @@ class BatchTab:
         targets: list[tuple[int, int]] = []
         durations: list[float | None] = []
         for path, name in uploaded:
-            upload = (known or {}).get(str(path), "")
+            upload = (checks or {}).get(str(path), "")
             row, seconds = self._expect(name, upload, wanted)
             rows.append(row)
             if row.state == "waiting" and row.target:
@@ -254,7 +245,7 @@ class BatchTab:
         self,
         request: gr.Request,
         files: Any,
-        known: Known | None,
+        checks: FileChecks | None,
         output_format: Any,
         *form: Any,
     ) -> UpdateStream:
@@ -266,122 +257,49 @@ class BatchTab:
             return
         try:
             wanted = request_from_form(self.models, *form)
-            if not isinstance(output_format, str) or output_format not in FORMATS:
-                raise ValueError(f"choose {', '.join(FORMATS)}")
+            downloads.suffix_of(output_format)  # raises if the page does not offer it
         except ValueError as error:
             yield {self.error_box: html(templates.option_error(error))}
             return
 
         job = self.context.jobs.start(_owner(request))
-        caller, total = Caller.of(request), len(uploaded)
         expected = [
-            self._expect(name, (known or {}).get(str(path), ""), wanted) for path, name in uploaded
+            self._expect(name, (checks or {}).get(str(path), ""), wanted) for path, name in uploaded
         ]
-        rows = [row for row, _ in expected]
-        durations = [0 if row.state == "failed" else seconds for row, seconds in expected]
-        weights = [1 if seconds is None else seconds for seconds in durations]
+        batch = BatchRun(
+            self.context, job, uploaded, expected, wanted, output_format, Caller.of(request)
+        )
         yield {
             **self._show(working=True),
-            **self._show_rows(rows, 0, None),
+            **self._show_rows(batch.rows, 0, None),
             self.error_box: html(""),
             self.file_errors: html(""),
             self.progress_bar: html(templates.starting()),
             self.has_results: True,
         }
-        started, separate_bytes = time.perf_counter(), 0
-        begun: float | None = None  # when the first photo got the device
-        stopped: gr.Error | None = None
-        archive_path = job.folder / ARCHIVE_NAME
-        with (
-            atomic_write(archive_path) as partial,
-            # Not compressed: images are compressed already.
-            zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
-        ):
-            for number, upload in enumerate(uploaded):
-                if rows[number].state == "failed":
-                    continue
-                task = UpscaleTask(
-                    self.context, job, upload, wanted, "thumbnail", caller, durations[number]
-                )
-                try:
-                    for progress in task:
-                        if job.cancelled:
-                            continue  # the page may show a newer run
-                        if not progress.ahead:
-                            begun = begun or time.perf_counter()
-                            rows[number] = replace(
-                                rows[number], state="working", fraction=progress.fraction
-                            )
-                        done = sum(weights[:number]) + weights[number] * progress.fraction
-                        shown = batch_templates.batch_progress(
-                            progress,
-                            done / sum(weights),
-                            number + 1,
-                            total,
-                            time.perf_counter() - (begun or started),
-                            add_up(durations[number + 1 :]),
-                        )
-                        yield {
-                            self.progress_bar: html(shown),
-                            **self._show_rows(rows, number, number),
-                        }
-                    assert task.result is not None
-                    file = (
-                        job.folder
-                        / str(number)
-                        / _unique_name(archive, task.result.path.stem, FORMATS[output_format])
-                    )
-                    notes = self._save_as(task.result, file, output_format, caller)
-                    archive.write(file, file.name)
-                    after = task.result.thumbnail
-                    if after is not None:
-                        after = after.rename(file.with_name("after.jpg"))
-                    rows[number] = replace(
-                        rows[number],
-                        state="done",
-                        target=task.result.size,
-                        notes=task.result.notes + notes,
-                        after=after,
-                        result=file,
-                    )
-                except JobCancelledError:
-                    break
-                except gr.Error as error:  # from ZeroGPU: no GPU time left today, for example
-                    stopped = error
-                    break
-                except (OSError, ValueError, RuntimeError, MemoryError) as error:
-                    reason = str(error) or type(error).__name__
-                    rows[number] = replace(rows[number], state="failed", reason=reason)
-                    continue
-                result = rows[number].result
-                assert result is not None
-                separate_bytes += result.stat().st_size
-                if separate_bytes > MAX_SEPARATE_BYTES:
-                    result.unlink()
-                    notes = (*rows[number].notes, ENGLISH["note_archive_only"])
-                    rows[number] = replace(rows[number], result=None, notes=notes)
-                if not job.cancelled:
-                    yield self._show_rows(rows, number + 1, None)
+        for progress in batch:
+            if progress is None:  # a photo is done
+                yield self._show_rows(batch.rows, batch.number + 1, None)
+            else:
+                yield {
+                    self.progress_bar: html(batch.progress_bar(progress)),
+                    **self._show_rows(batch.rows, batch.number, batch.number),
+                }
         if job.replaced:
             # Gradio sends the last message twice. It must not change the page of a newer run.
             yield gr.skip()
             return
-        rows = [
-            row if row.state in {"done", "failed"} else replace(row, state="skipped")
-            for row in rows
-        ]
-        made = sum(row.state == "done" for row in rows)
-        errors = [(row.name, row.reason) for row in rows if row.state == "failed"]
-        summary = batch_templates.batch_summary(made, total, time.perf_counter() - started)
+        total = len(uploaded)
+        summary = batch_templates.batch_summary(batch.made, total, batch.seconds)
         yield {
             **self._show(working=False),
-            **self._show_rows(rows, len(rows), None),
-            self.file_errors: html(batch_templates.file_errors(errors, total)),
+            **self._show_rows(batch.rows, total, None),
+            self.file_errors: html(batch_templates.file_errors(batch.errors, total)),
             self.progress_bar: html(summary),
-            self.archive: gr.update(value=str(archive_path), visible=made > 0),
+            self.archive: gr.update(value=str(batch.archive), visible=batch.made > 0),
         }
-        if stopped is not None:
-            raise stopped
+        if batch.stopped is not None:
+            raise batch.stopped
 
     def cancel(self, request: gr.Request) -> Updates:
         """Stop the work of this tab. Photos that are done are kept."""
@@ -424,35 +342,6 @@ class BatchTab:
         except (ValueError, OSError) as error:  # ImageError among them
             return str(error) or type(error).__name__
 
-    def _save_as(
-        self, result: Result, file: Path, output_format: str, caller: Caller | None
-    ) -> tuple[str, ...]:
-        """Save a result in the chosen format, and return notes about that.
-
-        Two uploads can have the same name, so each result gets a folder of its own.
-
-        Raises:
-            ImageError: The result cannot be saved in that format.
-            DiskFullError: There is no room for it, and for it once more in the archive.
-            QueueFullError: Too many files wait.
-        """
-        size = downloads.copy_bytes(result.path, result.size)
-        self.context.reserve(2 * size, address_of(caller))
-        file.parent.mkdir()
-        if file.suffix == result.path.suffix:
-            result.path.rename(file)
-            return ()
-
-        def write() -> tuple[str, ...]:
-            return write_image(read_image(result.path), file, quality=QUALITY.get(output_format))
-
-        try:
-            return self.context.in_turn(write, result.path, caller)
-        except ImageError as error:
-            raise ImageError(str(error).replace(f"{file.parent}/", "")) from error
-        finally:
-            result.path.unlink()
-
     def _expect(
         self, name: str, upload: Upload | str, wanted: UpscaleRequest | None
     ) -> tuple[Row, float | None]:
@@ -460,7 +349,7 @@ class BatchTab:
 
         Args:
             name: What its owner calls the file.
-            upload: What is `Known` about it; "" if nothing is.
+            upload: The entry of `FileChecks`; "" if there is none.
             wanted: How to upscale it. None if the form is not valid.
         """
         if isinstance(upload, str):
@@ -506,10 +395,3 @@ class BatchTab:
 def _owner(request: gr.Request) -> str:
     """Return the owner of this tab's jobs, apart from those of the other tab."""
     return visitor(request) + "/batch"
-
-
-def _unique_name(archive: zipfile.ZipFile, stem: str, suffix: str) -> str:
-    """Return a name that no file of the archive has, also where case does not matter."""
-    taken = {entry.casefold() for entry in archive.namelist()}
-    names = [f"{stem}{suffix}", *(f"{stem}-{n}{suffix}" for n in range(2, len(taken) + 3))]
-    return next(name for name in names if name.casefold() not in taken)

@@ -11,7 +11,7 @@ from hsr_hub.images import ImageData
 from hsr_hub.inference import UpscaleOptions, choose_level, default_tile_size, upscale_image
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import UpscaleRequest
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 MIN_WATCHED_TILE = 192
 """Smallest side of a tile that is chosen for the preview. Smaller ones are mostly margin."""

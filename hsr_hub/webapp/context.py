@@ -17,14 +17,9 @@ from hsr_hub.webapp.device_queue import DeviceQueue, Visitor
 from hsr_hub.webapp.eta import Estimate, PendingWork, TimeEstimator
 from hsr_hub.webapp.jobs import Jobs
 from hsr_hub.webapp.models import ModelStore, load_models
-from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.uploads import (
-    Upload,
-    forward_passes,
-    load_upload,
-    save_thumbnail,
-    thumbnail_bytes,
-)
+from hsr_hub.webapp.previews import save_thumbnail, thumbnail_bytes
+from hsr_hub.webapp.uploads import Upload, forward_passes, load_upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 T = TypeVar("T")
 

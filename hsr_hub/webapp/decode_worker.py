@@ -19,7 +19,7 @@ import select
 import signal
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +30,7 @@ from hsr_hub.images import (
     ImageData,
     ImageError,
     ImageWarning,
+    Metadata,
     read_codec,
     read_image,
     read_jpeg_quality,
@@ -41,8 +42,8 @@ else:
     import resource
 
 END_OF_REPLY = b"\n"
-METADATA_BLOBS = ("icc_profile", "exif", "xmp", "iptc", "comment")
-"""Fields of `Metadata` that are sent as bytes."""
+METADATA_BLOBS = [field.name for field in fields(Metadata) if "bytes" in str(field.type)]
+"""Fields of `Metadata` that are sent as bytes. The header has the others."""
 
 MAX_OPEN_FILES = 64
 

@@ -18,7 +18,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -274,14 +274,12 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
             f"{request.name} has more than {MAX_METADATA_BYTES / 2**20:.0f} MB of metadata: "
             "remove them in another program"
         )
-    blobs = {field: _read(stream, sizes[field]) for field in METADATA_BLOBS if field in sizes}
+    blobs: dict[str, Any] = {
+        field: _read(stream, sizes[field]) for field in METADATA_BLOBS if field in sizes
+    }
     text, notes = header["text"] or {}, header["notes"]
     metadata = Metadata(
-        icc_profile=blobs.get("icc_profile"),
-        exif=blobs.get("exif"),
-        xmp=blobs.get("xmp"),
-        iptc=blobs.get("iptc"),
-        comment=blobs.get("comment"),
+        **blobs,
         text={str(key): str(value) for key, value in text.items()} or None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
     )

@@ -6,11 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hsr_hub.images import ImageError, read_image, write_image
+from hsr_hub.images import FORMATS, ImageError, read_image, write_image
 from hsr_hub.webapp.limits import FILE_OVERHEAD
 
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
-QUALITY = {"JPEG": 92, "WebP": 90}
+DOWNLOAD_FORMATS = {"PNG": None, "JPEG": 92, "WebP": 90}
+"""Labels of the formats that the page offers, with the quality; None is lossless."""
+
+SUFFIXES = {
+    entry.label: f".{entry.suffixes[0]}"
+    for entry in FORMATS.values()
+    if entry.label in DOWNLOAD_FORMATS
+}
+
+
+def suffix_of(output_format: Any) -> str:
+    """Return the suffix of a format that the page offers, with the dot.
+
+    Args:
+        output_format: A key of `DOWNLOAD_FORMATS`. A browser can send anything.
+
+    Raises:
+        ImageError: The page does not offer it.
+    """
+    if not isinstance(output_format, str) or output_format not in DOWNLOAD_FORMATS:
+        raise ImageError(f"choose {', '.join(DOWNLOAD_FORMATS)}")
+    return SUFFIXES[output_format]
 
 
 def copy_of(result: Path, output_format: Any, without_location: bool) -> Path:
@@ -18,16 +38,14 @@ def copy_of(result: Path, output_format: Any, without_location: bool) -> Path:
 
     Args:
         result: The result as PNG.
-        output_format: A key of `FORMATS`. A browser can send anything.
+        output_format: As for `suffix_of`.
         without_location: Whether the place where the photo was taken is left out.
 
     Raises:
         ImageError: There is no such format.
     """
-    if not isinstance(output_format, str) or output_format not in FORMATS:
-        raise ImageError(f"choose {', '.join(FORMATS)}")
     folder = result.parent / "no-location" if without_location else result.parent
-    return (folder / result.name).with_suffix(FORMATS[output_format])
+    return (folder / result.name).with_suffix(suffix_of(output_format))
 
 
 def copy_bytes(result: Path, size: tuple[int, int]) -> int:
@@ -35,16 +53,27 @@ def copy_bytes(result: Path, size: tuple[int, int]) -> int:
     return 3 * size[0] * size[1] + result.stat().st_size + FILE_OVERHEAD
 
 
-def write_copy(result: Path, copy: Path, output_format: str, without_location: bool) -> None:
-    """Write the copy that `copy_of` names, unless it was written while this one waited.
+def write_copy(
+    result: Path, copy: Path, output_format: str, without_location: bool = False
+) -> tuple[str, ...]:
+    """Write a copy of a result, unless it was written while this one waited.
+
+    Args:
+        result: The result as PNG.
+        copy: The new file, with the suffix of the format.
+        output_format: A key of `DOWNLOAD_FORMATS`.
+        without_location: Whether the place where the photo was taken is left out.
+
+    Returns:
+        Sentences about metadata that the format cannot hold.
 
     Raises:
         ImageError: The format cannot hold the image.
     """
     if copy.exists():
-        return
+        return ()
     copy.parent.mkdir(exist_ok=True)
     image = read_image(result)
     if without_location:
         image = replace(image, metadata=image.metadata.without_location())
-    write_image(image, copy, quality=QUALITY.get(output_format))
+    return write_image(image, copy, quality=DOWNLOAD_FORMATS[output_format], name=copy.name)

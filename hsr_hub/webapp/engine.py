@@ -6,7 +6,7 @@ import contextvars
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 
 from hsr_hub.hub import AUTO
-from hsr_hub.images import ImageData, ImageError, to_image, write_image
+from hsr_hub.images import NOTES_KEY, ImageData, ImageError, to_image, write_image
 from hsr_hub.inference import choose_level
 from hsr_hub.webapp.connections import Caller, address_of
 from hsr_hub.webapp.context import AppContext
@@ -23,24 +23,20 @@ from hsr_hub.webapp.device_queue import QueueFullError, Visitor
 from hsr_hub.webapp.eta import Estimate
 from hsr_hub.webapp.jobs import Job
 from hsr_hub.webapp.limits import FILE_OVERHEAD
-from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.storage import file_stem
-from hsr_hub.webapp.tiles import TILE, save_tiles
-from hsr_hub.webapp.uploads import (
+from hsr_hub.webapp.previews import (
     Preview,
     for_viewer,
-    forward_passes,
-    load_upload,
     save_comparison,
     save_thumbnail,
     thumbnail_bytes,
 )
+from hsr_hub.webapp.storage import file_stem
+from hsr_hub.webapp.tiles import TILE, save_tiles
+from hsr_hub.webapp.uploads import forward_passes, load_upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 POLL_SECONDS = 0.4
 """Time between two progress events. A waiting request is cancelled within this time."""
-
-NOTES_KEY = "hsr-hub-notes"
-"""Key of the text in a PNG that says what was converted or left out when the upload was read."""
 
 MAX_CLOCK_TILES = 0.9
 """How many tiles the clock may be ahead of the tiles that are done."""
@@ -74,9 +70,11 @@ class Result:
     request: UpscaleRequest | None = None
     """What was done. Its model is never "auto"."""
     notes: tuple[str, ...] = ()
-    """Sentences that say what was converted or left out when the upload was read."""
+    """Sentences that say what was converted or left out when the upload was read and saved."""
     tiles: Path | None = None
     """Folder of tiles of before and after, if `comparison` is reduced."""
+    copy_notes: dict[Path, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """Sentences about metadata that the copies in other formats cannot hold."""
 
     @property
     def files(self) -> list[Path]:
@@ -266,7 +264,7 @@ class UpscaleTask(DeviceTask[Result]):
 
         path = self.job.folder / f"{file_stem(self.name)}-{request.label(image.size)}.png"
         context.reserve(_most_bytes(made, image, self.view), address_of(self.caller))
-        write_image(_with_notes(made, image.notes), path)
+        notes = image.notes + write_image(_with_notes(made, image.notes), path)
         comparison = thumbnail = tiles = None
         if self.view == "comparison":
             comparison = save_comparison(image, made, path)
@@ -275,7 +273,7 @@ class UpscaleTask(DeviceTask[Result]):
         elif self.view == "thumbnail":
             thumbnail = save_thumbnail(made, path.with_suffix(".jpg"))
         context.estimator.add_save(target, time.perf_counter() - computed)
-        return Result(path, made.size, comparison, thumbnail, request, image.notes, tiles)
+        return Result(path, made.size, comparison, thumbnail, request, notes, tiles)
 
     def _after_tile(self, done: int, total: int) -> None:
         self.tiles_done, self.tiles_total = done, total
@@ -330,6 +328,7 @@ def _most_bytes(made: ImageData, source: ImageData, view: View) -> int:
     """
     width, height = made.size
     metadata = [block for block in vars(made.metadata).values() if isinstance(block, bytes)]
+    metadata.append(made.metadata.iptc or b"")  # twice, because a PNG has it in hexadecimal digits
     texts = made.metadata.text or {}
     total = made.array.nbytes + sum(map(len, metadata)) + FILE_OVERHEAD
     total += sum(len(key) + 4 * len(value) for key, value in texts.items())

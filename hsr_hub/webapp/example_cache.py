@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hsr_hub.webapp.engine import Result
-from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 MAX_RESULTS = 100
 """Results that are kept. An exact size can ask for any number of them."""

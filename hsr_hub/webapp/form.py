@@ -8,8 +8,8 @@ import gradio as gr
 
 from hsr_hub.webapp.events import PRIVATE_EVENT, QUICK_EVENT
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import CROP, EXACT, FIT
 from hsr_hub.webapp.texts import in_browser, label_in_browser, text, translated
+from hsr_hub.webapp.upscale_request import CROP, EXACT, FIT
 
 SCALES = [("1x", 1), ("2x", 2), ("3x", 3), ("4x", 4), (in_browser("scale_exact"), EXACT)]
 DEFAULT_SCALE = 4

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hsr_hub.webapp.engine import Result
-from hsr_hub.webapp.requests import UpscaleRequest
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 MAX_HISTORY = 12
 """Results of a visit that are offered again."""

@@ -12,9 +12,9 @@ from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.events import Updates, html
 from hsr_hub.webapp.form import SCALES, adapted, build_form
 from hsr_hub.webapp.limits import MAX_SIDE
-from hsr_hub.webapp.requests import EXACT, UpscaleRequest, request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import EXACT, UpscaleRequest, request_from_form
 
 
 class InputPanel:

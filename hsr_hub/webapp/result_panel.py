@@ -16,10 +16,10 @@ from hsr_hub.webapp.events import Updates, UpdateStream, html
 from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown, place_of, with_newest
 from hsr_hub.webapp.input_panel import InputPanel
-from hsr_hub.webapp.requests import request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.trials_panel import TrialsPanel
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import request_from_form
 
 VIEWER = Path(__file__).with_name("page.viewer.js").read_text(encoding="utf-8")
 
@@ -38,7 +38,7 @@ class ResultPanel:
                     self.slider = gr.HTML(elem_id="slider", js_on_load=VIEWER)
                 with gr.Row(elem_id="download-row"):
                     self.output_format = gr.Radio(
-                        list(downloads.FORMATS),
+                        list(downloads.DOWNLOAD_FORMATS),
                         value="PNG",
                         label=in_browser("format"),
                         container=False,
@@ -130,7 +130,8 @@ class ResultPanel:
                 write = partial(
                     downloads.write_copy, result.path, copy, output_format, leave_out is True
                 )
-                self.context.in_turn(write, result.path, caller)
+                if losses := self.context.in_turn(write, result.path, caller):
+                    result.copy_notes[copy] = losses
         except (ValueError, OSError) as error:  # ImageError among them
             # The button still has the file before, which may show the location.
             yield {
@@ -138,7 +139,10 @@ class ResultPanel:
                 error_box: html(templates.error_box(text("error_format"), error)),
             }
             return
-        yield {self.download: _offer(copy, output_format)}
+        yield {
+            self.download: _offer(copy, output_format),
+            self.result_summary: html(self._summary(shown, result.copy_notes.get(copy, ()))),
+        }
 
     def show_again(self, history: list[Shown], event: gr.EventData) -> Updates:
         """Show an earlier result of this visit, with its photo and its settings."""
@@ -184,28 +188,31 @@ class ResultPanel:
 
     def show_result(self, shown: Shown) -> Updates:
         """Return updates that show a result, and offer it as PNG."""
-        upload, request, result = shown.upload, shown.request, shown.result
+        result = shown.result
         assert result.comparison is not None
-        kept = request.kept_size(upload.size)
-        same_size = result.size == kept
-        summary = templates.result_summary(
-            upload.size,
-            result.size,
-            shown.seconds,
-            made=templates.made_with(self.models, request),
-            cleaned=self.models.cleans(request.model, request.strength),
-            notes=result.notes,
-            cropped=kept != upload.size,
-        )
+        same_size = result.size == shown.request.kept_size(shown.upload.size)
         viewer = templates.viewer(*result.comparison, result.size, result.tiles, same_size)
         return {
             **self.show("result"),
             self.shown: shown,
             self.inputs.error_box: html(""),
             self.slider: viewer,
-            self.result_summary: html(summary),
+            self.result_summary: html(self._summary(shown)),
             self.download: _offer(result.path, "PNG"),
         }
+
+    def _summary(self, shown: Shown, losses: tuple[str, ...] = ()) -> str:
+        """Return what was done, and what the format of the download cannot hold."""
+        upload, request, result = shown.upload, shown.request, shown.result
+        return templates.result_summary(
+            upload.size,
+            result.size,
+            shown.seconds,
+            made=templates.made_with(self.models, request),
+            cleaned=self.models.cleans(request.model, request.strength),
+            notes=result.notes + losses,
+            cropped=request.kept_size(upload.size) != upload.size,
+        )
 
     def _strip(self, history: list[Shown], number: int) -> dict[str, Any]:
         """Return the results of this visit, of which one is shown."""

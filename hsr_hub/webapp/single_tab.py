@@ -29,11 +29,12 @@ from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.input_panel import InputPanel, fitting_scale
 from hsr_hub.webapp.jobs import JobCancelledError
 from hsr_hub.webapp.limits import MAX_RECEIVING
-from hsr_hub.webapp.requests import EXACT, request_from_form
+from hsr_hub.webapp.previews import Preview
 from hsr_hub.webapp.result_panel import ResultPanel
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.trials_panel import FIND_SPOT
-from hsr_hub.webapp.uploads import Preview, Upload
+from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import EXACT, request_from_form
 
 NOT_SHOWN_BY_BROWSERS = {".dds", ".heic", ".heif", ".tif", ".tiff"}
 
@@ -171,7 +172,13 @@ class SingleTab:
         finish: tuple[Any, ...] = (
             result.finish,
             [result.history, result.shown, result.output_format, result.leave_out],
-            [result.history, result.strip, result.download, inputs.error_box],
+            [
+                result.history,
+                result.strip,
+                result.download,
+                result.result_summary,
+                inputs.error_box,
+            ],
         )
         for event in (clicked, received, switched, chosen):
             event.then(*finish, **converting)
@@ -186,7 +193,7 @@ class SingleTab:
             [result.output_format.input, result.leave_out.input],
             result.convert,
             [result.shown, result.output_format, result.leave_out],
-            [result.download, inputs.error_box],
+            [result.download, result.result_summary, inputs.error_box],
             trigger_mode="always_last",
             **converting,
         )
@@ -239,7 +246,7 @@ class SingleTab:
         form, result = self.inputs.form, self.result
         memory = memory if isinstance(memory, dict) else {}
         updates: Updates = {}
-        if isinstance(memory.get("format"), str) and memory["format"] in downloads.FORMATS:
+        if isinstance(memory.get("format"), str) and memory["format"] in downloads.DOWNLOAD_FORMATS:
             updates[result.output_format] = memory["format"]
         boxes = (("leave_out", result.leave_out), ("at_once", self.inputs.start_at_once))
         for key, box in boxes:

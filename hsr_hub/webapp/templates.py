@@ -14,9 +14,10 @@ from hsr_hub.hub import DETAIL
 from hsr_hub.webapp.engine import Progress
 from hsr_hub.webapp.limits import MAX_RESULT_MEGAPIXELS, MAX_SIDE
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import CROP, UpscaleRequest
 from hsr_hub.webapp.texts import language, number, percent, text, translated
 from hsr_hub.webapp.tiles import TILE
+from hsr_hub.webapp.uploads import ResultTooLargeError
+from hsr_hub.webapp.upscale_request import CROP, UpscaleRequest
 
 FILES = "assets/hsr-hub"
 """Folder of the page's own files, relative to the page."""
@@ -83,8 +84,8 @@ def ask_size() -> str:
 
 def option_error(error: Exception) -> str:
     """Return an error about the form, with a headline that names its kind."""
-    large = "would be" in str(error)
-    return error_box(text("error_size" if large else "error_options"), error)
+    key = "error_size" if isinstance(error, ResultTooLargeError) else "error_options"
+    return error_box(text(key), error)
 
 
 def sentence(line: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from hsr_hub.images import ImageData, to_eight_bits, to_image
-from hsr_hub.webapp.uploads import for_viewer
+from hsr_hub.webapp.previews import for_viewer
 
 TILE = 512
 """Side in pixels."""

@@ -17,8 +17,9 @@ from hsr_hub.webapp.engine import DeviceTask, Progress, crop
 from hsr_hub.webapp.jobs import Job
 from hsr_hub.webapp.limits import FILE_OVERHEAD, MAX_SCALE, MIN_SCALE
 from hsr_hub.webapp.models import ModelStore
-from hsr_hub.webapp.requests import UpscaleRequest
-from hsr_hub.webapp.uploads import MAX_SCREEN_PROFILE, for_viewer, load_upload
+from hsr_hub.webapp.previews import MAX_SCREEN_PROFILE, for_viewer
+from hsr_hub.webapp.uploads import load_upload
+from hsr_hub.webapp.upscale_request import UpscaleRequest
 
 TRIAL_PIXELS = 320
 """Side of a trial's result in pixels."""

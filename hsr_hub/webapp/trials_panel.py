@@ -16,10 +16,10 @@ from hsr_hub.webapp.events import Updates, UpdateStream, html, visitor
 from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.input_panel import InputPanel
 from hsr_hub.webapp.jobs import JobCancelledError
-from hsr_hub.webapp.requests import request_from_form
 from hsr_hub.webapp.texts import in_browser, text
 from hsr_hub.webapp.trials import Trial, TrialTask, choices, spot_of
 from hsr_hub.webapp.uploads import Upload
+from hsr_hub.webapp.upscale_request import request_from_form
 
 FIND_SPOT = """(upload, spot, ...form) => [
     upload, document.querySelector("#slider .hsr-viewer")?.dataset.spot ?? "", ...form

@@ -8,19 +8,6 @@ from hsr_hub.images.modes import CONVERTED_MODES
 from hsr_hub.images.profiles import HDR_TRANSFERS, CodePoints
 
 
-def count_frames(image: Image.Image) -> int:
-    """Return the number of frames of an opened animation, or 1.
-
-    The second image of an MPO, which phones add to a JPEG, does not count as a frame.
-    """
-    if image.format == "MPO":
-        return 1
-    try:
-        return getattr(image, "n_frames", 1)
-    except Exception:  # a frame is broken
-        return 2
-
-
 def find_losses(image: Image.Image, head: bytes, points: CodePoints | None) -> list[str]:
     """Return the losses of an opened image, such as "CMYK converted to RGB".
 

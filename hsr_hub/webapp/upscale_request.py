@@ -72,7 +72,7 @@ class UpscaleRequest:
         """Return (width, height) of the result for a source of that size.
 
         Raises:
-            ImageError: The result would be larger than the page allows.
+            ResultTooLargeError: The result would be larger than the page allows.
         """
         target = target_size(source, scale=self.scale, size=self.size(source))
         check_result_size(target)
