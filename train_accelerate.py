@@ -374,7 +374,9 @@ def main(argv: list[str] | None = None) -> None:
             trend.add(values)
             waits = values["seconds/data"] > 0.05 * values["seconds/step"]
             if regular and waits and not hinted and not args.streaming:
-                logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
+                logger.warning(
+                    "Training waits for data: try --cache_images, --dataloader_num_workers"
+                )
                 hinted = True
 
         # 6. Validate, save a checkpoint, and stop if it is time.
