@@ -122,7 +122,7 @@ def test_the_page_says_what_it_takes_and_nothing_of_gradio(page: Page, space: Sp
     page.goto(space.address)
     about = page.locator("#about")
     expect(about).to_contain_text("40 MB and 24 megapixels a photo")
-    expect(about).to_contain_text("deleted an hour after their last use")
+    expect(about).to_contain_text("deleted an hour after they were sent or made")
     expect(about).to_contain_text("small photos may overtake")
     for name in ("Code", "Models", "Apache License 2.0"):
         address = about.get_by_role("link", name=name, exact=True).get_attribute("href")

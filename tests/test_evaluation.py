@@ -85,6 +85,8 @@ def test_pairs_are_found_made_and_compared(test_set: Path, tmp_path: Path):
     (only_hr / "LRx2").mkdir()
     with pytest.raises(FileNotFoundError, match=r"cat\.png"):
         find_pairs(only_hr, 2)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*Set5"):
+        find_pairs(tmp_path / "Set5", 2)
     Image.new("RGB", (9, 9)).save(only_hr / "LRx2" / "cat.png")
     with pytest.raises(ValueError, match="9x9"):
         read_pair(only_hr / "LRx2" / "cat.png", gt_path, 2)

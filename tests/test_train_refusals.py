@@ -12,6 +12,7 @@ from accelerate.utils import LoggerType
 
 from hsr_hub import HSRNet
 from hsr_hub.training.arguments import parse_args
+from hsr_hub.training.flags import build_parser
 from hsr_hub.training.presets import PRESETS
 from hsr_hub.training.session import readable_errors
 from tests.training import train
@@ -199,3 +200,10 @@ def test_vgg_without_a_connection_says_what_to_do(
     with pytest.raises(SystemExit, match=named) as refusal:
         train(photo_folder, tmp_path / "out", *flags, network=small)
     assert "train without it: --perceptual_weight 0" in str(refusal.value)
+
+
+def test_the_help_names_the_defaults():
+    text = " ".join(build_parser(None).format_help().split())
+    for shown in ("of G. (default: 0.002)", "pixel loss. (default: 1)", "(default: bicubic)"):
+        assert shown in text
+    assert not re.search(r"default: (None|False|\[)", text)

@@ -192,7 +192,7 @@ def test_an_overtrained_adversarial_run_saves_its_best_weights(
     assert read_log(out, "val/loss_g/adversarial") == {}
     assert read_log(out, "val/loss_g") == read_log(out, "val/loss_g/pixel")
     assert read_log(out, "grad_norm/g") and read_log(out, "grad_norm/d")
-    assert "data is waited for" not in caplog.text  # the photos are cached already
+    assert "waits for data" not in caplog.text  # the photos are cached already
 
     # The best weights are a model of their own in every checkpoint, and survive a resume.
     assert same_weights(out / "checkpoint-24" / "best", saved)

@@ -27,8 +27,10 @@ def find_pairs(folder: Path, scale: int) -> list[tuple[Path | None, Path]]:
     latter, the first file of each pair is None, and `read_pair` makes the image.
 
     Raises:
-        FileNotFoundError: If there is no ground truth, or a low-resolution image is missing.
+        FileNotFoundError: If the folder or the ground truth is missing, or a low-resolution image.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
     gt_folder = next((d for d in (folder / f"HRx{scale}", folder / "HR") if d.is_dir()), None)
     if gt_folder is None:
         raise FileNotFoundError(f"{folder} has no folder HR/ or HRx{scale}/ with the originals")

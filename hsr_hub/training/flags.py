@@ -8,11 +8,23 @@ from pathlib import Path
 from hsr_hub.training.presets import PRESETS
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Adds to each help text the default, if there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        if action.help is None or default in (None, argparse.SUPPRESS, []):
+            return action.help
+        if isinstance(default, bool):  # of a switch, which is off
+            return action.help
+        values = default if isinstance(default, list) else [default]
+        shown = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+        return f"{action.help} (default: {shown})"
+
+
 def build_parser(description: str | None) -> argparse.ArgumentParser:
     """Return the parser with all flags."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=HelpFormatter)
     add = parser.add_argument
     add("--output_dir", type=Path, help="Folder for checkpoints and the result.")
     add(
@@ -32,7 +44,11 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("network (see HSRNet)").add_argument
+    group = parser.add_argument_group(
+        "network (see HSRNet)",
+        "Without these flags, it is that of --pretrained_model, else that of hsr-lite-x4.",
+    )
+    add = group.add_argument
     add(
         "--scale",
         type=int,

@@ -89,5 +89,5 @@ class SlowDataHint:
         """Look at the times of a line of the log."""
         waits = values["seconds/data"] > MAX_DATA_SHARE * values["seconds/step"]
         if waits and not self._given:
-            logger.warning("data is waited for: try --cache_images, --dataloader_num_workers")
+            logger.warning("Training waits for data: try --cache_images, --dataloader_num_workers")
             self._given = True

@@ -20,8 +20,8 @@ MAX_SIDE = 16_000
 
 # Files on disk.
 KEEP_SECONDS = 3600
-"""How long uploads and results are kept after the last change. HSR_KEEP_MINUTES sets another
-time."""
+"""How long uploads and results are kept after they were last written. HSR_KEEP_MINUTES sets another
+time. They are removed earlier when the app ends, or if the disk space is needed."""
 SWEEP_SECONDS = 30
 """Time between two searches for outdated files."""
 MAX_DISK_BYTES = 8 << 30
@@ -95,8 +95,8 @@ MAX_WAITING_PER_ADDRESS = 16
 MAX_WAITING = 48
 """Images that wait or are computed for all visitors at a time."""
 PLACES_FOR_NEWCOMERS = 12
-"""More of them, for addresses that have none there. Otherwise three addresses could fill the queue
-and shut out all others."""
+"""More of them, for addresses that have nothing waiting. Otherwise three addresses could fill the
+queue and shut out all others."""
 OLDEST_EVERY = 4
 """Every how many turns the device takes the image that waits longest."""
 SMALL_IMAGE_PIXELS = 1 << 18

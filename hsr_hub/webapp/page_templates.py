@@ -52,7 +52,7 @@ def about(keep_seconds: float = KEEP_SECONDS) -> str:
     """Return the foot of the page: what it takes, how long it keeps it, and links.
 
     Args:
-        keep_seconds: How long files are kept after their last use.
+        keep_seconds: How long files are kept after they were written.
     """
     hour = keep_seconds == 3600
     kept = text("kept_hour") if hour else text("kept_minutes", count=round(keep_seconds / 60))
