@@ -257,6 +257,14 @@ def test_clients_cannot_fill_the_log(hostile_space: Space, tmp_path: Path):
     kind = "multipart/form-data; boundary=" + "a" * 5000
     for _ in range(3 * limits.LOG_LINES_PER_MINUTE):
         assert send(hostile_space, "/gradio_api/upload", body, Content_Type=kind)[0] == 400
+    size = hostile_space.log.stat().st_size
+    for _ in range(3 * limits.LOG_LINES_PER_MINUTE):  # the library prints 6 KB about each
+        message = {"jsonrpc": "2.0", "id": float("nan"), "method": "tools/list"}
+        with closing(ask_mcp(hostile_space, message)) as connection:
+            assert b" 202 " in connection.recv(16)
+    most = 2 * limits.LOG_LINES_PER_MINUTE * 600  # in up to two minutes
+    assert hostile_space.log.stat().st_size - size <= most
+    before = hostile_space.log.read_text().count("\n")
     frames = [noise((40, 30), seed=number) for number in range(2)]
     for number in range(3):  # the visitor is told that only the first frame is used
         path = tmp_path / f"moving{number}.gif"
