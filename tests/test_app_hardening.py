@@ -230,7 +230,7 @@ def test_names_of_sessions_and_uploads_are_short(hostile_space: Space, path: str
     ("body", "status", "message"),
     [
         (b"[" * 5000, 400, "not valid JSON"),
-        (b"[" * 5001, 413, "5000 lists and objects"),
+        (b"[" * 5001, 413, "more than 5000 parts"),
         (b'{"data": ', 400, "not valid JSON"),
         (b"\xff\xfe", 400, "not valid JSON"),
         (b"[1]", 422, "must be a JSON object"),
@@ -257,6 +257,14 @@ def test_clients_cannot_fill_the_log(hostile_space: Space, tmp_path: Path):
     kind = "multipart/form-data; boundary=" + "a" * 5000
     for _ in range(3 * limits.LOG_LINES_PER_MINUTE):
         assert send(hostile_space, "/gradio_api/upload", body, Content_Type=kind)[0] == 400
+    size = hostile_space.log.stat().st_size
+    for _ in range(3 * limits.LOG_LINES_PER_MINUTE):  # the library prints 6 KB about each
+        message = {"jsonrpc": "2.0", "id": float("nan"), "method": "tools/list"}
+        with closing(ask_mcp(hostile_space, message)) as connection:
+            assert b" 202 " in connection.recv(16)
+    most = 2 * limits.LOG_LINES_PER_MINUTE * 600  # in up to two minutes
+    assert hostile_space.log.stat().st_size - size <= most
+    before = hostile_space.log.read_text().count("\n")
     frames = [noise((40, 30), seed=number) for number in range(2)]
     for number in range(3):  # the visitor is told that only the first frame is used
         path = tmp_path / f"moving{number}.gif"
@@ -282,9 +290,10 @@ def test_a_body_without_a_length_ends_at_its_limit(hostile_space: Space):
     assert sent < 999, "60 MB were accepted"
 
 
-def test_the_number_and_the_sum_of_files_are_limited(hostile_space: Space):
+@pytest.mark.parametrize("name", ["boundary", "Boundary", 'x="boundary=b"; boundary'])
+def test_the_number_and_the_sum_of_files_are_limited(hostile_space: Space, name: str):
     part = b"--edge\r\nContent-Disposition: form-data; name=files; filename=a.png\r\n\r\na\r\n"
-    kind = {"Content_Type": "multipart/form-data; boundary=edge"}
+    kind = {"Content_Type": f"multipart/form-data; {name}=edge"}
     body = part * (limits.MAX_FILES + 1) + b"--edge--\r\n"
     assert send(hostile_space, "/gradio_api/upload", body, **kind)[0] == 413
     body = part * limits.MAX_FILES + b"--edge--\r\n"
@@ -388,6 +397,16 @@ def test_calls_of_mcp_are_limited_in_number_and_size(hostile_space: Space):
     message["params"] = {"x": "x" * (limits.MAX_MCP_BYTES - size + 1)}
     with closing(ask_mcp(hostile_space, message)) as too_large:
         assert b" 413 " in too_large.recv(16)
+    before = hostile_space.log.read_text().count("Traceback")
+    for values in ([[]] * 5000, [1] * 5001, {str(number): 0 for number in range(5002)}):
+        message["params"] = {"x": values}
+        with closing(ask_mcp(hostile_space, message)) as many:
+            assert b" 413 " in many.recv(16)
+    message["params"] = {"x": "NEST"}
+    with closing(ask_mcp(hostile_space, message, nest=4000)) as deep:
+        assert b" 400 " in deep.recv(16)
+    assert hostile_space.log.read_text().count("Traceback") == before
+    message["params"] = {"x": "x" * 5000}
     half = [ask_mcp(hostile_space, message, cut=True) for _ in range(12)]
     time.sleep(1)
     for connection in half:
@@ -400,10 +419,20 @@ def test_calls_of_mcp_are_limited_in_number_and_size(hostile_space: Space):
     assert refused == len(half) - limits.MAX_MCP_CALLS_PER_ADDRESS
 
 
-def ask_mcp(space: Space, message: dict[str, Any], cut: bool = False) -> socket.socket:
-    """Send a message to the MCP server, or half of it, and return the connection."""
+def ask_mcp(
+    space: Space, message: dict[str, Any], cut: bool = False, nest: int = 0
+) -> socket.socket:
+    """Send a message to the MCP server, or half of it, and return the connection.
+
+    Args:
+        space: Where.
+        message: Its "NEST" is replaced by nested lists.
+        cut: Whether only a part of it is sent.
+        nest: How many lists.
+    """
     host, port = space.address.removeprefix("http://").split(":")
     body = json.dumps(message).encode()
+    body = body.replace(b'"NEST"', b"[" * nest + b"]" * nest)
     sent = body[:1000] if cut else body
     head = (
         "POST /gradio_api/mcp/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -447,7 +476,7 @@ def test_a_slow_file_does_not_keep_the_device(hostile_space: Space, tmp_path: Pa
     assert seconds_of_another_visitor(hostile_space, small) < 10
 
 
-def test_the_state_of_the_oldest_session_is_dropped(hostile_space: Space, cat: Path):
+def test_the_address_with_the_most_sessions_loses_the_oldest_one(hostile_space: Space, cat: Path):
     config = json.loads(send(hostile_space, "/config")[1])
     ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
     values = {part["id"]: part["props"].get("value") for part in config["components"]}
@@ -459,24 +488,37 @@ def test_the_state_of_the_oldest_session_is_dropped(hostile_space: Space, cat: P
         if not entry["queue"] and ids["image-info"] in entry["outputs"]
     )
 
-    def fire(handler: dict[str, Any], session: str, path: str, first: Any = None) -> str:
+    victim = "127.0.0.2"
+
+    def fire(
+        handler: dict[str, Any],
+        session: str,
+        path: str,
+        first: Any = None,
+        source: str = "127.0.0.1",
+    ) -> str:
         data = [first, *(values[key] for key in handler["inputs"][1:])]
         event = {"data": data, "fn_index": handler["id"], "session_hash": session}
         body = json.dumps(event).encode()
-        status, text = send(hostile_space, path, body, Content_Type="application/json")
+        status, text = send(
+            hostile_space, path, body, source=source, Content_Type="application/json"
+        )
         assert status == 200, text
         return text
 
-    def knows(session: str) -> bool:
-        return "×" in fire(describe, session, "/gradio_api/run/predict")
+    def knows(session: str, source: str = "127.0.0.1") -> bool:
+        return "×" in fire(describe, session, "/gradio_api/run/predict", source=source)
 
-    fire(receive, "first", "/gradio_api/queue/join", uploaded(hostile_space, cat))
-    _, text = send(hostile_space, "/gradio_api/queue/data?session_hash=first")
-    assert "process_completed" in text
-    assert knows("first")
+    for session, source in (("first", "127.0.0.1"), ("victim", victim)):
+        file = uploaded(hostile_space, cat)
+        fire(receive, session, "/gradio_api/queue/join", file, source)
+        stream = f"/gradio_api/queue/data?session_hash={session}"
+        assert "process_completed" in send(hostile_space, stream, source=source)[1]
+        assert knows(session, source)
     for number in range(limits.MAX_SESSIONS):
         assert not knows(f"other{number}")
     assert not knows("first")
+    assert knows("victim", victim), "one address ended the visit of another"
 
 
 # The disk.

@@ -1,4 +1,4 @@
-"""Limits inside Gradio: form fields, waiting messages, results for assistants, lists of files."""
+"""Limits inside Gradio: form fields, sessions, messages, results for assistants, lists of files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import contextlib
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 import gradio as gr
 import pytest
-from gradio import mcp, queueing, routes
+from gradio import mcp, queueing, routes, state_holder
 from gradio.route_utils import GradioMultiPartParser
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
@@ -24,6 +25,7 @@ from hsr_hub.webapp.limits import (
     MAX_MCP_IMAGE_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_MESSAGES,
+    MAX_QUEUE_PER_ADDRESS,
     MAX_SESSION_MESSAGE_BYTES,
     MAX_UPLOADS_TRACKED,
 )
@@ -62,6 +64,54 @@ def test_a_form_field_without_a_file_is_small(tmp_path: Path):
         parse_form(field + bytes(MAX_FIELD_BYTES + 1) + end, tmp_path)
     form = parse_form(file + bytes(MAX_FIELD_BYTES + 1) + end, tmp_path)
     assert form["files"].size == MAX_FIELD_BYTES + 1
+
+
+def test_the_address_with_the_most_sessions_loses_one():
+    def session(address: str) -> Any:
+        return SimpleNamespace(address=address)
+
+    table = gradio_guards.MessageQueues(4)
+    table["victim"] = session("8.8.8.8")
+    for number in range(20):
+        table[f"new{number}"] = session("9.9.9.9")
+    assert list(table) == ["victim", "new17", "new18", "new19"]
+    holder = state_holder.StateHolder()
+    assert isinstance(holder.session_data, gradio_guards.FairTable)
+    assert isinstance(make_queue().pending_messages_per_session, gradio_guards.MessageQueues)
+
+
+def make_queue() -> queueing.Queue:
+    return queueing.Queue(True, 1, 1, 32, blocks=None)  # pyright: ignore[reportArgumentType]
+
+
+def test_one_address_cannot_fill_gradio_s_queue():
+    with gr.Blocks() as app:
+        gr.Button().click(lambda: None, api_name="quick")
+    [function] = app.fns.values()
+    queue = app._queue
+    queue.max_size = 32
+    queue.create_event_queue_for_fn(function)
+
+    def push(address: str, session: str) -> Any:
+        request = SimpleNamespace(client=SimpleNamespace(host=address))
+        body = SimpleNamespace(fn_index=function._id, session_hash=session, event_id=None)
+        with ThreadPoolExecutor(1) as thread:
+            pushed = queue.push(cast(Any, body), cast(Any, request), None)
+            return thread.submit(asyncio.run, cast(Any, pushed)).result()
+
+    answers = [push("9.9.9.9", str(number)) for number in range(40)]
+    assert sum(success for success, *_ in answers) == MAX_QUEUE_PER_ADDRESS
+    assert answers[-1][1:] == ("8 requests of yours wait already: try again later", "queue_full")
+    assert push("8.8.8.8", "victim")[0]
+    messages: Any = queue.pending_messages_per_session["victim"]
+    assert messages.address == "8.8.8.8"
+
+
+def test_failed_events_are_not_summarized():
+    queue = make_queue()
+    records = [{"function": "a", "status": "failed", "process_time": 1.0}] * 10
+    queue.events_recorded = 10
+    assert queue.compute_analytics_summary(records) == {"functions": {}}
 
 
 def test_messages_that_nobody_reads_are_dropped():

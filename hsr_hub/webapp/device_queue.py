@@ -47,7 +47,7 @@ class DeviceQueue:
     longest, so that a large image is not overtaken forever.
 
     Between two tiles of a large image, one small image is computed, so that it does not wait for
-    the whole large one.
+    the whole large one. Small images get at most half of the time in which a large one runs.
 
     An entry is prepared (its image is decoded) before it gets a worker, so that a file that is slow
     to decode does not block the device. Entries that wait for their turn hold no pixels. A batch
@@ -75,21 +75,23 @@ class DeviceQueue:
         prepare: Callable[[], int | None] | None = None,
         visitor: Visitor = Visitor(),  # noqa: B008
         cost: int = 0,
+        release: Callable[[], object] = lambda: None,
     ) -> QueueEntry[T]:
         """Add work to the queue.
 
         Args:
             work: Runs on the device.
-            prepare: Runs before the work, without the device. Returns the pixels that the network
-                will compute, if they are known.
+            prepare: Runs before the work, without the device. Returns the pixels of the work, if
+                they are known. It runs again if what it prepared was released.
             visitor: Who asks for it.
             cost: Bytes of the file, or another measure of the work. Less goes first.
+            release: Frees what was prepared.
 
         Raises:
             QueueFullError: Too many entries wait.
         """
         with self._changed:
-            entry = QueueEntry(work, prepare, visitor, cost, self._submitted)
+            entry = QueueEntry(work, prepare, release, visitor, cost, self._submitted)
             active = self._active()
             own = sum(other.visitor.address == visitor.address for other in active)
             most = MAX_WAITING if own else MAX_WAITING + PLACES_FOR_NEWCOMERS
@@ -115,10 +117,11 @@ class DeviceQueue:
         """Run one small image, between two tiles of the large one of this thread.
 
         Returns:
-            Seconds that it took: 0 if none was ready.
+            Seconds that it took: 0 if none was ready, or if small images have taken as much time as
+            the large one.
         """
         large: QueueEntry | None = getattr(self._current, "entry", None)
-        if large is None or not large.large:
+        if large is None or not large.large or large.interrupted > large.seconds():
             return 0.0
         with self._changed:
             entry = next((e for e in self._ready if e.pixels is not None and not e.large), None)
@@ -186,7 +189,7 @@ class DeviceQueue:
             begun = [*self._preparing, *self._ready]
             if any(entry.overtakes for entry in begun) or not any(e.large for e in self._running):
                 return None
-            free = [entry for entry in free if entry.cost <= SMALL_FILE_BYTES]
+            free = [e for e in free if e.cost <= SMALL_FILE_BYTES and not e.large]
             return min(free, key=self._priority, default=None)
         if not free:
             return None
@@ -210,7 +213,11 @@ class DeviceQueue:
             with self._changed:
                 self._charge(entry, seconds)
                 self._preparing.remove(entry)
-                if not entry.done:
+                if entry.overtakes and entry.large and not entry.done:
+                    # A small file with a large image: it waits for its turn, without its pixels.
+                    entry.release()
+                    self._waiting.append(entry)
+                elif not entry.done:
                     self._ready.append(entry)
                 self._changed.notify_all()
             del entry
@@ -227,12 +234,14 @@ class DeviceQueue:
 
     def _begin(self, entry: QueueEntry) -> None:
         self._current.entry = entry
+        entry.begun = time.perf_counter()
         self._running.append(entry)
         self._changed.notify_all()
 
     def _run(self, entry: QueueEntry) -> float:
         """Run an entry; return the seconds that it took, without the others between its tiles."""
-        seconds = entry.run() - entry.interrupted
+        entry.run()
+        seconds = entry.seconds()
         with self._changed:
             self._charge(entry, seconds)
             self._running.remove(entry)
@@ -250,17 +259,20 @@ class QueueEntry(Generic[T]):
         self,
         work: Callable[[], T],
         prepare: Callable[[], int | None] | None,
+        release: Callable[[], object],
         visitor: Visitor,
         cost: int,
         number: int,
     ) -> None:
         self._work: Callable[[], T] | None = work
-        self._prepare = prepare
+        self._prepare, self.release = prepare, release
         self.visitor, self.cost, self.number = visitor, cost, number
         self.pixels: int | None = None
-        """What the network will compute, which may be known once it is prepared."""
+        """Size of the work, which may be known once it is prepared."""
         self.overtakes = False
         """Whether it was prepared to be computed between the tiles of a large image."""
+        self.begun = 0.0
+        """When it got the device, in seconds of `time.perf_counter`."""
         self.interrupted = 0.0
         """Seconds that other images took between its tiles."""
         self.future: Future[T] = Future()
@@ -275,6 +287,10 @@ class QueueEntry(Generic[T]):
         """Whether the work has ended or was removed."""
         return self.future.done()
 
+    def seconds(self) -> float:
+        """Return how long it has run, without the others between its tiles."""
+        return time.perf_counter() - self.begun - self.interrupted
+
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds; return whether the work has ended or was removed."""
         return bool(wait([self.future], timeout).done)
@@ -288,18 +304,16 @@ class QueueEntry(Generic[T]):
     def prepare(self) -> float:
         """Prepare the work, store an error in the future, and return the seconds it took."""
         started = time.perf_counter()
-        prepare, self._prepare = self._prepare, None
         try:
-            if prepare is not None:
-                self.pixels = prepare()
+            if self._prepare is not None:
+                self.pixels = self._prepare()
         except BaseException as error:
             self._fail(error)
         return time.perf_counter() - started
 
-    def run(self) -> float:
-        """Do the work, store its result or its error, and return the seconds it took."""
-        started = time.perf_counter()
-        work, self._work = self._work, None
+    def run(self) -> None:
+        """Do the work, and store its result or its error."""
+        work, self._work, self._prepare = self._work, None, None
         assert work is not None
         try:
             result = work()
@@ -307,9 +321,8 @@ class QueueEntry(Generic[T]):
             self._fail(error)
         else:
             self.future.set_result(result)
-        return time.perf_counter() - started
 
     def _fail(self, error: BaseException) -> None:
-        self._work = None
+        self._work = self._prepare = None
         traceback.clear_frames(error.__traceback__)  # they hold the images
         self.future.set_exception(error)

@@ -38,6 +38,9 @@ from hsr_hub.webapp.upscale_request import UpscaleRequest
 POLL_SECONDS = 0.4
 """Time between two progress events. A waiting request is cancelled within this time."""
 
+NETWORK_SCALE = 4
+"""How much a network enlarges. What is more is resized."""
+
 MAX_CLOCK_TILES = 0.9
 """How many tiles the clock may be ahead of the tiles that are done."""
 
@@ -128,7 +131,9 @@ class DeviceTask(ABC, Generic[T]):
         visitor = caller.visitor if caller else Visitor()
         size = self.path.stat().st_size if self.path.is_file() else 0
         try:
-            entry = queue.submit(partial(run, self._start), partial(run, self._read), visitor, size)
+            entry = queue.submit(
+                partial(run, self._start), partial(run, self._read), visitor, size, self._release
+            )
         except QueueFullError:
             self.job.discard()
             raise
@@ -171,6 +176,10 @@ class DeviceTask(ABC, Generic[T]):
         Returns:
             The pixels that the network will compute, if that is the size of the work.
         """
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Free the image that was read. It is read again later."""
 
     @abstractmethod
     def _work(self) -> T:
@@ -229,13 +238,21 @@ class UpscaleTask(DeviceTask[Result]):
         """Seconds that small images of others took between the tiles."""
 
     def _read(self) -> int:
-        """Read and check the image, before a worker is free; return the pixels to compute."""
+        """Read and check the image, before a worker is free; return the pixels to compute.
+
+        A tiny image can have a result of any size, whose files take most of the time. Therefore the
+        pixels are at least those that a network enlarges to such a result.
+        """
         self.job.raise_if_cancelled()
         image = load_upload(self.path, self.name, self.job.raise_if_cancelled)
-        self.request.target(image.size)  # raises if the result would be too large
+        target = self.request.target(image.size)  # raises if the result would be too large
         self._image = crop(image, self.request.crop_box(image.size))
         width, height = self._image.size
-        return round(width * height * forward_passes(self._image))
+        computed = round(width * height * forward_passes(self._image))
+        return max(computed, target[0] * target[1] // NETWORK_SCALE**2)
+
+    def _release(self) -> None:
+        self._image = None
 
     def _work(self) -> Result:
         """Compute and save, in a worker thread."""

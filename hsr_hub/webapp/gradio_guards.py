@@ -1,4 +1,4 @@
-"""Limits inside Gradio: form fields, uploads, messages, results for assistants, stack traces.
+"""Limits inside Gradio: form fields, uploads, sessions, messages, results for assistants, the log.
 
 They replace names of Gradio that are not public. `guards` tells whether each one is in place, and
 `server.guard` ends the start if one is not.
@@ -10,13 +10,13 @@ import asyncio
 import base64
 import traceback
 import weakref
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
-from gradio import mcp, queueing, route_utils, routes
+from gradio import mcp, queueing, route_utils, routes, state_holder, utils
 from PIL import Image
 from starlette.formparsers import MultiPartException
 
@@ -25,6 +25,7 @@ from hsr_hub.webapp.limits import (
     MAX_MCP_IMAGE_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_MESSAGES,
+    MAX_QUEUE_PER_ADDRESS,
     MAX_SESSION_MESSAGE_BYTES,
     MAX_UPLOADS_TRACKED,
 )
@@ -36,6 +37,8 @@ _original_part_data = route_utils.GradioMultiPartParser.on_part_data
 _original_tool_args = mcp.GradioMCPServer._prepare_tool_call_args
 _original_image = mcp.GradioMCPServer.get_image
 _original_error_payload = vars(queueing)["error_payload"]
+_original_push = queueing.Queue.push
+_original_session_state = route_utils.restore_session_state
 
 
 def install() -> None:
@@ -43,6 +46,11 @@ def install() -> None:
     setattr(route_utils.GradioMultiPartParser, "on_part_data", _limited_part_data)  # noqa: B010
     setattr(routes, "file_upload_statuses", UploadProgress())  # noqa: B010
     setattr(queueing, "AsyncQueue", MessageQueue)  # noqa: B010
+    setattr(queueing, "LRUCache", MessageQueues)  # noqa: B010
+    setattr(queueing.Queue, "push", _fair_push)  # noqa: B010
+    setattr(queueing.Queue, "compute_analytics_summary", _no_analytics)  # noqa: B010
+    setattr(state_holder, "OrderedDict", FairTable)  # noqa: B010
+    setattr(route_utils, "restore_session_state", _session_state_of_address)  # noqa: B010
     setattr(queueing, "error_payload", _error_with_message)  # noqa: B010
     for name, method in {
         "_prepare_tool_call_args": _checked_tool_args,
@@ -57,6 +65,7 @@ def install() -> None:
 def guards() -> dict[str, bool]:
     """Return for each limit whether Gradio has the names that `install` replaces."""
     parser, server = route_utils.GradioMultiPartParser, mcp.GradioMCPServer
+    queue = queueing.Queue(True, 1, 1, None, blocks=None)  # pyright: ignore[reportArgumentType]
     return {
         "the limit of form fields": hasattr(parser, "on_part_data"),
         "the limit of uploads' progress": all(
@@ -64,6 +73,9 @@ def guards() -> dict[str, bool]:
         )
         and hasattr(routes, "file_upload_statuses"),
         "the limit of messages": hasattr(queueing, "AsyncQueue"),
+        "the limit of events of one address": hasattr(queue, "event_queue_per_concurrency_id"),
+        "the fair tables of sessions": isinstance(queue.pending_messages_per_session, FairTable)
+        and isinstance(state_holder.StateHolder().session_data, FairTable),
         "the message of errors": hasattr(queueing, "error_payload"),
         "the limits of the MCP server": all(
             hasattr(server, name)
@@ -136,6 +148,67 @@ class UploadProgress(route_utils.FileUploadProgress):
         """Forget an upload."""
         super().stop_tracking(upload_id)
         self._signals.pop(upload_id, None)
+
+
+# Sessions and events.
+
+
+class FairTable(OrderedDict):  # pyright: ignore[reportMissingTypeArgument]
+    """A table of sessions. When it is full, the address that has the most of them loses one.
+
+    Gradio drops the oldest session of all. One visitor who opens many could so end the work of all
+    others. The values have an attribute `address`.
+    """
+
+    def popitem(self, last: bool = True) -> tuple[Any, Any]:
+        """Remove the last entry, or the oldest one of the address that has the most."""
+        if last or not self:
+            return super().popitem(last)
+        counts = Counter(map(_owner, self.values()))
+        busiest = max(counts.values())
+        key = next(key for key, value in self.items() if counts[_owner(value)] == busiest)
+        return key, self.pop(key)
+
+
+class MessageQueues(FairTable, utils.LRUCache):
+    """The unread messages by session."""
+
+
+def _owner(value: Any) -> str:
+    return getattr(value, "address", "")
+
+
+def _address(request: Any) -> str:
+    client = getattr(request, "client", None)
+    return client.host if client else ""
+
+
+async def _fair_push(
+    queue: queueing.Queue, body: Any, request: Any, username: str | None
+) -> tuple[bool, Any, Any]:
+    """Add an event to Gradio's queue, unless too many of the same address wait there."""
+    address = _address(request)
+    lines = queue.event_queue_per_concurrency_id.values()
+    own = sum(_address(event.request) == address for line in lines for event in line.queue)
+    if own >= MAX_QUEUE_PER_ADDRESS:
+        return False, f"{own} requests of yours wait already: try again later", "queue_full"
+    pushed = await _original_push(queue, body, request, username)
+    messages = queue.pending_messages_per_session.get(body.session_hash)
+    if messages is not None:
+        setattr(messages, "address", address)  # noqa: B010
+    return pushed
+
+
+def _session_state_of_address(app: Any, body: Any) -> Any:
+    """Return the state of a session, and note the address whose session it is."""
+    state, iterator = _original_session_state(app, body)
+    setattr(state, "address", _address(body.request))  # noqa: B010
+    return state, iterator
+
+
+def _no_analytics(queue: queueing.Queue, records: Any) -> Any:
+    """Compute nothing: Gradio summarizes the last 10,000 events after each one that fails."""
+    return queue.cached_event_analytics_summary
 
 
 # Messages.

@@ -29,8 +29,8 @@ MAX_DISK_BYTES = 8 << 30
 MIN_KEEP_SECONDS = 600
 """If they need more, the oldest files are removed, but no younger ones than these."""
 MIN_ADDRESS_BYTES = 1 << 30
-"""What one network address may store in this time, or half of `MAX_DISK_BYTES`, if that is more.
-The largest result takes about as much."""
+"""What one network address may store in this time and in the one before, or half of
+`MAX_DISK_BYTES`, if that is more. The largest result takes about as much."""
 FILE_OVERHEAD = 8 << 10
 """Bytes that a file and its folder take besides the content."""
 
@@ -38,8 +38,8 @@ FILE_OVERHEAD = 8 << 10
 MAX_JSON_BYTES = 256 << 10
 """A batch of `MAX_FILES` files is described in less than 200 KB."""
 MAX_JSON_PARTS = 5000
-"""Lists and objects in it. Each takes hundreds of times the memory of its two characters, and many
-of them make Python search all of its memory for garbage."""
+"""Lists and objects in it, and values too in a message of MCP. Each takes hundreds of times the
+memory of its two characters, and many of them make Python search all of its memory for garbage."""
 MAX_TEXT = 4096
 """Characters of one text in it. Addresses and paths are the longest."""
 MAX_FIELDS = 16
@@ -70,7 +70,8 @@ MAX_SESSION_NAME = 64
 MAX_UPLOADS_TRACKED = 256
 """Uploads whose progress is kept for who asks for it."""
 MAX_SESSIONS = 256
-"""Sessions whose state is kept. The one that was not used for longest is dropped."""
+"""Sessions whose state is kept. Of the address that has the most, the one that was not used for
+longest is dropped."""
 MAX_CONNECTIONS = 800
 """Open connections. Further ones are closed."""
 MAX_CONNECTIONS_PER_ADDRESS = 400
@@ -101,7 +102,7 @@ OLDEST_EVERY = 4
 """Every how many turns the device takes the image that waits longest."""
 SMALL_IMAGE_PIXELS = 1 << 18
 """Pixels of an image that may be computed between two tiles of a larger one: as many as a tile
-has."""
+has. Its result may have 16 times as many."""
 SMALL_FILE_BYTES = 1 << 20
 """Bytes of a file that may contain one."""
 MAX_CONCURRENT = 64
@@ -113,6 +114,8 @@ MAX_THREADS = 120
 """Gradio's threads: one for each of these, and others for the rest of the page."""
 MAX_QUEUE = 32
 """Events that wait in Gradio's queue. Further ones are told to come back later."""
+MAX_QUEUE_PER_ADDRESS = 8
+"""The same for one network address. Otherwise one visitor could shut out all others."""
 MAX_MIXED_MODELS = 4
 """Interpolated models that stay in memory."""
 

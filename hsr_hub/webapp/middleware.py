@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -190,7 +191,7 @@ class Gate:
             pass
         except Exception as error:
             if self._log_limit.allows():
-                log.error("%.200s: %s: %.200s", scope["path"], type(error).__name__, error)
+                log.error("%.200r: %s: %.200s", scope["path"], type(error).__name__, error)
             if not started:
                 status = 400 if scope["method"] == "POST" else 500  # Gradio fails at wrong types
                 await _send_error(send, status, "this request could not be processed")
@@ -212,26 +213,32 @@ class Gate:
         if length.isdigit() and int(length) > address.limit:
             raise limited.too_large()
         reader: Receive = limited
-        if address.method == "POST" and address.path != UPLOAD and not to_mcp:
-            body = await limited.read_all()
-            data = _parse(body)
-            if found := EVENT.fullmatch(address.path):
-                self.check_event(data, found["name"] or "")
-            elif EVENT_V2.fullmatch(address.path):
-                self.check_event({"data": list(data.values())}, "")
-            reader = _replay(body, limited)
         with contextlib.ExitStack() as stack:
             if to_mcp and address.method == "POST":
                 stack.enter_context(self._mcp_call(scope))
             if STREAMS.fullmatch(address.path) and address.method == "GET":
                 stack.enter_context(self._stream_of(scope))
                 stack.enter_context(self.connections.listening(_listener(address.path, scope)))
+            if address.method == "POST" and address.path != UPLOAD:
+                body = await limited.read_all()
+                if to_mcp:
+                    _parse(body, b"[{,")  # its JSON may be larger, so its values are counted too
+                else:
+                    self._check_json(address.path, _parse(body))
+                reader = _replay(body, limited)
             try:
                 await self.app(scope, reader, send)
             except Exception:
                 if limited.refused:  # Gradio may have wrapped it
                     raise limited.refused from None
                 raise
+
+    def _check_json(self, path: str, data: dict[str, Any]) -> None:
+        """Refuse the JSON of an event that Gradio could not process."""
+        if found := EVENT.fullmatch(path):
+            self.check_event(data, found["name"] or "")
+        elif EVENT_V2.fullmatch(path):
+            self.check_event({"data": list(data.values())}, "")
 
     def _check_headers(self, scope: Scope) -> None:
         """Check the host, and drop what only a named proxy may say."""
@@ -415,8 +422,10 @@ def _address(scope: Scope) -> str:
 
 
 def _boundary(scope: Scope) -> bytes:
-    found = re.search(r'boundary="?([^";]+)', _header(scope, b"content-type"))
-    return b"--" + found[1].strip().encode("latin-1") if found else b""
+    # As Gradio reads it. Otherwise a header could name one boundary to it, and another one here.
+    _, options = parse_options_header(_header(scope, b"content-type"))
+    boundary = options.get(b"boundary", b"")
+    return b"--" + boundary if boundary else b""
 
 
 def _listener(path: str, scope: Scope) -> str:
@@ -428,15 +437,19 @@ def _listener(path: str, scope: Scope) -> str:
     return found[1] if found else ""
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _parse(body: bytes, marks: bytes = b"[{") -> dict[str, Any]:
     """Return the object of a JSON body.
+
+    Args:
+        body: The JSON.
+        marks: Characters that begin a part. Parts are counted before the JSON is parsed.
 
     Raises:
         Refused: It is not a JSON object, has too many parts, or the name of its session is not
             valid.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_JSON_PARTS:
-        raise Refused(413, f"the request may have {MAX_JSON_PARTS} lists and objects")
+    if sum(map(body.count, marks)) > MAX_JSON_PARTS:
+        raise Refused(413, f"the request has more than {MAX_JSON_PARTS} parts")
     try:
         data = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -66,6 +66,9 @@ SPACE_PROXIES = (
 )
 """The proxies in front of a Space have private addresses, and no visitor has one."""
 
+LOG_TEXT = 500
+"""Characters of a message in the log."""
+
 OPEN_FILES = 4 * MAX_CONNECTIONS
 """Descriptors that are asked for. A connection that gets a file has two."""
 
@@ -355,6 +358,9 @@ def guard() -> None:
             "that requirements.txt allows"
         )
     logging.getLogger("uvicorn.error").addFilter(LimitedLog())
+    others = logging.StreamHandler()  # of libraries: the MCP server describes each invalid message
+    others.addFilter(LimitedLog())
+    logging.basicConfig(handlers=[others], format=f"%(levelname)s:%(name)s:%(message).{LOG_TEXT}s")
     warnings.simplefilter("ignore", ImageWarning)  # visitors read them as notes
 
 

@@ -112,6 +112,8 @@ class Disk:
         self._min_keep = min(MIN_KEEP_SECONDS, keep / 6)
         self._written: Counter[str] = Counter()
         """Bytes by address, since `_counted_since`."""
+        self._written_before: Counter[str] = Counter()
+        """The same for the period before. Otherwise an address could fill the disk at its end."""
         self._counted_since = time.monotonic()
         self._lock = threading.Lock()
 
@@ -137,7 +139,8 @@ class Disk:
         with self._lock:
             if self._used + size > self._room:
                 raise DiskFullError("the disk of this page is full: try again later")
-            if self._written[address] + size > max(self._budget // 2, MIN_ADDRESS_BYTES):
+            own = self._written[address] + self._written_before[address]
+            if own + size > max(self._budget // 2, MIN_ADDRESS_BYTES):
                 raise DiskFullError("your files take half of this page's disk: try again later")
             self._used += size
             self._written[address] += size
@@ -157,7 +160,7 @@ class Disk:
         with self._lock:
             self._used, self._room = used, min(self._budget, used + free)
             if time.monotonic() - self._counted_since > min_keep:  # older files give way to others
-                self._written.clear()
+                self._written_before, self._written = self._written, Counter()
                 self._counted_since = time.monotonic()
 
     def _entries(self) -> list[Path]:

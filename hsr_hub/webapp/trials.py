@@ -90,6 +90,9 @@ class TrialTask(DeviceTask["list[Trial]"]):
         self._part = for_viewer(part)
         return len(self.requests) * part.size[0] * part.size[1]
 
+    def _release(self) -> None:
+        self._part = None
+
     def _work(self) -> list[Trial]:
         part = self._part
         assert part is not None
