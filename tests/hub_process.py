@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import multiprocessing.util
 import os
 import runpy
 import subprocess
@@ -19,6 +20,8 @@ from typing import Any
 
 PRELOADED = ["torch", "numpy", "PIL.Image", "safetensors.torch", "fastapi", "pandas", "mcp"]
 """Modules that take long to import and do not import huggingface_hub."""
+
+multiprocessing.util.get_temp_dir()  # before `app` chooses a folder that it removes at the end
 
 
 class PythonProcess:
@@ -143,20 +146,20 @@ def _run(
     if "OMP_NUM_THREADS" in env:  # was read when torch was loaded
         sys.modules["torch"].set_num_threads(int(env["OMP_NUM_THREADS"]))
     paths = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    option, program, *arguments = command
+    first, *rest = command
     try:
-        if option == "-m":
+        if first == "-m":
             sys.path[:0] = ["", *paths]
-            sys.argv = [option, *arguments]
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        elif option == "-c":
+            sys.argv = [first, *rest[1:]]
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        elif first == "-c":
             sys.path[:0] = ["", *paths]
-            sys.argv = [option, *arguments]
+            sys.argv = [first, *rest[1:]]
             names: dict[str, Any] = {"__name__": "__main__"}
-            exec(compile(program, "<string>", "exec"), names)
+            exec(compile(rest[0], "<string>", "exec"), names)
         else:
-            sys.path[:0] = [str(Path(option).resolve().parent), *paths]
+            sys.path[:0] = [str(Path(first).resolve().parent), *paths]
             sys.argv = command
-            runpy.run_path(option, run_name="__main__")
+            runpy.run_path(first, run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out
