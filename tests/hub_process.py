@@ -14,6 +14,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,5 +162,6 @@ def _run(
             sys.path[:0] = [str(Path(first).resolve().parent), *paths]
             sys.argv = command
             runpy.run_path(first, run_name="__main__")
-    finally:
-        atexit._run_exitfuncs()  # which multiprocessing leaves out
+    finally:  # as the interpreter does; multiprocessing leaves out the second
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
+        atexit._run_exitfuncs()
