@@ -30,7 +30,10 @@ from PIL import Image
 from hsr_hub import HSRNet
 from tests.space import (  # noqa: F401  (fixtures)
     browser,
+    desktop,
+    mobile,
     page,
+    phone,
     playwright,
     rough_space,
     space,
@@ -46,13 +49,17 @@ settings.load_profile("hsr-hub")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = ("test_train_launch.py", "test_app_single_tab.py")
+"""Files that take minutes each."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files with the most slow tests first.
+    """Run the longest files first, and then those with the most slow tests.
 
     pytest-xdist gives whole files to its workers. If a long one came last, the others would wait.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (item.path.name not in LONGEST, -slow[item.path]))
 
 
 def random_model(**config) -> HSRNet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,22 +49,11 @@ def client(
         cwd: Folder to run in; by default the repository.
         look_in: More folders to search for tokens.
         timeout: Seconds.
-        env: More environment variables. With PYTHONPATH, the process starts slowly.
+        env: More environment variables.
     """
     words, folder = [str(word) for word in command], cwd or ROOT
     variables = {**environment(hub, home, token), **(env or {})}
-    if "PYTHONPATH" in (env or {}):  # other versions of libraries
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=folder,
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    else:
-        done = run_python(words, folder, variables, timeout)
+    done = run_python(words, folder, variables, timeout)
     assert_no_token(done.stdout + done.stderr, home, *look_in)
     return done
 

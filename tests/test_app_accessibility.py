@@ -116,11 +116,9 @@ def test_everything_visible_has_a_name(page: Page, space: Space, cat: Path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, space: Space, cat: Path, scheme):
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme=scheme
-    )
-    page = context.new_page()
+def test_a_phone_needs_no_horizontal_scrolling(phone: Page, space: Space, cat: Path, scheme):
+    page = phone
+    page.emulate_media(color_scheme=scheme)
     sharpen(page, space, cat)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     card = page.locator(".hsr-image-info").bounding_box()
@@ -132,14 +130,12 @@ def test_a_phone_needs_no_horizontal_scrolling(browser: Browser, space: Space, c
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3]) / 3
     assert brightness > 200 if scheme == "light" else brightness < 60
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_have_enough_contrast(browser: Browser, space: Space, cat: Path, wrong_files, scheme):
+def test_texts_have_enough_contrast(page: Page, space: Space, cat: Path, wrong_files, scheme):
     """WCAG AA asks for 4.5 to 1 for small text."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
+    page.emulate_media(color_scheme=scheme)
     sharpen(page, space, cat)
     places = "#title p, .hsr-image-info dt, .hsr-image-info dd, .segments span, .hsr-summary"
     places += ", #run-button, #download, #examples .label, [data-testid=block-info]"
@@ -148,7 +144,6 @@ def test_texts_have_enough_contrast(browser: Browser, space: Space, cat: Path, w
     page.locator("#photo input[type=file]").set_input_files(wrong_files["text.png"])
     expect(page.locator("#error-box")).to_be_visible(timeout=20_000)
     assert page.evaluate(CONTRASTS, ".hsr-error-box, .hsr-error-box strong") == [2, []]
-    context.close()
 
 
 CONTRASTS = """(places) => {
@@ -183,7 +178,7 @@ CONTRASTS = """(places) => {
 def test_a_phone_shifts_nothing_and_an_open_form_does_not_hide_the_result(
     browser: Browser, space: Space, tmp_path: Path
 ):
-    context = browser.new_context(
+    context = browser.new_context(  # with an empty cache: what comes late may shift the rest
         viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
     )
     page = context.new_page()

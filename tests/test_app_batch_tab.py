@@ -146,8 +146,8 @@ def test_a_batch_that_waits_shows_the_time_with_the_wait(
 
 def test_cancel_and_start_again_at_once(page: Page, space: Space, tmp_path: Path):
     files = [tmp_path / f"{number}.png" for number in range(2)]
-    for number, path in enumerate(files):
-        noise((1000, 800), seed=number).save(path)
+    for path, size in zip(files, [(1000, 800), (100, 80)], strict=True):
+        noise(size).save(path)
     upload(page, space, files)
     page.locator("#batch-run-button").click()
     bar = page.locator("#batch-progress-bar [role=progressbar]")

@@ -35,7 +35,7 @@ FILE = storage.UPLOAD_META
 @pytest.fixture(scope="module")
 def hostile_space() -> Iterator[Space]:
     """A Space with a small disk."""
-    with running(HSR_MAX_DISK_GB="0.2") as space:
+    with running(fork=True, HSR_MAX_DISK_GB="0.2") as space:
         yield space
 
 

@@ -56,7 +56,8 @@ def weights(tmp_path_factory) -> dict[str, str]:
 def choice(weights: dict[str, str]) -> Iterator[Space]:
     """A Space with two models, the first of which has a detail model."""
     names = f"{weights['plain']}, {weights['other']}"
-    with running(HSR_MODEL_ID=names, HSR_DETAIL_MODEL_ID=weights["detail"]) as space:
+    own = {"HSR_MODEL_ID": names, "HSR_DETAIL_MODEL_ID": weights["detail"]}
+    with running(fork=True, **own) as space:
         yield space
 
 
@@ -188,6 +189,7 @@ def test_without_the_hub_the_page_starts_soon_and_names_the_models_it_uses(
 ):
     started = time.perf_counter()
     with running(
+        fork=True,
         HF_ENDPOINT="http://127.0.0.1:9",  # refuses connections
         HF_HOME=str(tmp_path),
         HSR_MODEL_ID="org/hsr",
@@ -216,7 +218,7 @@ def test_weights_come_from_the_hub_at_the_given_revision(
             done = client(hub, tmp_path / "a", *push, weights[name], "org/hsr", "--tag", tag)
             assert done.returncode == 0, done.stderr
         settings = {**environment(hub, tmp_path / "b"), "HSR_MODEL_ID": "org/hsr"}
-        with running(**settings, HSR_REVISION="v1.0") as space:
+        with running(fork=True, **settings, HSR_REVISION="v1.0") as space:
             result = Client(space.address, verbose=False).predict(
                 handle_file(str(cat)), scale=1, api_name="/upscale"
             )
@@ -338,6 +340,7 @@ def test_on_zerogpu_a_call_asks_for_as_many_seconds_as_it_needs(page: Page, tmp_
     (tmp_path / "spaces.py").write_text(ZERO_GPU)
     log = tmp_path / "calls"
     with running(
+        fork=True,
         SPACES_ZERO_GPU="true",
         PYTHONPATH=str(tmp_path),
         CALLS=str(log),

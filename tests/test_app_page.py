@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 import app
 from hsr_hub import HSRNet
@@ -91,15 +91,14 @@ def test_files_can_be_dropped_and_pasted_anywhere(page: Page, space: Space, phot
     ("size", "scheme"), [((1280, 720), "light"), ((390, 844), "dark"), ((1440, 900), "dark")]
 )
 def test_a_batch_is_in_view_on_every_screen(
-    browser: Browser, space: Space, tmp_path: Path, size, scheme
+    request: pytest.FixtureRequest, space: Space, tmp_path: Path, size, scheme
 ):
     # Few bytes, and not done before it is cancelled.
     Image.new("RGB", (1500, 1000), "teal").save(tmp_path / "large.png")
     width, height = size
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, is_mobile=width < 600
-    )
-    page = context.new_page()
+    page: Page = request.getfixturevalue("phone" if width < 600 else "page")
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
     page.goto(space.address)
     expect(page.locator("#run-button")).to_be_visible()
     send(page, "drop", [tmp_path / "large.png"] * 9)
@@ -114,7 +113,6 @@ def test_a_batch_is_in_view_on_every_screen(
     expect(page.locator("#batch-progress-bar")).to_be_in_viewport(ratio=1)
     cancel.click()
     expect(button).to_be_in_viewport(ratio=1)
-    context.close()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from hsr_hub.evaluation import find_pairs, psnr_y, read_pair
 from hsr_hub.hub import PublishError, bundled_models, choose_weights, default_model
 from hsr_hub.images import inspect_file, read_image
 from hsr_hub.inference import best_device
-from tests.hub_process import run_python
+from tests.hub_process import PythonProcess, run_python
 from tests.test_image_io import hostile  # noqa: F401  (a fixture)
 from tests.util import ROOT, run
 
@@ -319,18 +319,16 @@ def test_stopping_leaves_no_partial_files(cat: Path, model_folder: Path, tmp_pat
     with Image.open(cat) as image:
         for index in range(40):
             image.save(folder / f"{index:02}.png")
-    command = [sys.executable, "-m", "hsr_hub", "upscale", folder, "-o", out, "--model"]
-    process = subprocess.Popen(
-        [*map(str, command), str(model_folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    words = ["-m", "hsr_hub", "upscale", folder, "-o", out, "--model", model_folder]
+    log = tmp_path / "log"
+    process = PythonProcess([*map(str, words)], ROOT, os.environ, log)
     for _ in range(1200):
         if len(list(out.glob("*.png"))) >= 2:
             break
         time.sleep(0.05)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGINT else 143)
-    assert "Traceback" not in errors
+    assert process.wait(60) == (130 if number == signal.SIGINT else 143)
+    assert "Traceback" not in log.read_text()
     results = list(out.iterdir())
     assert 2 <= len(results) < 40
     for path in results:
@@ -350,18 +348,9 @@ def test_processes_share_a_folder(cat: Path, model_folder: Path, tmp_path: Path)
         "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
         "--mixed_precision no --dynamo_backend no --main_process_port 0 -m hsr_hub upscale"
     )
-    done = run(
-        sys.executable,
-        *launch.split(),
-        folder,
-        "-o",
-        out,
-        "--model",
-        model_folder,
-        "--device",
-        "cpu",
-        env={"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )
+    words = [*launch.split(), str(folder), "-o", str(out), "--model", str(model_folder)]
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = run_python([*words, "--device", "cpu"], ROOT, env, timeout=600)
     assert done.returncode != 0
     assert sorted(p.name for p in out.iterdir()) == [f"{i}-4x.png" for i in range(5)]
     assert done.stdout.count("-4x.png") == 5  # each image by one process

@@ -21,8 +21,7 @@ from hsr_hub import HSRNet
 from hsr_hub.hub import metadata, model_card
 from tests.hub_client import assert_no_token, client, environment
 from tests.hub_double import READ_TOKEN, Hub
-from tests.test_train_launch import ENVIRONMENT, command
-from tests.util import run
+from tests.test_train_launch import ENVIRONMENT, command, run_training, script
 
 pytestmark = pytest.mark.slow
 
@@ -43,13 +42,13 @@ def running_space(hub: Hub, folder: Path, home: Path) -> Iterator[str]:
             [sys.executable, "app.py"], cwd=folder, env=env, stdout=output, stderr=output
         )
     try:
-        for _ in range(240):
+        for _ in range(1200):
             assert process.poll() is None, log.read_text()
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).close()
                 break
             except OSError:
-                time.sleep(0.5)
+                time.sleep(0.1)
         else:
             raise AssertionError("the Space did not start: " + log.read_text())
         yield f"http://127.0.0.1:{port}"
@@ -70,7 +69,7 @@ def test_from_training_to_the_space(
         flags = ["--max_train_steps", "4", "--validation_data_dir", str(test_set)]
         flags += ["--push_to_hub", "--hub_model_id", "org/net", "--hub_dataset_ids", "org/photos"]
         flags += ["--hub_private_repo", "--data_credits", str(credits)]
-        training = command(photo_folder, out, *flags)[1:]
+        training = command(photo_folder, out, *flags)
         done = client(hub, tmp_path / "a", *training, look_in=(out,), env=ENVIRONMENT)
         assert done.returncode == 0, done.stdout + done.stderr
         repo = hub.repo("org/net")
@@ -128,7 +127,7 @@ def test_training_again_keeps_the_words_of_the_card(model: HSRNet, photo_folder,
     card = tmp_path / "README.md"
     text = text.replace("## Limits", "## Mine\n\nMy words.\n\n## Limits")
     card.write_text(text.replace("license: apache-2.0", "license: mit # ours"))
-    done = run(*command(photo_folder, tmp_path, "--max_train_steps", "1"), env=ENVIRONMENT)
+    done = run_training(script(photo_folder, tmp_path, "--max_train_steps", "1"))
     assert done.returncode == 0, done.stdout + done.stderr
     text = card.read_text()
     assert "## Mine\n\nMy words.\n" in text

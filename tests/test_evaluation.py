@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.degrade import degraded_set
 from hsr_hub import HSRNet
 from hsr_hub.evaluation import (
     LpipsSqueeze,
+    Metrics,
     data_root,
     evaluate,
     find_pairs,
@@ -25,6 +27,13 @@ from hsr_hub.hub import BUNDLED, bundled_models
 from tests.util import ROOT, needs_test_sets
 
 BICUBIC = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}
+
+
+@functools.cache
+def measured(name: str, folder: Path, dtype: str | None = None, scale: int = 4) -> Metrics:
+    """Return the metrics of a bundled model on a test set, which several tests look at."""
+    model = HSRNet.from_pretrained(name)
+    return evaluate(model, folder, scale=scale, dtype=dtype, progress=False)
 
 
 def bicubic(lq: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -102,15 +111,14 @@ def test_bundled_weights_beat_bicubic_on_the_small_test_set(test_set: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "bar"), [("Set5", 31.4), ("Set14", 28.1)])
 def test_hsr_lite_x4_reaches_its_bar(name: str, bar: float):
-    model = HSRNet.from_pretrained("hsr-lite-x4")
-    assert evaluate(model, data_root() / "test" / name, progress=False).psnr_y >= bar
+    assert measured("hsr-lite-x4", data_root() / "test" / name).psnr_y >= bar
 
 
 @needs_test_sets
 @pytest.mark.slow
 def test_the_larger_model_has_the_higher_psnr():
-    models = [HSRNet.from_pretrained(name) for name in ("hsr-lite-x4", "hsr-x4")]
-    lite, large = (evaluate(m, data_root() / "test" / "Set14", progress=False) for m in models)
+    folder = data_root() / "test" / "Set14"
+    lite, large = (measured(name, folder) for name in ("hsr-lite-x4", "hsr-x4"))
     assert large.psnr_y > lite.psnr_y
 
 
@@ -122,18 +130,11 @@ def test_the_metrics_of_the_cards_are_reproduced(name: str, tmp_path: Path):
     card = (BUNDLED / name / "README.md").read_text()
     stored = json.loads((ROOT / "recipes" / name / "metrics.json").read_text())
     assert stored
-    model = HSRNet.from_pretrained(name)
     for metrics in stored:
         if metrics["dataset"].startswith("BSD100"):
             continue  # takes two minutes
         folder = degraded_set(metrics["dataset"], data_root() / "test", tmp_path)
-        today = evaluate(
-            model,
-            folder,
-            scale=metrics["scale"],
-            dtype="float32",
-            progress=False,
-        )
+        today = measured(name, folder, "float32", metrics["scale"])
         assert today.psnr_y == pytest.approx(metrics["psnr_y"], abs=0.005)
         assert today.ssim_y == pytest.approx(metrics["ssim_y"], abs=0.0005)
         assert f"{metrics['psnr_y']:.2f} ({metrics['bicubic_psnr_y']:.2f})" in card
@@ -143,9 +144,6 @@ def test_the_metrics_of_the_cards_are_reproduced(name: str, tmp_path: Path):
 @pytest.mark.slow
 def test_the_default_dtype_costs_at_most_a_hundredth_of_a_decibel():
     """On Set14, with what `dtype=None` chooses on this machine."""
-    model = HSRNet.from_pretrained("hsr-lite-x4")
     folder = data_root() / "test" / "Set14"
-    default, exact = (
-        evaluate(model, folder, dtype=dtype, progress=False).psnr_y for dtype in (None, "float32")
-    )
+    default, exact = (measured("hsr-lite-x4", folder, dtype).psnr_y for dtype in (None, "float32"))
     assert default >= exact - 0.01

@@ -60,12 +60,9 @@ def hub(photo_folder: Path) -> Iterator[Hub]:
 
 
 def command(out: Path, *flags: str) -> list[str]:
-    """Return the launch of one process without a folder of photographs."""
-    return [
-        *LAUNCH,
-        *("train_accelerate.py", "--output_dir", str(out), *NETWORK),
-        *("--dataloader_num_workers", "0", *flags),
-    ]
+    """Return the script without a launcher, and without a folder of photographs."""
+    words = ["train_accelerate.py", "--output_dir", str(out), *NETWORK]
+    return [*words, "--dataloader_num_workers", "0", *flags]
 
 
 @pytest.mark.slow

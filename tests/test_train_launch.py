@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ import torch
 
 from hsr_hub import HSRNet
 from tests import training
+from tests.hub_process import PythonProcess, run_python
 from tests.training import CPU, NETWORK, read_log, same_weights, weights, write_small_vgg
 from tests.util import ROOT, run
 
@@ -27,12 +29,17 @@ def all_losses(tmp_path_factory) -> list[str]:
     return training.all_losses(write_small_vgg(tmp_path_factory.mktemp("vgg") / "vgg.safetensors"))
 
 
+def script(photos: Path, out: Path, *flags: str) -> list[str]:
+    """`train_accelerate.py ...` without a launcher, which needs seconds of its own."""
+    data = ["--train_data_dir", str(photos), "--output_dir", str(out)]
+    return ["train_accelerate.py", *data, *NETWORK, *flags]
+
+
 def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[str]:
-    """`accelerate launch train_accelerate.py ...` on CPUs."""
+    """`-m accelerate.commands.launch train_accelerate.py ...` on CPUs."""
     # --cpu starts one process whatever --num_processes says (accelerate 1.15).
     several = ["--multi_gpu"] if processes > 1 else ["--cpu"]
     return [
-        sys.executable,
         "-m",
         "accelerate.commands.launch",
         *several,
@@ -46,22 +53,24 @@ def command(photos: Path, out: Path, *flags: str, processes: int = 1) -> list[st
         "no",
         "--main_process_port",
         "0",
-        "train_accelerate.py",
-        "--train_data_dir",
-        str(photos),
-        "--output_dir",
-        str(out),
-        *NETWORK,
-        *flags,
+        *script(photos, out, *flags),
     ]
 
 
 ENVIRONMENT = {**CPU, "OMP_NUM_THREADS": "1"}
 
 
-def launch(photos: Path, out: Path, *flags: str, processes: int = 1):
-    """The command above, finished well."""
-    done = run(*command(photos, out, *flags, processes=processes), env=ENVIRONMENT)
+def run_training(words: list[str], **more: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands above to its end, with more environment variables."""
+    return run_python(words, ROOT, {**os.environ, **ENVIRONMENT, **more}, timeout=600)
+
+
+def launch(photos: Path, out: Path, *flags: str, processes: int = 1, launcher: bool = True):
+    """One of the commands above, finished well."""
+    words = script(photos, out, *flags)
+    if launcher:
+        words = command(photos, out, *flags, processes=processes)
+    done = run_training(words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"processes {processes} on cpu" in done.stdout
     return done
@@ -168,27 +177,22 @@ def test_killed_and_resumed_ends_with_the_same_weights(
     photo_folder, tmp_path, all_losses, processes
 ):
     """SIGKILL to the whole tree while a checkpoint is written; then to the bit what it would be."""
-    flags = ["--max_train_steps", "40", "--checkpointing_steps", "4", *all_losses]
+    flags = ["--max_train_steps", "28", "--checkpointing_steps", "4", *all_losses]
     flags += ["--resume_from_checkpoint", "latest", "--cache_images"]
-    rarely = ["--checkpointing_steps", "40"]  # which changes no weights
-    launch(photo_folder, tmp_path / "whole", *flags, *rarely, processes=processes)
+    rarely = ["--checkpointing_steps", "28"]  # which changes no weights
+    how: dict[str, Any] = {"processes": processes, "launcher": processes > 1}
+    launch(photo_folder, tmp_path / "whole", *flags, *rarely, **how)
 
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(photo_folder, out, *flags, processes=processes),
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    words = command(photo_folder, out, *flags, processes=processes)
+    process = PythonProcess(words, ROOT, {**os.environ, **ENVIRONMENT}, Path(os.devnull))
     wait_for(lambda: (out / "checkpoint-8").is_dir(), process)
     suspend_while_a_checkpoint_is_written(process, out)
     kill_tree(process)
     assert list(out.glob("checkpoint-*.partial"))
     assert not (out / "model.safetensors").exists()
 
-    done = launch(photo_folder, out, *flags, processes=processes)
+    done = launch(photo_folder, out, *flags, **how)
     steps = [int(line.split()[-1]) for line in done.stdout.splitlines() if "from step" in line]
     assert steps[0] >= 8
     assert steps[0] % 4 == 0
@@ -196,7 +200,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(
     assert same_weights(tmp_path / "whole", out)
 
 
-def suspend_while_a_checkpoint_is_written(process: subprocess.Popen, out: Path) -> None:
+def suspend_while_a_checkpoint_is_written(process: PythonProcess, out: Path) -> None:
     tree = psutil.Process(process.pid).children(recursive=True)
     trainers = [one for one in tree if "train_accelerate.py" in one.cmdline()]
 
@@ -216,7 +220,7 @@ def suspend_while_a_checkpoint_is_written(process: subprocess.Popen, out: Path) 
     wait_for(suspended, process, pause=0.002)
 
 
-def kill_tree(process: subprocess.Popen) -> None:
+def kill_tree(process: PythonProcess) -> None:
     """SIGKILL to the launcher and all below it; ranks have process groups of their own."""
     tree = psutil.Process(process.pid)
     everyone = [tree, *tree.children(recursive=True)]
@@ -227,9 +231,7 @@ def kill_tree(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def wait_for(
-    condition, process: subprocess.Popen, seconds: float = 120, pause: float = 0.02
-) -> None:
+def wait_for(condition, process: PythonProcess, seconds: float = 120, pause: float = 0.02) -> None:
     for _ in range(int(seconds / pause)):
         if condition():
             return
@@ -246,32 +248,20 @@ def test_a_signal_saves_first(photo_folder, tmp_path: Path, caplog, number, proc
     """To the launcher alone, or with SIGINT to the whole group, as a terminal sends it."""
     out = tmp_path / "out"
     flags = ["--max_train_steps", "100000", "--checkpointing_steps", "100000"]
-    process = subprocess.Popen(
-        command(
-            photo_folder,
-            out,
-            *flags,
-            "--dataloader_num_workers",
-            str(workers),
-            processes=processes,
-        ),
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    flags += ["--dataloader_num_workers", str(workers)]
+    words, log = command(photo_folder, out, *flags, processes=processes), tmp_path / "log"
+    env = {**os.environ, **ENVIRONMENT}
+    process = PythonProcess(words, ROOT, env, log, new_session=True)
     wait_for((out / "log.jsonl").exists, process)
     trainers = psutil.Process(process.pid).children(recursive=True)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    printed, _ = process.communicate(timeout=90)
+    process.wait(90)
     psutil.wait_procs(trainers, timeout=60)
     assert process.returncode != 0
-    assert "stopped by" in printed
+    assert "stopped by" in log.read_text()
     (checkpoint,) = out.glob("checkpoint-*")
     step = int(checkpoint.name.partition("-")[2])  # a whole one: the name ends in its step
     flags = ["--max_train_steps", str(step + 3), "--resume_from_checkpoint", "latest"]
@@ -289,10 +279,12 @@ def test_full_disk_is_a_clear_error(photo_folder: Path, tmp_path: Path):
     out = tmp_path / "out"
     training.train(photo_folder, out, "--max_train_steps", "4", "--checkpointing_steps", "4")
     before = {p: p.read_bytes() for p in (out / "checkpoint-4").rglob("*") if p.is_file()}
-    # Workers hand batches over in files of shared memory, which the limit would cut too.
+    # No launcher, whose output says nothing more. Workers hand batches over in files of shared
+    # memory, which the limit would cut too.
     flags = ["--max_train_steps", "8", "--resume_from_checkpoint", "latest"]
     flags += ["--dataloader_num_workers", "0"]
-    done = run("prlimit", "--fsize=4096", *command(photo_folder, out, *flags), env=ENVIRONMENT)
+    words = script(photo_folder, out, *flags)
+    done = run("prlimit", "--fsize=4096", sys.executable, *words, env=ENVIRONMENT)
     assert done.returncode != 0
     assert "could not be written" in done.stderr
     assert "checkpoint-4 is intact" in done.stderr
@@ -303,10 +295,8 @@ def test_full_disk_is_a_clear_error(photo_folder: Path, tmp_path: Path):
 def test_a_hub_out_of_reach_is_said_before_the_first_step(photo_folder, tmp_path: Path):
     out = tmp_path / "out"
     flags = ["--max_train_steps", "2", "--push_to_hub", "--hub_model_id", "org/net"]
-    done = run(
-        *command(photo_folder, out, *flags),
-        env={**ENVIRONMENT, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_secret"},
-    )
+    user = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_secret"}
+    done = run_training(script(photo_folder, out, *flags), **user)
     assert done.returncode != 0
     assert "--push_to_hub" in done.stderr
     assert "hf_secret" not in done.stdout + done.stderr
@@ -316,9 +306,9 @@ def test_a_hub_out_of_reach_is_said_before_the_first_step(photo_folder, tmp_path
 @pytest.mark.parametrize("width", ["16", "24"])  # 24: NaN in channels_last
 def test_bfloat16_and_workers(tmp_path: Path, width: str):
     extra = ["--widths", width, "4", "--crop_size", "128", "--train_batch_size", "2"]
-    flags = [*command(ROOT / "examples", tmp_path / "out", *extra, "--max_train_steps", "3")]
-    flags[flags.index("--mixed_precision") + 1] = "bf16"
-    done = run(*flags, "--dataloader_num_workers", "2", env=ENVIRONMENT)
+    flags = [*extra, "--max_train_steps", "3", "--mixed_precision", "bf16"]
+    flags += ["--dataloader_num_workers", "2"]
+    done = run_training(script(ROOT / "examples", tmp_path / "out", *flags))
     assert done.returncode == 0, done.stderr
     assert "not finite" not in done.stdout
 

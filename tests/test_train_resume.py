@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from safetensors.torch import load_file
 
 from hsr_hub import HSRNet
 from hsr_hub.training.checkpoints import damage, find_resume_folder, read_launches
+from tests.hub_process import run_python
 from tests.training import CPU, NETWORK, read_log, same_weights, train
 from tests.util import ROOT
 
@@ -242,10 +241,8 @@ def test_folders_without_a_photo_that_decodes_are_an_error(cut_photos: Path, tmp
 
 def test_workers_tell_that_no_photo_decodes(cut_photos: Path, tmp_path: Path):
     """In a process of its own: a worker that an error leaves behind would keep our files open."""
-    words = [sys.executable, "train_accelerate.py", "--train_data_dir", str(cut_photos), *NETWORK]
+    words = ["train_accelerate.py", "--train_data_dir", str(cut_photos), *NETWORK]
     words += ["--output_dir", str(tmp_path / "out"), "--dataloader_num_workers", "1"]
-    done = subprocess.run(
-        words, cwd=ROOT, env=os.environ | CPU, capture_output=True, text=True, timeout=120
-    )
+    done = run_python(words, ROOT, os.environ | CPU, timeout=120)
     assert done.returncode == 1
     assert re.search(NOTHING_DECODES, done.stderr)
