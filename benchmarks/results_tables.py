@@ -262,9 +262,9 @@ def attacks() -> str:
 
 Clients with eight network addresses ask for images of 24 megapixels at once. They listen for a
 minute, or hang up at once. Meanwhile a visitor with another address sends thumbnails, one after the
-other. One of 24 megapixels takes about as long as the minute; a thumbnail is computed between two of
-its tiles. The memory counts the decoders too; the idle Space holds
-{results["idle_mib"]} MiB. The load average of the machine was {results["load_average"]:.0f} before.
+other. A large image takes about as long as the minute; a thumbnail is computed between two of its
+tiles. The memory counts the decoders too; the idle Space holds {results["idle_mib"]} MiB. The load
+average of the machine was {results["load_average"]:.0f} before.
 
 {table(head, rows)}
 

@@ -83,6 +83,7 @@ def test_peers_are_in_tables_and_plots_only_if_they_were_measured(
     change(results / "auto_choice.json", keep_ours_by_column)
     change(results / "quality.json", keep_ours)
     change(results / "speed.json", keep_ours)
+    change(results / "memory.json", keep_ours)
     if measured:
         name = results_tables.SPEED_NAMES[REAL_ESRGAN]
         change(results / "quality.json", lambda r: r["rows"].append(real_esrgan_row(r)))

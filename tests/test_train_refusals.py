@@ -130,7 +130,7 @@ def test_the_smallest_crops_are_accepted():
 def documented_presets() -> dict[str, list[str]]:
     """Return the flags of every preset by the table in the documentation."""
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(--.+)`|the defaults) \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (?:the defaults: )?`(--[^`]+)`", page, re.MULTILINE)
     return {name: flags.split() for name, flags in rows}
 
 
