@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hsr_hub.hub import bundled_models, space_files
+from hsr_hub.hub import bundled_models, publish_space, space_files
 from tests.hub_client import client
 from tests.hub_double import Fault, Hub
 from tests.hub_state import Blob
@@ -103,7 +103,7 @@ def test_detail_models_of_bundled_models_are_uploaded_too(monkeypatch, checkout:
 
 
 def test_wrong_models_and_folders_are_named(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="checkout"):
+    with pytest.raises(FileNotFoundError, match=r"is not a checkout .* which has app\.py"):
         space_files("org/hsr", root=tmp_path)
     for model in ("no-such-model", "a/b/c", "org/hsr\nx", ""):
         with pytest.raises(ValueError, match="neither a Hub id"):
@@ -112,6 +112,17 @@ def test_wrong_models_and_folders_are_named(tmp_path: Path):
             space_files("org/hsr", model)
         with pytest.raises(ValueError, match="neither a Hub id"):
             space_files(["org/hsr", model])
+
+
+def test_an_installed_package_publishes_the_checkout_in_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(publish_space, "ROOT", tmp_path)  # site-packages
+    monkeypatch.chdir(ROOT)
+    assert space_files("org/hsr")["app.py"] == ROOT / "app.py"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="run this in its folder"):
+        space_files("org/hsr")
 
 
 def test_the_choice_of_models_is_written_to_space_json():

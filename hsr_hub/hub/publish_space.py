@@ -39,7 +39,7 @@ from hsr_hub.hub.publish_model import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The repository, if the package is used from a checkout."""
+"""The repository, if the package is used from there, or is installed by `pip install -e`."""
 
 SPACE_FILE = "space.json"
 MADE_BY = "hsr-hub push-space"
@@ -112,14 +112,15 @@ def push_space(
         The Space's address.
 
     Raises:
-        FileNotFoundError: If the package is not used from a checkout of the repository.
+        FileNotFoundError: If neither the package nor the current folder is in a checkout of the
+            repository.
         ValueError: If there is no such model, it is not an HSRNet, or `detail_model` is given
             without `model`.
         RefusedError: If the Space was made by somebody else, or is public but must be private.
         PublishError: If the Hub refuses or cannot be reached.
     """
-    models = _names(model)
-    files = space_files(models, detail_model)
+    models, root = _names(model), _checkout()
+    files = space_files(models, detail_model, root=root)
     api = hub_api(token)
     if repeat is None:
         words = ["hsr-hub", "push-space", space_id]
@@ -142,7 +143,7 @@ def push_space(
         unused = [name for name in there if name in ours and name not in files]
         if ours and CARD_NAME in there:
             before = read_remote(api, url.repo_id, CARD_NAME, head, "space")
-            files[CARD_NAME] = _readme(models, detail_model, ROOT, before).encode()
+            files[CARD_NAME] = _readme(models, detail_model, root, before).encode()
         create_commit(
             api,
             url.repo_id,
@@ -159,7 +160,7 @@ def space_files(
     model: str | Sequence[str] | None = None,
     detail_model: str | None = None,
     *,
-    root: Path = ROOT,
+    root: Path | None = None,
 ) -> dict[str, Path | bytes]:
     """Return the Space's files by their names there.
 
@@ -169,16 +170,17 @@ def space_files(
     Args:
         model: A Hub id or the name of a bundled model, or several; by default all bundled models.
         detail_model: Detail model of the first, likewise.
-        root: A checkout of the repository.
+        root: A checkout of the repository, by default the one that `push_space` uses.
 
     Raises:
-        FileNotFoundError: If `root` is not a checkout.
+        FileNotFoundError: If there is no checkout.
         ValueError: If a model is neither a Hub id nor a bundled model, or `detail_model` is given
             without `model`.
     """
-    if not (root / "app.py").is_file():
+    root = root or _checkout()
+    if not _is_checkout(root):
         raise FileNotFoundError(
-            f"no {root / 'app.py'}: publish the Space from a checkout of the repository"
+            f"{root} is not a checkout of the repository: run this in its folder, which has app.py"
         )
     models = _names(model)
     if detail_model is not None and not models:
@@ -208,6 +210,15 @@ def space_files(
     files[CARD_NAME] = _readme(models, detail_model, root).encode()
     files[SPACE_FILE] = (json.dumps(choice, indent=2) + "\n").encode()
     return files
+
+
+def _checkout() -> Path:
+    """Return the repository: where the package is, or else the current folder."""
+    return ROOT if _is_checkout(ROOT) else Path.cwd()
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "app.py").is_file() and (folder / "hsr_hub" / "weights").is_dir()
 
 
 def _names(model: str | Sequence[str] | None) -> list[str]:
