@@ -58,7 +58,10 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    degrade_set(args.folder, args.out, args.scale, args.seed)
+    try:
+        degrade_set(args.folder, args.out, args.scale, args.seed)
+    except FileNotFoundError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
