@@ -262,7 +262,8 @@ def test_the_preview_fills_and_the_progress_bar_moves(page: Page, space: Space, 
                 ];
             }"""
         )
-        percents.append(int(seen[0] or 0))
+        if seen[0] is not None:  # the bar is hidden shortly before the result is visible
+            percents.append(int(seen[0]))
         left.add("left" in (seen[1] or ""))
         time.sleep(0.1)
     lengths = page.evaluate("[...window.previews].filter(Boolean).map((src) => src.length)")
@@ -467,6 +468,7 @@ def test_all_choices_are_tried_on_a_spot_and_results_of_the_visit_come_back(
     summary = page.locator("#result-summary")
     expect(summary).to_contain_text("480 × 360", timeout=60_000)
     first = summary.inner_text()
+    first = first[first.index("120 × 90") :].strip()  # without Gradio's clock
     page.get_by_role("button", name="Try all choices on this spot").click()
     cards = page.locator("#trials li")
     expect(cards).to_have_count(len(bundled_choices()) + 1, timeout=60_000)
@@ -483,7 +485,7 @@ def test_all_choices_are_tried_on_a_spot_and_results_of_the_visit_come_back(
     expect(strip).to_have_count(3)
     expect(strip.first).to_have_attribute("aria-pressed", "true")
     strip.last.click()
-    expect(summary).to_have_text(first)
+    expect(summary).to_contain_text(first)
     expect(page.locator("#image-info")).to_contain_text("120 × 90")
     expect(page.get_by_label("Auto").first).to_be_checked()
     expect(page.locator("#stale")).to_be_hidden()
