@@ -79,7 +79,7 @@ def test_wheel_works_in_a_clean_environment(wheel: Path, cat: Path, tmp_path: Pa
         assert np.array_equal(np.asarray(image), np.asarray(expected))
     # A Space can be published from a checkout only.
     done = run(command, "push-space", "org/space", "--model", "org/hsr", cwd=tmp_path, env=bare)
-    assert done.returncode == 1 and "from a checkout of the repository" in done.stderr
+    assert done.returncode == 1 and "is not a checkout of the repository" in done.stderr
 
 
 def test_release_workflow_builds_installs_and_runs_the_wheel():
