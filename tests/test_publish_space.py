@@ -132,6 +132,7 @@ def test_the_choice_of_models_is_written_to_space_json():
         assert isinstance(content, bytes)
         choice = json.loads(content)
         assert set(choice.pop("files")) == set(files)
+        assert len(choice.pop("readme_text")) == 64
         return choice
 
     made_by = "hsr-hub push-space"
@@ -196,18 +197,31 @@ def test_push_space(hub: Hub, tmp_path: Path):
     choice["files"].append("hsr_hub/old.py")
     files["space.json"] = Blob(json.dumps(choice).encode(), False)
     front |= {"title": "Mine", "suggested_hardware": "cpu-upgrade", "sdk_version": "5.0.0"}
-    readme = f"---\n{yaml.safe_dump(front)}---\n\nMy own words.\n"
-    files["README.md"] = Blob(readme.encode(), False)
-    space.commit("main", files, "by hand")
-    done = client(hub, tmp_path, *command, "org/hsr")
-    assert done.returncode == 0, done.stderr
+    written = expected["README.md"].decode().split("---\n")[2]
+
+    def push_again(header: dict[str, Any], text: str) -> tuple[dict[str, Any], str, str]:
+        """Return the README after its owner's change and a push, in two parts, and the errors."""
+        readme = f"---\n{yaml.safe_dump(header)}---\n{text}"
+        files["README.md"] = Blob(readme.encode(), False)
+        space.commit("main", files, "by hand")
+        done = client(hub, tmp_path, *command, "org/hsr")
+        assert done.returncode == 0, done.stderr
+        files["space.json"] = Blob(space.files()["space.json"], False)
+        _, front, text = space.files()["README.md"].decode().split("---\n")
+        return yaml.safe_load(front), text, done.stderr
+
+    header, text, said = push_again(front, written)
     assert set(space.files()) == {*expected, ".gitattributes", *owned}
     assert hub.count("commit") == 2
-    _, header, text = space.files()["README.md"].decode().split("---\n")
     pushed = yaml.safe_load(expected["README.md"].decode().split("---\n")[1])
     kept = {"title": "Mine", "suggested_hardware": "cpu-upgrade"}
-    assert yaml.safe_load(header) == {**pushed, **kept}
-    assert text == "\nMy own words.\n"
+    assert header == {**pushed, **kept}
+    assert text == written.replace("# hsr-hub", "# Mine") and "README" not in said
+    # Every change of the text is kept, also by the push after the next.
+    for changed in (f"{text}\nWrite to me.\n", text.replace("# Mine", "# Ours"), "\nMy words.\n"):
+        assert push_again(header, changed)[1] == changed
+        header, text_then, said = push_again(header, changed)
+        assert text_then == changed and "README was changed there, and is kept" in said
 
 
 @pytest.mark.slow

@@ -6,11 +6,13 @@ file, unless the Space's settings (HSR_MODEL_ID) choose other models.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from hsr_hub.hub.bundled import (
     WEIGHTS_NAME,
     bundled_models,
 )
-from hsr_hub.hub.card_editing import metadata
+from hsr_hub.hub.card_editing import FRONT, metadata
 from hsr_hub.hub.download import hub_api
 from hsr_hub.hub.links import REPOSITORY
 from hsr_hub.hub.publish_model import (
@@ -61,14 +63,11 @@ NEW_SPACE = {CARD_NAME, ".gitattributes"}
 SET_BY_US = {"sdk", "sdk_version", "python_version", "app_file", "models", "preload_from_hub"}
 """Metadata of the Space that each push sets. Its owner may change the rest."""
 
-MARK = "Written by `hsr-hub push-space`"
-"""Part of our text in the Space's README. A text without it is its owner's, and is kept."""
-
 README = """
 # {title}
 
 An image upscaler on {weights}: enlarge small photos, and clean compressed or noisy ones.
-{mark} of [hsr-hub]({repository}), whose
+Written by `hsr-hub push-space` of [hsr-hub]({repository}), whose
 [SECURITY]({repository}/blob/main/SECURITY.md) says what is promised about uploads.
 
 Detail in the result is made up from what photographs usually look like. Do not use it for forensic,
@@ -94,7 +93,7 @@ def push_space(
 
     A later push replaces them, and deletes those that the Space does not need any more. It keeps
     the Space's other files, the metadata that its owner has changed, and the README's text if its
-    owner has written another.
+    owner has changed it.
 
     Args:
         space_id: "org/name"; the Space is created if needed.
@@ -139,11 +138,11 @@ def push_space(
         head = info.sha
         assert head is not None
         there = api.list_repo_files(url.repo_id, repo_type="space", revision=head)
-        ours = _files_of_last_push(api, url.repo_id, head, there)
-        unused = [name for name in there if name in ours and name not in files]
-        if ours and CARD_NAME in there:
+        last_push = _last_push(api, url.repo_id, head, there)
+        unused = [name for name in there if name in last_push.files and name not in files]
+        if last_push.files and CARD_NAME in there:
             before = read_remote(api, url.repo_id, CARD_NAME, head, "space")
-            files[CARD_NAME] = _readme(models, detail_model, root, before).encode()
+            _describe(files, models, detail_model, root, before, last_push.text_hash)
         create_commit(
             api,
             url.repo_id,
@@ -205,10 +204,7 @@ def space_files(
     files: dict[str, Path | bytes] = {
         path.relative_to(root).as_posix(): path for path in sorted(paths) if path.is_file()
     }
-    choice = {"made_by": MADE_BY, "models": models, "detail_model": detail_model}
-    choice["files"] = [CARD_NAME, SPACE_FILE, *files]
-    files[CARD_NAME] = _readme(models, detail_model, root).encode()
-    files[SPACE_FILE] = (json.dumps(choice, indent=2) + "\n").encode()
+    _describe(files, models, detail_model, root)
     return files
 
 
@@ -259,14 +255,27 @@ def _check_model(info: ModelInfo) -> None:
         )
 
 
-def _files_of_last_push(api: HfApi, space_id: str, commit: str, names: list[str]) -> list[str]:
-    """Return the files that the last push to the Space uploaded; none if the Space is new.
+@dataclass(frozen=True)
+class LastPush:
+    """What the last push to a Space said about itself in `space.json`.
+
+    Attributes:
+        files: Names of the files that it uploaded; none if the Space is new.
+        text_hash: `_text_hash` of the README's text; empty if it is not known.
+    """
+
+    files: list[str]
+    text_hash: str = ""
+
+
+def _last_push(api: HfApi, space_id: str, commit: str, names: list[str]) -> LastPush:
+    """Return what is known of the last push to a Space.
 
     Raises:
         RefusedError: If the Space has files, and `push_space` did not make it.
     """
     if set(names) <= NEW_SPACE:
-        return []
+        return LastPush([])
     made: Any = None
     if SPACE_FILE in names:
         try:
@@ -279,37 +288,68 @@ def _files_of_last_push(api: HfApi, space_id: str, commit: str, names: list[str]
             "files: choose another name, or delete the Space first"
         )
     listed = made.get("files")
-    return [str(name) for name in listed] if isinstance(listed, list) else [SPACE_FILE]
+    files = [str(name) for name in listed] if isinstance(listed, list) else [SPACE_FILE]
+    return LastPush(files, str(made.get("readme_text", "")))
 
 
-def _readme(models: list[str], detail_model: str | None, root: Path, before: str = "") -> str:
-    """Return the Space's README.md: metadata with the models, and a short text.
+def _describe(
+    files: dict[str, Path | bytes],
+    models: list[str],
+    detail_model: str | None,
+    root: Path,
+    before: str = "",
+    last_hash: str = "",
+) -> None:
+    """Add the README and `space.json` to the files of a Space.
 
     Args:
+        files: All other files.
         models: Hub ids or names of bundled models.
         detail_model: Likewise.
         root: A checkout, whose README has the metadata.
-        before: The Space's README of an earlier push, with what its owner has changed.
+        before: The Space's README, with what its owner has changed since the last push.
+        last_hash: `_text_hash` of the text that the last push wrote into it.
     """
+    front = _front(models, detail_model, root, before)
+    text = _text(models, detail_model, str(front["title"]))
+    choice = {
+        "made_by": MADE_BY,
+        "models": models,
+        "detail_model": detail_model,
+        "readme_text": _text_hash(text),
+        "files": sorted({CARD_NAME, SPACE_FILE, *files}),
+    }
+    text_before = FRONT.sub("", before)
+    if text_before.strip() and _text_hash(text_before) != last_hash:
+        text = text_before
+        logger.warning("the text of the Space's README was changed there, and is kept")
+    header = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    files[CARD_NAME] = f"---\n{header}---\n{text}".encode()
+    files[SPACE_FILE] = (json.dumps(choice, indent=2) + "\n").encode()
+
+
+def _front(models: list[str], detail_model: str | None, root: Path, before: str) -> dict[str, Any]:
+    """Return the metadata of the Space's README; see `_describe`."""
     front = metadata((root / CARD_NAME).read_text(encoding="utf-8"))
     hub_ids = _hub_ids(*models, detail_model)
     if hub_ids:
         front["models"] = hub_ids
         front["preload_from_hub"] = [f"{name} {CONFIG_NAME},{WEIGHTS_NAME}" for name in hub_ids]
-    front |= {key: value for key, value in metadata(before).items() if key not in SET_BY_US}
+    return front | {k: value for k, value in metadata(before).items() if k not in SET_BY_US}
+
+
+def _text(models: list[str], detail_model: str | None, title: str) -> str:
+    """Return the text of the Space's README below its metadata."""
+    hub_ids = _hub_ids(*models, detail_model)
     names = [
         f"[{name}](https://huggingface.co/{name})" if name in hub_ids else f"the weights `{name}`"
         for name in (*models, detail_model)
         if name
     ]
     bundled = "the bundled weights, among which it chooses for each photo"
-    text = README.format(
-        title=front["title"],
-        weights=" and ".join(names) or bundled,
-        mark=MARK,
-        repository=REPOSITORY,
-    )
-    _, _, text_before = before.partition("\n---\n")
-    if text_before.strip() and MARK not in text_before:
-        text = text_before
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{text}"
+    return README.format(title=title, weights=" and ".join(names) or bundled, repository=REPOSITORY)
+
+
+def _text_hash(text: str) -> str:
+    """Return the SHA-256 of a text without the spaces around it."""
+    return hashlib.sha256(text.strip().encode()).hexdigest()
