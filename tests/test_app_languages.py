@@ -91,7 +91,7 @@ def test_the_first_language_of_the_browser_is_used():
 
 def test_every_reason_of_auto_is_translated():
     kinds = [
-        {"jpeg_quality": 40},
+        {"codec": "JPEG", "quality": 40},
         {"codec": "WEBP"},
         {"blockiness": 1.0},
         {"luma_noise": 9.0},

@@ -12,7 +12,7 @@ from hsr_hub.hub.choose import (
     AUTO,
     LABELS,
     MAX_BLURRED,
-    MAX_JPEG_QUALITY,
+    MAX_QUALITY,
     MAX_SOFT,
     MIN_BLOCKINESS,
     MIN_CHROMA_NOISE,
@@ -30,7 +30,7 @@ CLEAN = ImageTraits(codec="PNG", sharpness=0.6)
 TRAITS = st.builds(
     ImageTraits,
     codec=st.sampled_from(["", "JPEG", "WEBP", "WEBP-lossless", "AVIF", "HEIF", "PNG"]),
-    jpeg_quality=st.none() | st.integers(1, 100),
+    quality=st.none() | st.integers(1, 100),
     blockiness=st.floats(0, 1),
     luma_noise=st.floats(0, 80),
     chroma_noise=st.floats(0, 80),
@@ -47,7 +47,8 @@ def test_a_clean_photo_gets_detail_and_a_drawing_does_not():
     choice = seen()
     assert choice.kind == "detail"
     assert choice.reason == "Clean photo: enlarged, with some detail invented"
-    assert seen(codec="JPEG", jpeg_quality=MAX_JPEG_QUALITY + 1).kind == "detail"
+    for codec, limit in MAX_QUALITY.items():
+        assert seen(codec=codec, quality=limit + 1).kind == "detail"
     assert seen(codec="WEBP-lossless").kind == "detail"
     choice = seen(repetition=MIN_REPETITION)
     assert choice.kind == "clean"
@@ -58,7 +59,8 @@ def test_a_clean_photo_gets_detail_and_a_drawing_does_not():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"codec": "JPEG", "jpeg_quality": 40}, "Compressed photo, JPEG about 40"),
+        ({"codec": "JPEG", "quality": 40}, "Compressed photo, JPEG about 40"),
+        ({"codec": "WEBP", "quality": 40}, "Compressed photo, WebP about 40"),
         ({"codec": "WEBP"}, "Compressed photo, WebP"),
         ({"codec": "AVIF"}, "Compressed photo, AVIF"),
         ({"codec": "HEIF"}, "Compressed photo, HEIC"),
@@ -101,7 +103,7 @@ def test_more_degradation_never_turns_a_photo_into_a_clean_image(traits, scale, 
         traits,
         luma_noise=traits.luma_noise + noise,
         sharpness=traits.sharpness * (1 - blur),
-        jpeg_quality=traits.jpeg_quality and max(1, traits.jpeg_quality - int(noise)),
+        quality=traits.quality and max(1, traits.quality - int(noise)),
     )
     if choose_model(traits, scale, NAMES).kind == "photo":
         assert choose_model(worse, scale, NAMES).kind == "photo"

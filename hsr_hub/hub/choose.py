@@ -27,11 +27,11 @@ LABELS = {
 
 # `benchmarks/auto_choice.py` measures the thresholds. In doubt they lead to the weights for photos,
 # which cost a clean image little, while those for clean images cost a degraded one much.
-MAX_JPEG_QUALITY = 92
-"""Quality up to which a JPEG file is taken for compressed. Above it the pixels decide.
+MAX_QUALITY = {"JPEG": 92, "WEBP": 60}
+"""Quality by codec up to which a file is taken for compressed. Above it the pixels decide.
 
-At 90 the weights for photos and the detail model are equally good, at 95 the detail model is
-better.
+At 90 the weights for photos and the detail model are equally good on JPEGs, at 95 the detail model
+is better.
 """
 
 MIN_BLOCKINESS = 0.5
@@ -56,7 +56,7 @@ MAX_SOFT = 0.52
 """Largest sharpness of a soft photo. Most clean photos are above it."""
 
 LOSSY = [name for name, entry in FORMATS.items() if entry.lossy]
-"""Lossy codecs whose quality is not known."""
+"""Lossy codecs. The quality of those without an entry in `MAX_QUALITY` is not known."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ def _action(kind: Kind, scale: float) -> str:
 
 def _degradation(traits: ImageTraits) -> str | None:
     """Return what an image suffers from, for people, or None. Compression is named first."""
-    quality = traits.jpeg_quality
-    if quality is not None and quality <= MAX_JPEG_QUALITY:
-        return f"Compressed photo, JPEG about {quality}"
     if traits.codec in LOSSY:
-        return f"Compressed photo, {FORMATS[traits.codec].label}"
+        label, limit = FORMATS[traits.codec].label, MAX_QUALITY.get(traits.codec)
+        if limit is None or traits.quality is None:
+            return f"Compressed photo, {label}"
+        if traits.quality <= limit:
+            return f"Compressed photo, {label} about {traits.quality}"
     if traits.blockiness >= MIN_BLOCKINESS:
         return "Compressed photo, once a JPEG"
     if traits.luma_noise >= MIN_LUMA_NOISE or traits.chroma_noise >= MIN_CHROMA_NOISE:

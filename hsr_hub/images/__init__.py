@@ -4,10 +4,9 @@ from hsr_hub.images.analysis import (
     ImageTraits,
     analyse,
     inspect_file,
-    read_codec,
-    read_jpeg_quality,
 )
 from hsr_hub.images.atomic import atomic_write
+from hsr_hub.images.compression import file_compression
 from hsr_hub.images.errors import ImageError, ImageWarning
 from hsr_hub.images.folders import FoundImages, describe_left_out, find_images, is_image_file
 from hsr_hub.images.formats import (
@@ -44,6 +43,7 @@ __all__ = [
     "check_target",
     "choose_format",
     "describe_left_out",
+    "file_compression",
     "find_images",
     "has_frames",
     "inspect_file",
@@ -51,10 +51,8 @@ __all__ = [
     "normalize_mode",
     "numbered",
     "prepare_folder",
-    "read_codec",
     "read_frames",
     "read_image",
-    "read_jpeg_quality",
     "read_pil",
     "read_stamp",
     "result_paths",

@@ -6,17 +6,14 @@ images are measured on a few crops.
 
 from __future__ import annotations
 
-import struct
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
-from hsr_hub.images.identify import HEAD_BYTES, image_format
+from hsr_hub.images.compression import file_compression, read_compression
 from hsr_hub.images.image_data import ImageData
 
 CROP = 384
@@ -43,6 +40,9 @@ NOISE_BLOCK = 16
 FLATTEST = 0.1
 """Quantile of the blocks' noise that is the image's."""
 
+MOSTLY_EQUAL = 0.5
+"""Share of equal neighbours above which a block has no noise. Noise of 1 of 255 leaves a third."""
+
 BIAS = 0.93
 """What that quantile of pure noise is relative to the noise."""
 
@@ -63,20 +63,6 @@ STRONGEST = 0.1
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-# fmt: off
-STANDARD_LUMA = np.array([
-    16, 11, 10, 16, 24, 40, 51, 61,
-    12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56,
-    14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77,
-    24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-])
-# fmt: on
-"""Luma quantisation at quality 50, row by row (ITU-T T.81, table K.1)."""
-
 
 @dataclass(frozen=True)
 class ImageTraits:
@@ -85,7 +71,8 @@ class ImageTraits:
     Attributes:
         codec: `"JPEG"`, `"WEBP"` (lossy), `"WEBP-lossless"`, `"AVIF"`, `"HEIF"`, `"PNG"`, `"GIF"`,
             `"BMP"`, `"TIFF"`, or `""` where it is not known.
-        jpeg_quality: Quality of the JPEG file on libjpeg's scale, 1 to 100; None for other files.
+        quality: Quality of a JPEG file on libjpeg's scale, or of a lossy WebP file on libwebp's,
+            1 to 100; None for other files.
         blockiness: How many fewer high frequencies blocks contain on one 8x8 grid than on all
             others, relative to those: 0 without a grid, up to 1 after strong compression.
         grid: (x, y) of the first block's corner on that grid, each 0 to 7.
@@ -99,7 +86,7 @@ class ImageTraits:
     """
 
     codec: str = ""
-    jpeg_quality: int | None = None
+    quality: int | None = None
     blockiness: float = 0.0
     grid: tuple[int, int] = (0, 0)
     luma_noise: float = 0.0
@@ -118,28 +105,17 @@ def inspect_file(source: str | Path | BinaryIO, image: ImageData) -> ImageTraits
         image: The decoded file.
     """
     if isinstance(source, (str, Path)):
-        try:
-            with Path(source).open("rb") as file:
-                return inspect_file(file, image)
-        except OSError:
-            return analyse(image)
-    position = source.tell()
-    try:
-        source.seek(0)
-        codec = read_codec(source)
-        source.seek(0)
-        return analyse(image, codec, read_jpeg_quality(source) if codec == "JPEG" else None)
-    finally:
-        source.seek(position)
+        return analyse(image, *file_compression(source))
+    return analyse(image, *read_compression(source))
 
 
-def analyse(image: ImageData, codec: str = "", jpeg_quality: int | None = None) -> ImageTraits:
+def analyse(image: ImageData, codec: str = "", quality: int | None = None) -> ImageTraits:
     """Return the traits of an image; fully transparent pixels are left out.
 
     Args:
         image: 8 or 16 bits, of any size.
         codec: See `ImageTraits`; only passed on.
-        jpeg_quality: Only passed on.
+        quality: Only passed on.
     """
     planes = [_planes(crop) for crop in _crops(image.array)]
     lumas = [luma for luma, _ in planes]
@@ -148,7 +124,7 @@ def analyse(image: ImageData, codec: str = "", jpeg_quality: int | None = None) 
     chroma = [measure_noise(list(channel)) for channel in zip(*(c for _, c in planes), strict=True)]
     return ImageTraits(
         codec=codec,
-        jpeg_quality=jpeg_quality,
+        quality=quality,
         blockiness=blockiness,
         grid=grid,
         luma_noise=luma_noise,
@@ -156,66 +132,6 @@ def analyse(image: ImageData, codec: str = "", jpeg_quality: int | None = None) 
         sharpness=measure_sharpness(lumas, luma_noise),
         repetition=measure_repetition(lumas),
     )
-
-
-def read_codec(file: BinaryIO) -> str:
-    """Return the codec of an open file, see `ImageTraits`, or `""`."""
-    name = image_format(file.read(HEAD_BYTES)) or ""
-    return _webp_codec(file) if name == "WEBP" else name
-
-
-def _webp_codec(file: BinaryIO) -> str:
-    """Return the codec of the first frame of a WebP file."""
-    position = 12
-    while True:
-        file.seek(position)
-        header = file.read(8)
-        if len(header) < 8:
-            return ""
-        name, length = struct.unpack("<4sI", header)
-        if name == b"VP8 ":
-            return "WEBP"
-        if name == b"VP8L":
-            return "WEBP-lossless"
-        # The chunks of an animation's frame follow its 16 bytes of placement.
-        position += 8 + (16 if name == b"ANMF" else length + length % 2)
-
-
-def read_jpeg_quality(file: BinaryIO) -> int | None:
-    """Return the quality of an open JPEG file, 1 to 100, or None if it has no readable tables."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about metadata, which are not used here
-            tables = getattr(Image.open(file, formats=["JPEG"]), "quantization", {})
-    except Exception:  # broken headers raise many kinds of errors, and the traits are only a hint
-        return None
-    return estimate_jpeg_quality(tables[min(tables)]) if tables else None
-
-
-def estimate_jpeg_quality(table: list[int] | np.ndarray) -> int | None:
-    """Return libjpeg's quality whose luma table is closest to the given one, or None.
-
-    Tables of other programs have other shapes. Their distance is taken on a logarithmic scale, so
-    that all frequencies count alike.
-
-    Args:
-        table: 64 values, row by row.
-    """
-    values = np.asarray(table, dtype=np.float64)
-    if values.shape != (64,):
-        return None
-    distances = np.abs(np.log(np.maximum(values, 1)) - np.log(_STANDARD_TABLES)).sum(axis=1)
-    return int(distances.argmin()) + 1
-
-
-def _standard_tables() -> np.ndarray:
-    """Return libjpeg's luma tables of quality 1 to 100, shape (100, 64)."""
-    quality = np.arange(1, 101)[:, None]
-    percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    return ((STANDARD_LUMA * percent + 50) // 100).clip(1, 255)
-
-
-_STANDARD_TABLES = _standard_tables()
 
 
 def _high_frequencies() -> np.ndarray:
@@ -335,7 +251,8 @@ def measure_noise(planes: list[np.ndarray]) -> float:
 
     A block's noise is its mean absolute response to the filter of Immerkaer, "Fast Noise Variance
     Estimation" (1996), which ignores ramps and edges along an axis. Texture only adds to it, so
-    the lowest blocks count. Blocks near black and white do not, because noise is clipped there.
+    the lowest blocks count. Blocks near black and white do not, because noise is clipped there. A
+    block whose pixels mostly equal their neighbours has no noise: it is part of a drawing.
 
     Args:
         planes: Crops of one channel, (H,W) float of 255, NaN where unknown.
@@ -347,6 +264,8 @@ def measure_noise(planes: list[np.ndarray]) -> float:
         curves = plane[:-2] - 2 * plane[1:-1] + plane[2:]
         response = np.abs(curves[:, :-2] - 2 * curves[:, 1:-1] + curves[:, 2:])
         noise = _block_means(response) * np.sqrt(np.pi / 2) / 6
+        equal = np.diff(plane, axis=1)[1:-1, :-1] == 0
+        noise[_block_means(equal) > MOSTLY_EQUAL] = 0
         level = _block_means(plane[1:-1, 1:-1])
         found.append(np.stack([noise, np.abs(level - MIDDLE)]))
     noise, from_middle = np.concatenate([np.zeros((2, 0)), *found], axis=1)

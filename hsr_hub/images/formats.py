@@ -43,7 +43,7 @@ class ImageFormat:
     extra: str = ""
     """The optional dependency that brings its decoder; empty if it comes with Pillow."""
     lossy: bool = False
-    """Whether its files usually have lost detail, although they do not say how much."""
+    """Whether its files have usually lost detail."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for `Image.save`."""
     without_quality: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +115,7 @@ FORMATS = {
             ("jpg", "jpeg", "jfif", "jpe"),
             rb"\xff\xd8\xff",
             read_suffixes=("mpo",),
+            lossy=True,
             settings={"subsampling": 0},
             without_quality={"quality": 95},
             alpha=False,

@@ -31,9 +31,8 @@ from hsr_hub.images import (
     ImageError,
     ImageWarning,
     Metadata,
-    read_codec,
+    file_compression,
     read_image,
-    read_jpeg_quality,
 )
 
 if sys.platform == "win32":
@@ -74,7 +73,8 @@ def decode(request: DecodeRequest, output: BinaryIO) -> None:
             warnings.simplefilter("always")
             image = read_image(request.path, request.name, request.max_pixels)
         header, blobs = _describe(image)
-        header.update(_read_compression(request.path))
+        # This parses the file once more, which is only safe here.
+        header["codec"], header["quality"] = file_compression(request.path)
         header["warnings"] = [
             str(warning.message) for warning in caught if warning.category is ImageWarning
         ]
@@ -99,18 +99,6 @@ def _describe(image: ImageData) -> tuple[dict[str, Any], list[bytes | memoryview
         "blobs": {field: len(blob) for field, blob in blobs.items() if blob is not None},
     }
     return header, [*(blob for blob in blobs.values() if blob is not None), pixels.data.cast("B")]
-
-
-def _read_compression(path: str) -> dict[str, Any]:
-    """Return the codec of a file, and the quality of a JPEG.
-
-    This is done here, because it parses the file once more.
-    """
-    with Path(path).open("rb") as file:
-        codec = read_codec(file)
-        file.seek(0)
-        quality = read_jpeg_quality(file) if codec == "JPEG" else None
-    return {"codec": codec, "jpeg_quality": quality}
 
 
 def _explain(error: Exception, request: DecodeRequest) -> str:

@@ -147,12 +147,12 @@ class DecodedImage(ImageData):
 
     codec: str = ""
     """As in `ImageTraits`."""
-    jpeg_quality: int | None = None
+    quality: int | None = None
 
     @property
     def traits(self) -> ImageTraits:
         """What the automatic choice of weights looks at. Measured again at each call."""
-        return analyse(self, self.codec, self.jpeg_quality)
+        return analyse(self, self.codec, self.quality)
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
     if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
         raise ValueError("pixels are missing")
     _read_end(stream)
-    codec, quality = header["codec"], header["jpeg_quality"]
+    codec, quality = header["codec"], header["quality"]
     if quality is not None and not (type(quality) is int and 1 <= quality <= 100):
         raise ValueError("invalid quality")
     image = DecodedImage(
@@ -295,7 +295,7 @@ def _read_reply(stream: BufferedReader, request: DecodeRequest) -> _Reply:
         metadata,
         notes=tuple(str(note) for note in notes),
         codec=str(codec),
-        jpeg_quality=quality,
+        quality=quality,
     )
     return _Reply(image, warnings=tuple(str(text) for text in texts))
 
