@@ -140,7 +140,9 @@ def add_endpoint(context: AppContext) -> None:
         gr.Number(None, label="height in pixels instead; alone, in proportion", visible=False),
         gr.Number(0, label="0 faithful ... 1 most detail; needs a detail model", visible=False),
         gr.Dropdown(
-            context.models.choices, label="which weights; auto: by the photo", visible=False
+            context.models.choices,
+            label="which weights" + ("; auto: by the photo" if context.models.auto else ""),
+            visible=False,
         ),
     ]
     result = gr.Image(label="lossless PNG", type="filepath", format="png", visible=False)

@@ -124,6 +124,7 @@ def test_card_of_metrics_without_lpips(model: HSRNet):
     bare = replace(METRICS[0], lpips=None, bicubic_lpips=None)
     card = str(model_card(model, metrics=[bare]))
     assert metadata(card)["metrics"] == ["psnr", "ssim"]
+    assert "metrics" not in metadata(str(model_card(model)))
     assert "lpips" not in str(metadata(card)["model-index"])
     assert "| - (-) |" in card
 
@@ -216,6 +217,7 @@ def test_with_metrics_replaces_table_and_model_index_only(card: str):
 def test_metrics_find_their_place_in_a_card_without_them(card: str, model: HSRNet):
     bare = str(model_card(model, name="org/hsr", training="For an hour."))
     text = with_metrics(bare, METRICS)
+    assert metadata(text)["metrics"] == ["psnr", "ssim", "lpips"]
     assert headings(text) == ["Use", "Metrics", "Training", "Limits"]
     assert PSNR in text and metadata(text)["model-index"]
     assert same_prose(text, bare)

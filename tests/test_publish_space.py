@@ -182,9 +182,12 @@ def test_push_space(hub: Hub, tmp_path: Path):
         name: content if isinstance(content, bytes) else content.read_bytes()
         for name, content in space_files("org/hsr").items()
     }
+    front = yaml.safe_load(space.files()["README.md"].decode().split("---\n")[1])
+    assert front["models"] == ["org/hsr"] and "preload_from_hub" not in front  # it is private
+    hub.repo("org/hsr").private = False
+    assert client(hub, tmp_path, *command, "org/hsr", "--private").returncode == 0
     assert {n: c for n, c in space.files().items() if n != ".gitattributes"} == expected
     front = yaml.safe_load(space.files()["README.md"].decode().split("---\n")[1])
-    assert front["models"] == ["org/hsr"]
     assert front["preload_from_hub"] == ["org/hsr config.json,model.safetensors"]
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
 
@@ -212,7 +215,7 @@ def test_push_space(hub: Hub, tmp_path: Path):
 
     header, text, said = push_again(front, written)
     assert set(space.files()) == {*expected, ".gitattributes", *owned}
-    assert hub.count("commit") == 2
+    assert hub.count("commit") == 3
     pushed = yaml.safe_load(expected["README.md"].decode().split("---\n")[1])
     kept = {"title": "Mine", "suggested_hardware": "cpu-upgrade"}
     assert header == {**pushed, **kept}

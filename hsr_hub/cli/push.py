@@ -16,7 +16,10 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
     parser.add_argument("folder", metavar="DIR", help="output of a training, or a bundled model")
     parser.add_argument("repo_id", metavar="org/name", help="repository, created if needed")
     parser.add_argument(
-        "--private", action="store_true", default=None, help="make a new repository private"
+        "--private",
+        action="store_true",
+        default=None,
+        help="make a new repository private, and refuse an existing public one",
     )
     parser.add_argument("--branch", help="branch to commit to, created if needed (default: main)")
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead")

@@ -25,7 +25,10 @@ def add_parser(commands: Commands) -> argparse.ArgumentParser:
         help="Hub id or bundled model for the detail slider of the first --model",
     )
     parser.add_argument(
-        "--private", action="store_true", default=None, help="make a new Space private"
+        "--private",
+        action="store_true",
+        default=None,
+        help="make a new Space private, and refuse an existing public one",
     )
     return parser
 

@@ -19,7 +19,7 @@ from hsr_hub.hub.card_blocks import (
     replace_blocks,
     section_text,
 )
-from hsr_hub.hub.model_card import LPIPS_NAME, eval_results, metrics_text
+from hsr_hub.hub.model_card import LPIPS_NAME, eval_results, metric_names, metrics_text
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 ENTRY = r"^{key}:.*\n(?:[ \t-].*\n|[ \t]*\n)*"
@@ -57,7 +57,9 @@ def metadata(text: str) -> dict[str, Any]:
 
 def with_metrics(text: str, metrics: Sequence[Metrics]) -> str:
     """Return a card's text with other metrics, in the table and in the metadata."""
-    data = ModelCardData(model_name="hsr", eval_results=eval_results(metrics))
+    data = ModelCardData(
+        model_name="hsr", eval_results=eval_results(metrics), metrics=metric_names(metrics)
+    )
     block = block_text("metrics", metrics_text(metrics))
     return merged(text, f"---\n{data.to_yaml()}\n---\n{block}\n", same_weights=False)
 

@@ -147,15 +147,13 @@ def model_card(
         base_model_relation: How it used them, in the Hub's terms: "finetune" or "merge".
     """
     data: ModelCardData = copy.deepcopy(model._hub_mixin_info.model_card_data)
-    data.metrics = ["psnr", "ssim"]
-    if any(m.lpips is not None for m in metrics):
-        data.metrics.append("lpips")
     if base_model:
         data.base_model = list(base_model)
         data["base_model_relation"] = base_model_relation
     data.datasets = list(datasets) or None
     if metrics:
         data.model_name, data.eval_results = name, eval_results(metrics)
+        data.metrics = metric_names(metrics)
     kernels = ", ".join(f"{k}x{k}" for k in model.config["kernel_sizes"])
     levels = ", ".join(f"x{level}" for level in model.levels)
     parameters = f"{sum(p.numel() for p in model.parameters()):,}"
@@ -204,6 +202,11 @@ def metrics_text(metrics: Sequence[Metrics], note: str = "") -> str:
 
 def _lpips(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def metric_names(metrics: Sequence[Metrics]) -> list[str]:
+    """Return the names of what was measured, in the Hub's terms."""
+    return ["psnr", "ssim", *(["lpips"] if any(m.lpips is not None for m in metrics) else [])]
 
 
 def eval_results(metrics: Sequence[Metrics]) -> list[EvalResult]:

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,11 @@ def push_space(
         words += ["--private"] if private else []
         repeat = shlex.join(words)
     with hub_errors(f"Nothing was published to {space_id}", repeat, token):
-        for name in _hub_ids(*models, detail_model):
-            _check_model(api.model_info(name))
+        private_models = {
+            name
+            for name in _hub_ids(*models, detail_model)
+            if _check_model(api.model_info(name)).private
+        }
         url = api.create_repo(
             space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True
         )
@@ -140,9 +143,10 @@ def push_space(
         there = api.list_repo_files(url.repo_id, repo_type="space", revision=head)
         last_push = _last_push(api, url.repo_id, head, there)
         unused = [name for name in there if name in last_push.files and name not in files]
+        before = ""
         if last_push.files and CARD_NAME in there:
             before = read_remote(api, url.repo_id, CARD_NAME, head, "space")
-            _describe(files, models, detail_model, root, before, last_push.text_hash)
+        _describe(files, models, detail_model, root, before, last_push.text_hash, private_models)
         create_commit(
             api,
             url.repo_id,
@@ -243,8 +247,12 @@ def _hub_ids(*models: str | None) -> list[str]:
     return [name for name in models if name is not None and name not in bundled_models()]
 
 
-def _check_model(info: ModelInfo) -> None:
-    """Raise `RefusedError` if a repository lacks config or weights; warn if it is private."""
+def _check_model(info: ModelInfo) -> ModelInfo:
+    """Return the same, and warn if the repository is private.
+
+    Raises:
+        RefusedError: If it lacks config or weights.
+    """
     lacking = {CONFIG_NAME, WEIGHTS_NAME} - {s.rfilename for s in info.siblings or []}
     if lacking:
         raise RefusedError(f"{info.id} is not an HSRNet: no {' and no '.join(sorted(lacking))}")
@@ -253,6 +261,7 @@ def _check_model(info: ModelInfo) -> None:
             "%s is private: give the Space a secret HF_TOKEN that may read it (in its settings)",
             info.id,
         )
+    return info
 
 
 @dataclass(frozen=True)
@@ -299,6 +308,7 @@ def _describe(
     root: Path,
     before: str = "",
     last_hash: str = "",
+    private_models: Collection[str] = (),
 ) -> None:
     """Add the README and `space.json` to the files of a Space.
 
@@ -309,8 +319,10 @@ def _describe(
         root: A checkout, whose README has the metadata.
         before: The Space's README, with what its owner has changed since the last push.
         last_hash: `_text_hash` of the text that the last push wrote into it.
+        private_models: Those of the Hub ids that the Hub cannot load before the Space starts,
+            because only a secret of the running Space may read them.
     """
-    front = _front(models, detail_model, root, before)
+    front = _front(models, detail_model, root, before, private_models)
     text = _text(models, detail_model, str(front["title"]))
     choice = {
         "made_by": MADE_BY,
@@ -328,13 +340,21 @@ def _describe(
     files[SPACE_FILE] = (json.dumps(choice, indent=2) + "\n").encode()
 
 
-def _front(models: list[str], detail_model: str | None, root: Path, before: str) -> dict[str, Any]:
+def _front(
+    models: list[str],
+    detail_model: str | None,
+    root: Path,
+    before: str,
+    private_models: Collection[str],
+) -> dict[str, Any]:
     """Return the metadata of the Space's README; see `_describe`."""
     front = metadata((root / CARD_NAME).read_text(encoding="utf-8"))
     hub_ids = _hub_ids(*models, detail_model)
     if hub_ids:
         front["models"] = hub_ids
-        front["preload_from_hub"] = [f"{name} {CONFIG_NAME},{WEIGHTS_NAME}" for name in hub_ids]
+    public = [name for name in hub_ids if name not in private_models]
+    if public:
+        front["preload_from_hub"] = [f"{name} {CONFIG_NAME},{WEIGHTS_NAME}" for name in public]
     return front | {k: value for k, value in metadata(before).items() if k not in SET_BY_US}
 
 

@@ -3,8 +3,8 @@
 After the second-order model of Real-ESRGAN (Wang et al. 2021): the chain of faults is run twice,
 and each part is sometimes left out. The ranges are those of web images and phone photos; most
 samples are mild, few are bad. Blur is the exception: it is in two thirds of the degraded samples,
-because networks that see it seldom hardly remove it. Every choice is drawn from the generator that is handed in. No step
-moves the image: the result stays aligned to the ground truth.
+because networks that see it seldom hardly remove it. Every choice is drawn from the generator that
+is handed in. No step moves the image: the result stays aligned to the ground truth.
 """
 
 from __future__ import annotations
