@@ -24,7 +24,7 @@ import uvicorn
 from PIL import Image, ImageCms
 
 from hsr_hub import HSRNet
-from hsr_hub.images import ImageData, Metadata
+from hsr_hub.images import ImageData, Metadata, png, read_image, write_image
 from hsr_hub.webapp import (
     connections,
     device_queue,
@@ -32,6 +32,7 @@ from hsr_hub.webapp import (
     previews,
     server,
     storage,
+    templates,
     uploads,
     url_guard,
 )
@@ -908,3 +909,23 @@ def test_a_guard_that_does_not_sit_ends_the_start(monkeypatch: pytest.MonkeyPatc
         server.guard()
     url_guard.guard()
     server.guard()
+
+
+# Sentences about a file.
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sentences_about_a_hostile_file_are_few_and_short(tmp_path: Path):
+    keys = [": its " * 100_000, *(f"key {number}" for number in range(10_000))]
+    image = ImageData(np.zeros((8, 8, 3), np.uint8), Metadata(text=dict.fromkeys(keys, "value")))
+    [note] = write_image(image, tmp_path / "out.jpg")
+    assert len(note) < 500 and "more texts" in note
+    noise((8, 8)).save(tmp_path / "in.png")
+    data = (tmp_path / "in.png").read_bytes()
+    damaged = [b"\0\0\0\0" + b"x%03d" % number + b"bad!" for number in range(1000)]
+    (tmp_path / "in.png").write_bytes(data[:33] + b"".join(damaged) + data[33:])
+    notes = read_image(tmp_path / "in.png").notes
+    assert len(notes) == png.MAX_LOSSES + 1 and "more of its chunks" in notes[-1]
+    started = time.perf_counter()  # the pattern of a sentence with two values took an hour
+    assert "a.png" in templates.library_text("a.png" + ": its " * 200_000, "note_")
+    assert time.perf_counter() - started < 5

@@ -87,6 +87,10 @@ MAX_DPI = 30_000
 COMMENT_KEY = "Comment"
 """Key of the PNG text that is the comment in other formats."""
 
+MAX_NAMED_TEXTS, MAX_KEY_LENGTH = 5, 79
+"""How many texts a sentence names, and how many characters of each key: as many as a PNG allows.
+A file that is made to do harm has thousands of texts, or a key of megabytes."""
+
 SKIPPED_TEXTS = (
     # They are about one result, and a result of it is another one.
     STAMP_KEY,
@@ -225,7 +229,7 @@ class Metadata:
             if PARAMETERS in texts and holds_exif:
                 exif = _with_user_comment(fitted.exif, texts.pop(PARAMETERS))
                 fitted = replace(fitted, exif=exif)
-            lost += [f"text {key!r}" for key in texts]
+            lost += _names_of_texts(list(texts))
             fitted = replace(fitted, text=None)
         if fitted.exif and image_format.exif_positioning:
             fitted = replace(fitted, exif=_with_positioning(fitted.exif))
@@ -437,6 +441,13 @@ def _other_texts(texts: dict[str, str]) -> dict[str, str] | None:
         for key, value in texts.items()
         if key != COMMENT_KEY and not key.startswith(SKIPPED_TEXTS)
     } or None
+
+
+def _names_of_texts(keys: list[str]) -> list[str]:
+    """Return names of texts for users, of which there are few and short ones."""
+    names = [f"text {key[:MAX_KEY_LENGTH]!r}" for key in keys[:MAX_NAMED_TEXTS]]
+    more = len(keys) - MAX_NAMED_TEXTS
+    return [*names, f"{more} more texts"] if more > 0 else names
 
 
 def _parsed(exif: bytes | None) -> ExifBlock:

@@ -14,6 +14,9 @@ from hsr_hub.images.metadata import Metadata
 
 COMPRESSED_TEXTS = {b"iCCP", b"zTXt", b"iTXt"}
 
+MAX_LOSSES = 10
+"""Sentences about a file. One that is made to do harm has thousands of damaged chunks."""
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -73,7 +76,10 @@ def repair(data: bytes) -> tuple[bytes, list[str]]:
             parts.append(data[start:end])
     if not losses:
         return data, []
-    return b"".join(parts) + data[end:], list(dict.fromkeys(losses))
+    losses = list(dict.fromkeys(losses))
+    if len(losses) > MAX_LOSSES:
+        losses[MAX_LOSSES:] = ["more of its chunks are damaged or too large"]
+    return b"".join(parts) + data[end:], losses
 
 
 def _unpacks_to_too_much(chunk: Chunk) -> bool:

@@ -27,6 +27,10 @@ ENGLISH = CATALOGS["en"]
 PREFIX = "hsr_"
 """Of the keys in the browser, where Gradio has texts of its own."""
 
+MAX_TRANSLATED = 1000
+"""Characters of a text of the library that is looked up in the catalogs. It can quote a visitor's
+file, and finding the placeholders takes more than linear time."""
+
 _chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
 
 
@@ -87,6 +91,8 @@ def translated(english: str, prefix: str) -> str:
         english: The text.
         prefix: Start of the keys that it can have.
     """
+    if len(english) > MAX_TRANSLATED:
+        return english
     for key in ENGLISH:
         if key.startswith(prefix) and (found := _pattern(key).fullmatch(english)):
             return text(key, **found.groupdict())
