@@ -24,7 +24,7 @@ import uvicorn
 from PIL import Image, ImageCms
 
 from hsr_hub import HSRNet
-from hsr_hub.images import ImageData, Metadata, png, read_image, write_image
+from hsr_hub.images import ImageData, ImageError, Metadata, png, read_image, write_image
 from hsr_hub.webapp import (
     connections,
     device_queue,
@@ -929,3 +929,14 @@ def test_sentences_about_a_hostile_file_are_few_and_short(tmp_path: Path):
     started = time.perf_counter()  # the pattern of a sentence with two values took an hour
     assert "a.png" in templates.library_text("a.png" + ": its " * 200_000, "note_")
     assert time.perf_counter() - started < 5
+
+
+def test_an_upload_that_is_too_long_is_refused(tmp_path: Path, model: HSRNet):
+    context = make_context(tmp_path, model)
+    for name, size in (("row.png", (1_000_000, 1)), ("column.png", (1, 70_000))):
+        Image.new("L", size).save(tmp_path / name)
+        with pytest.raises(ImageError, match=f"{name} is {max(size)} pixels long"):
+            context.accept_upload(tmp_path / name, name, None)
+    Image.new("L", (65_535, 1)).save(tmp_path / "good.png")
+    upload = context.accept_upload(tmp_path / "good.png", "good.png", None)
+    assert upload.size == (65_535, 1) and upload.exists

@@ -12,6 +12,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from hsr_hub import HSRNet
@@ -122,6 +123,7 @@ def test_errors_and_notes_that_visitors_meet_are_translated(
 
     models, source = ModelStore({"it": model, AUTO: model}, {}, []), (4000, 3000)
     (tmp_path / "a.pdf.png").write_bytes(b"%PDF-1.7")
+    Image.new("L", (70_000, 1)).save(tmp_path / "long.png")
     (tmp_path / "b.cr2").write_bytes(b"II*\0\x10\0\0\0CR")
     broken = [path for name, path in wrong_files.items() if name != "whole.jpg"]
     attempts: list[Callable[[], object]] = [
@@ -135,7 +137,7 @@ def test_errors_and_notes_that_visitors_meet_are_translated(
         lambda: submit(-PLACES_FOR_NEWCOMERS, 9),
         *(
             partial(load_upload, path, path.name)
-            for path in [*broken, tmp_path / "a.pdf.png", tmp_path / "b.cr2"]
+            for path in [*broken, tmp_path / "a.pdf.png", tmp_path / "b.cr2", tmp_path / "long.png"]
         ),
     ]
     problems = []

@@ -13,6 +13,7 @@ from hsr_hub.webapp.limits import (
     MAX_RESULT_MEGAPIXELS,
     MAX_SIDE,
     MAX_UPLOAD_MEGABYTES,
+    MAX_UPLOAD_SIDE,
 )
 
 DECODER = Decoder()
@@ -56,7 +57,13 @@ def load_upload(
     megabytes = path.stat().st_size / 2**20
     if megabytes > MAX_UPLOAD_MEGABYTES:  # Gradio's MCP server does not check the size of files
         raise ImageError(f"{name} has {megabytes:.0f} MB; this page takes {MAX_UPLOAD_MEGABYTES}")
-    return DECODER.read_image(path, name, int(MAX_MEGAPIXELS * 1e6), raise_if_cancelled)
+    image = DECODER.read_image(path, name, int(MAX_MEGAPIXELS * 1e6), raise_if_cancelled)
+    if max(image.size) > MAX_UPLOAD_SIDE:
+        raise ImageError(
+            f"{name} is {max(image.size)} pixels long; this page takes up to {MAX_UPLOAD_SIDE}: "
+            "cut it into parts"
+        )
+    return image
 
 
 def forward_passes(image: ImageData) -> int:
