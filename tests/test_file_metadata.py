@@ -6,6 +6,7 @@ import io
 import shutil
 import struct
 import subprocess
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from hsr_hub.images.exif import (
     ExifBlock,
     ExifError,
 )
+from hsr_hub.images.xmp import drop_lost_parts
 
 SUFFIXES = ("jpg", "png", "webp", "avif", "tif")
 MAKER = bytes(range(64)) * 2
@@ -304,6 +306,22 @@ def test_a_loss_has_the_name_of_the_part_that_was_there(tmp_path: Path, small_ph
     with pytest.warns(ImageWarning):
         notes = write_image(image, tmp_path / "out.bmp")
     assert notes == ("out.bmp: BMP cannot hold its text 'parameters'",)
+
+
+def test_places_in_xmp_are_removed_in_linear_time():
+    start = (
+        b'<r xmlns:p="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        b'xmlns:q="http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/">'
+    )
+    parts = b"<p:LocationShown><p:LocationName>Rome</p:LocationName></p:LocationShown >"
+    kept = b"<p:Event>May</p:Event>" + b"<p:LocationOpen>"
+    xmp = start + parts + b'<p:LocationId a="1"/>' + kept + b"<q:Location>Rome</q:Location></r>"
+    assert drop_lost_parts(xmp, location=True) == start + kept + b"</r>"
+    for part in (b"<p:Location>", b"<p:Location/", b"<p:Location ", b"<p:Location></p:Location "):
+        hostile = start + part * ((65_500 - len(start)) // len(part))
+        started = time.perf_counter()
+        drop_lost_parts(hostile, location=True)
+        assert time.perf_counter() - started < 1, part
 
 
 def test_comments_of_older_programs_keep_their_letters(tmp_path: Path, small_photo):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 
 MAX_EDITED_BYTES = 1 << 16
-"""Larger XMP is dropped instead of edited, because the patterns take quadratic time."""
+"""Larger XMP is dropped instead of edited, because it can declare thousands of prefixes, each of
+which is looked for at each place."""
 
 _GOOGLE = b"http://ns.google.com/photos/1.0/"
 LOST_PARTS = {
@@ -30,6 +33,7 @@ LOCATION = {
 """Names of properties, by namespace, that tell where a photo was taken."""
 
 _DECLARATION = re.compile(rb"""xmlns:([\w.-]+)\s*=\s*["']([^"']*)["']""")
+_END_TAG = re.compile(rb"</([\w:.-]+)\s*>")
 
 
 def drop_lost_parts(xmp: bytes, *, location: bool = False) -> bytes:
@@ -50,8 +54,33 @@ def drop_lost_parts(xmp: bytes, *, location: bool = False) -> bytes:
     if len(xmp) > MAX_EDITED_BYTES:
         return b""
     name = b"(?:" + b"|".join(dict.fromkeys(names)) + b")"
-    xmp = re.sub(rb"<(" + name + rb")\b[^>]*?(?:/>|>.*?</\1\s*>)", b"", xmp, flags=re.DOTALL)
+    xmp = _drop_elements(xmp, name)
     return re.sub(rb"\s" + name + rb"""\s*=\s*(?:"[^"]*"|'[^']*')""", b"", xmp)
+
+
+def _drop_elements(xmp: bytes, name: bytes) -> bytes:
+    """Remove the elements whose name matches a pattern.
+
+    The time is linear in the size. One pattern from each start to its end would take quadratic time
+    where ends are missing, and nothing else runs in this process meanwhile.
+    """
+    ends: defaultdict[bytes, list[int]] = defaultdict(list)
+    for tag in _END_TAG.finditer(xmp):
+        ends[tag[1]].append(tag.end())
+    kept, done = [], 0
+    for tag in re.finditer(rb"<(" + name + rb")\b[^<>]*>", xmp):
+        if tag.start() < done:  # inside one that is removed
+            continue
+        end = tag.end()
+        if not tag[0].endswith(b"/>"):
+            found = ends[tag[1]]
+            place = bisect_left(found, end)
+            if place == len(found):
+                continue
+            end = found[place]
+        kept.append(xmp[done : tag.start()])
+        done = end
+    return b"".join(kept) + xmp[done:]
 
 
 def replace_property(xmp: bytes, name: str, value: str) -> bytes:
