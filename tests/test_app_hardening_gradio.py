@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import gradio as gr
 import pytest
-from gradio import mcp, queueing, routes, state_holder
+from gradio import mcp, queueing, routes, server_messages, state_holder
 from gradio.route_utils import GradioMultiPartParser
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
@@ -143,6 +143,25 @@ def test_the_messages_of_all_sessions_are_limited():
     queue = MessageQueue()
     queue.put_nowait(preview)
     assert queue.qsize() == 1
+
+
+def test_results_that_nobody_reads_lose_their_values():
+    def result() -> Any:
+        values = {"data": ["x" * 2**20]}
+        return server_messages.ProcessCompletedMessage(output=values, success=True)
+
+    reader = MessageQueue()
+    reader.put_nowait(wanted := result())
+    queues = [MessageQueue() for _ in range(50)]
+    for queue in queues:
+        for _ in range(20):
+            queue.put_nowait(result())
+        assert queue.qsize() == 20 and queue.waiting_bytes <= MAX_SESSION_MESSAGE_BYTES
+    assert sum(queue.waiting_bytes for queue in [reader, *queues]) <= MAX_MESSAGE_BYTES
+    assert reader.get_nowait() is wanted
+    first = queues[-1].get_nowait()
+    assert (first.msg, first.success) == ("process_completed", False)
+    assert first.output == {"error": gradio_guards.NOT_READ}
 
 
 def test_an_assistant_gets_the_file_itself_or_the_address_of_a_large_one(tmp_path: Path):

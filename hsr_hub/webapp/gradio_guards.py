@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import traceback
 import weakref
 from collections import Counter, OrderedDict, deque
@@ -32,6 +33,8 @@ from hsr_hub.webapp.limits import (
 from hsr_hub.webapp.middleware import LogLimit
 
 FINAL_MESSAGES = {"process_completed", "close_stream", "unexpected_error", "server_stopped"}
+
+NOT_READ = "the result was not read in time: ask for it again"
 
 _original_part_data = route_utils.GradioMultiPartParser.on_part_data
 _original_tool_args = mcp.GradioMCPServer._prepare_tool_call_args
@@ -218,7 +221,9 @@ class MessageQueue(asyncio.Queue):
     """Messages of one session that nobody has read yet.
 
     Gradio has no limit for them, and a message can hold a preview of a megabyte. Messages between
-    the first and the last one are dropped if too many bytes wait, in this session or in all.
+    the first and the last one are dropped if too many bytes wait, in this session or in all. The
+    last one takes the room of others: of this session, and then of those in which the most waits.
+    A visitor who reads has nothing waiting.
     """
 
     _all: ClassVar[weakref.WeakSet[MessageQueue]] = weakref.WeakSet()
@@ -248,18 +253,42 @@ class MessageQueue(asyncio.Queue):
 
     def put_nowait(self, item: Any) -> None:
         """Add a message, or drop it."""
-        if self._has_room(item):
-            super().put_nowait(item)
-
-    def _has_room(self, item: Any) -> bool:
         if self.qsize() >= MAX_MESSAGES:
-            return False
-        size = _text_size(getattr(item, "output", None))
-        if not size or getattr(item, "msg", "") in FINAL_MESSAGES:
-            return True
+            return
+        if size := _text_size(getattr(item, "output", None)):
+            if _is_final(item):
+                self._make_room(size)
+            elif not self._has_room(size):
+                return
+        super().put_nowait(item)
+
+    def _has_room(self, size: int) -> bool:
         if self.waiting_bytes + size > MAX_SESSION_MESSAGE_BYTES:
             return False
         return sum(queue.waiting_bytes for queue in self._all) + size <= MAX_MESSAGE_BYTES
+
+    def _make_room(self, size: int) -> None:
+        if self.waiting_bytes + size > MAX_SESSION_MESSAGE_BYTES:
+            self._forget_values()
+        fullest = sorted(self._all, key=lambda queue: queue.waiting_bytes)
+        while fullest and sum(queue.waiting_bytes for queue in fullest) + size > MAX_MESSAGE_BYTES:
+            fullest.pop()._forget_values()
+
+    def _forget_values(self) -> None:
+        """Drop the messages with values. Those that end a run stay, without their values."""
+        kept: deque[tuple[Any, int]] = deque()
+        for message, size in list(self._messages):
+            if not size:
+                kept.append((message, 0))
+            elif _is_final(message):
+                message = copy.copy(message)
+                message.output, message.success = {"error": NOT_READ}, False
+                kept.append((message, 0))
+        self._messages, self.waiting_bytes = kept, 0
+
+
+def _is_final(message: Any) -> bool:
+    return getattr(message, "msg", "") in FINAL_MESSAGES
 
 
 def _text_size(value: Any) -> int:
