@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image, ImageCms
+from starlette.responses import FileResponse
 
 from hsr_hub import HSRNet
 from hsr_hub.images import ImageData, ImageError, Metadata, png, read_image, write_image
@@ -901,6 +902,27 @@ def test_a_body_that_drips_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch,
         run_async(gate(scope, receive, send))
         assert time.monotonic() - started < most + 1, path
         assert sent[-2]["status"] == 408, path
+
+
+def test_a_download_ends_when_its_file_is_removed(tmp_path: Path):
+    file = tmp_path / "result.png"
+    file.write_bytes(bytes(1 << 20))
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            file.unlink()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    download = cast(middleware.App, FileResponse(file))
+    gate = middleware.Gate(download, Connections(), storage.Disk(tmp_path))
+    scope = {"type": "http", "method": "GET", "headers": []}
+    scope |= {"path": f"/gradio_api/file={file}", "asgi": {"spec_version": "2.4"}}
+    run_async(gate(scope, receive, send))
+    assert len(sent) == 4 and sent[-1]["more_body"]
 
 
 def test_a_guard_that_does_not_sit_ends_the_start(monkeypatch: pytest.MonkeyPatch):

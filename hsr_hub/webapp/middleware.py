@@ -15,6 +15,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -226,6 +227,8 @@ class Gate:
                 else:
                     self._check_json(address.path, _parse(body))
                 reader = _replay(body, limited)
+            if address.path.startswith(FILE):
+                send = _while_there(Path(address.path.removeprefix(FILE)), send)
             try:
                 await self.app(scope, reader, send)
             except Exception:
@@ -470,6 +473,20 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return replay
+
+
+def _while_there(file: Path, send: Send) -> Send:
+    """Return a `send` that ends an answer when its file is removed.
+
+    Somebody who reads slowly would otherwise keep the space of removed files, which nothing counts.
+    """
+
+    async def checked(message: Message) -> None:
+        if message.get("more_body") and not file.exists():
+            raise ClientDisconnect
+        await send(message)
+
+    return checked
 
 
 async def _send_error(send: Send, status: int, message: str) -> None:
