@@ -17,8 +17,11 @@ from gradio import mcp, queueing, routes, server_messages, state_holder
 from gradio.route_utils import GradioMultiPartParser
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from hsr_hub.webapp import gradio_guards
+from hsr_hub.webapp.connections import Connections
 from hsr_hub.webapp.gradio_guards import MessageQueue
 from hsr_hub.webapp.limits import (
     MAX_FIELD_BYTES,
@@ -29,6 +32,8 @@ from hsr_hub.webapp.limits import (
     MAX_SESSION_MESSAGE_BYTES,
     MAX_UPLOADS_TRACKED,
 )
+from hsr_hub.webapp.middleware import App, Gate
+from hsr_hub.webapp.storage import Disk
 from tests.space import noise
 
 gradio_guards.install()  # as app.py does; it changes nothing for other tests
@@ -175,6 +180,20 @@ def test_an_assistant_gets_the_file_itself_or_the_address_of_a_large_one(tmp_pat
     assert server.get_base64_data(image, "png") == base64.b64encode(small.read_bytes()).decode()
     assert server.get_image(str(large)) is None
     assert server.get_image(str(tmp_path / "missing.png")) is None
+
+
+def test_calls_to_copy_have_the_host_of_their_own_request(tmp_path: Path):
+    with gr.Blocks() as page:
+        gr.Button().click(lambda: None, api_name="it")
+    app = cast(App, routes.App.create_app(page))
+    gate = Gate(app, Connections(), Disk(tmp_path))
+    for host in ("evil.example", "photos.example"):
+        client = TestClient(cast(ASGIApp, gate), base_url=f"http://{host}")
+        for path in ("info", "info/", "info?all_endpoints=true", "info?page=none", "info"):
+            answer = client.get(f"/gradio_api/{path}")
+            assert answer.status_code == 200
+        assert host in answer.text
+        assert host == "evil.example" or "evil.example" not in answer.text
 
 
 def test_an_assistant_cannot_name_a_file_of_the_server(cat: Path):

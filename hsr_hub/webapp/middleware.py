@@ -87,6 +87,9 @@ STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
 EVENT = re.compile(rf"{API}/(?:queue/join|(?:run|api|call)/(?P<name>[^/]+)/?)")
 EVENT_V2 = re.compile(rf"{API}/call/v2/[^/]+/?")
 """Its values are the fields of the body itself."""
+INFO = re.compile(rf"{API}/info/?")
+"""The description of the API, with calls to copy. Unless a page is named (ours is the empty name),
+Gradio keeps the first answer, with the host name of its request, for everybody."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})")
 # They are about one connection. Gradio's MCP server sends the caller's headers on to the page.
@@ -202,6 +205,8 @@ class Gate:
             scope["client"] = (network_of(scope["client"][0]), scope["client"][1])
         address = self._find(scope)
         self._check_names(scope)
+        if INFO.fullmatch(address.path):
+            scope["query_string"] = b"page=&" + scope.get("query_string", b"")
         to_mcp = address.path.startswith(MCP)
         if not to_mcp:
             self._restore_caller(scope)
