@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from hsr_hub import HSRNet
+from hsr_hub.images.modes import round_to_eight_bits
 from hsr_hub.inference import choose_level, fill_transparent, target_size
+from hsr_hub.inference.resize import resize_lanczos, resize_mask
 from tests.conftest import random_model
 
 
@@ -280,6 +284,38 @@ def test_nearly_transparent_colours_survive_lanczos(shipped: HSRNet):
     image[8:16, 8:16, 3] = 255
     result = shipped.upscale(image, scale=1.7).astype(int)
     assert np.abs(result[:, :, :3] - (220, 30, 30)).max() <= 3
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((2000, 30, 3), "uint8"), ((2000, 30, 4), "uint16")])
+def test_no_image_between_is_larger_than_both(rng, monkeypatch, shape, dtype):
+    """Pillow resizes the width first, and holds an image of the new width and the old height."""
+    array = rng.integers(0, 256, shape).astype(dtype)
+    held = []
+    original = Image.Image.resize
+
+    def resize(image: Image.Image, size: tuple[int, int], *args: Any) -> Image.Image:
+        held.append(size[0] * image.height)
+        return original(image, size, *args)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    result = resize_lanczos(array, (1000, 2))
+    resize_mask((array[:, :, 0] > 127).astype(np.uint8), (1000, 2))
+    assert result.shape == (2, 1000, shape[2])
+    assert max(held) <= 2 * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [(round_to_eight_bits, 1.2), (lambda array: resize_lanczos(array, (801, 801)), 3)],
+)
+def test_sixteen_bits_take_little_memory(rng, function: Callable[[np.ndarray], object], most):
+    """A result has up to half a gigabyte, and several are handled at once."""
+    array = rng.integers(0, 65536, (800, 800, 4)).astype(np.uint16)
+    tracemalloc.start()
+    function(array)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * array.nbytes
 
 
 def test_bfloat16_weights_work(small_photo: Image.Image, shipped: HSRNet):

@@ -15,6 +15,9 @@ from hsr_hub.images.metadata import Metadata
 CONVERTED_MODES = {"CMYK", "LAB"}
 """Modes whose colours are converted to sRGB."""
 
+ROUNDED_VALUES = 1 << 18
+"""Values that are rounded to 8 bits at a time."""
+
 
 def normalize_mode(image: Image.Image) -> Image.Image:
     """Return the image upright and in L, LA, RGB, RGBA or I;16, with its `Metadata` in `info`.
@@ -126,5 +129,9 @@ def to_palette(image: Image.Image) -> Image.Image:
 
 def round_to_eight_bits(array: np.ndarray) -> np.ndarray:
     """Return a uint16 array as uint8: 65535 becomes 255, so values are divided by 257."""
-    # Integers, because a float copy would need four times the memory.
-    return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    result = np.empty(array.shape, np.uint8)
+    # Some rows at a time, because the values between need twice the memory of the array.
+    step = max(1, ROUNDED_VALUES // max(1, array[:1].size))
+    for top in range(0, len(array), step):
+        result[top : top + step] = (array[top : top + step].astype(np.uint32) + 128) // 257
+    return result

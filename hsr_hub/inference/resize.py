@@ -55,21 +55,35 @@ def resize_lanczos(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (array.shape[1], array.shape[0]) == tuple(size):
         return array
     if array.dtype == np.uint8 and (array.ndim == 2 or array.shape[2] == 3):
-        return np.array(Image.fromarray(array).resize(size, Image.Resampling.LANCZOS))
+        return np.array(_resample(Image.fromarray(array), size, Image.Resampling.LANCZOS))
     # One plane at a time, in float. Pillow has no resize for 16-bit colour, and it premultiplies
-    # colours by alpha in 8 bits, which destroys the colours of nearly transparent pixels.
+    # colours by alpha in 8 bits, which destroys the colours of nearly transparent pixels. All
+    # planes at once would take several times the memory of the result.
     planes = array if array.ndim == 3 else array[:, :, None]
-    resized = [
-        Image.fromarray(planes[:, :, c].astype(np.float32)).resize(size, Image.Resampling.LANCZOS)
-        for c in range(planes.shape[2])
-    ]
     is_integer = np.issubdtype(array.dtype, np.integer)
-    result = np.stack([np.asarray(plane) for plane in resized], axis=2)
-    result = result.clip(0, np.iinfo(array.dtype).max if is_integer else 1.0)
-    if is_integer:
-        result = result.round()
-    result = result.astype(array.dtype)
+    most = np.iinfo(array.dtype).max if is_integer else 1.0
+    result = np.empty((size[1], size[0], planes.shape[2]), array.dtype)
+    for c in range(planes.shape[2]):
+        values = _resize_plane(planes[:, :, c], size).clip(0, most)
+        result[:, :, c] = values.round() if is_integer else values
     return result if array.ndim == 3 else result[:, :, 0]
+
+
+def _resize_plane(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return an array (H,W) that is resized in float32."""
+    image = Image.fromarray(plane.astype(np.float32))
+    return np.asarray(_resample(image, size, Image.Resampling.LANCZOS))
+
+
+def _resample(image: Image.Image, size: tuple[int, int], filter: Image.Resampling) -> Image.Image:
+    """Resize an image, in about the memory of the larger one of the two.
+
+    Pillow resizes the width first. From tall and narrow to wide and flat, it would hold an image
+    that is tall and wide: 12 GB for one of 24 megapixels that a network has enlarged.
+    """
+    if size[0] * image.height > 2 * max(image.width * image.height, size[0] * size[1]):
+        image = image.resize((image.width, size[1]), filter)
+    return image.resize(size, filter)
 
 
 def has_two_values(array: np.ndarray) -> bool:
@@ -89,5 +103,5 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if low == high:
         return np.full((size[1], size[0]), low, mask.dtype)
     coverage = Image.fromarray((mask == high).astype(np.float32))
-    resized = np.asarray(coverage.resize(size, Image.Resampling.BICUBIC))
+    resized = np.asarray(_resample(coverage, size, Image.Resampling.BICUBIC))
     return np.where(resized >= 0.5, high, low).astype(mask.dtype)
