@@ -36,7 +36,7 @@ from hsr_hub.webapp.context import AppContext
 from hsr_hub.webapp.device_queue import DeviceQueue
 from hsr_hub.webapp.engine import Result, UpscaleTask
 from hsr_hub.webapp.eta import PendingWork, TimeEstimator
-from hsr_hub.webapp.example_cache import MAX_RESULTS, ExampleCache
+from hsr_hub.webapp.example_cache import MAX_PIXELS, MAX_RESULTS, ExampleCache
 from hsr_hub.webapp.form import adapted
 from hsr_hub.webapp.history import Shown
 from hsr_hub.webapp.jobs import Job, JobCancelledError, Jobs
@@ -569,6 +569,12 @@ def test_cached_results_are_only_for_the_example_itself(tmp_path: Path):
     for number in range(2 * MAX_RESULTS):
         cache.keep(cat, UpscaleRequest("it", width=number + 0.5), result)
     assert len(cache._results) == MAX_RESULTS
+    # Their space on the disk is limited, because each use keeps the files.
+    for number in range(50):
+        cache.keep(cat, UpscaleRequest("it", width=number), replace(result, size=(2000, 2000)))
+    assert sum(r.size[0] * r.size[1] for r in cache._results.values()) <= MAX_PIXELS
+    cache.keep(cat, request, replace(result, size=(4000, 2000)))
+    assert cache.find(cat, request) is None
     noise((40, 30), seed=1).save(path)  # another image of that name
     assert cache.find(cat, request) is None
 

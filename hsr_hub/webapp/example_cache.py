@@ -15,6 +15,13 @@ from hsr_hub.webapp.upscale_request import UpscaleRequest
 MAX_RESULTS = 100
 """Results that are kept. An exact size can ask for any number of them."""
 
+MAX_PIXELS = 40_000_000
+"""Pixels of all of them together: about 300 MB. Each use resets the age of the files, so that a
+visitor could keep any that are here on the disk for ever. Each example at 4x has up to one
+megapixel."""
+MAX_RESULT_PIXELS = 4_000_000
+"""Pixels of one of them. Larger ones would push the usual ones out."""
+
 
 class ExampleCache:
     """The last results by example and request. Empty at first.
@@ -40,12 +47,16 @@ class ExampleCache:
         return result
 
     def keep(self, upload: Upload, request: UpscaleRequest, result: Result) -> None:
-        """Keep the result for an upload, if it is an example."""
-        if self._is_example(upload):
-            with self._lock:
-                self._results[upload.name, request] = result
-                while len(self._results) > MAX_RESULTS:
-                    del self._results[next(iter(self._results))]
+        """Keep the result for an upload, if it is an example and the result is not large."""
+        if result.size[0] * result.size[1] > MAX_RESULT_PIXELS or not self._is_example(upload):
+            return
+        with self._lock:
+            self._results[upload.name, request] = result
+            while len(self._results) > MAX_RESULTS or self._pixels() > MAX_PIXELS:
+                del self._results[next(iter(self._results))]
+
+    def _pixels(self) -> int:
+        return sum(result.size[0] * result.size[1] for result in self._results.values())
 
     def _is_example(self, upload: Upload) -> bool:
         """Compare the name too, because the result is named after it."""
