@@ -287,15 +287,16 @@ def test_a_trial_has_the_pixels_of_the_whole_result(tmp_path: Path, model: HSRNe
     assert np.abs(difference).max() <= 1, "rounding may differ with the size of a tile"
 
 
+@pytest.mark.parametrize("fitting", [CROP, FIT])
 @pytest.mark.parametrize(
     ("source", "size"),
     [((40, 40), (16_000, 4000)), ((40, 40), (1, 1)), ((300, 1), (1, 1)), ((1, 1), (4000, 4000))],
 )
-def test_a_trial_is_small_for_any_exact_size(tmp_path: Path, model: HSRNet, source, size):
+def test_a_trial_is_small_for_any_exact_size(tmp_path: Path, model: HSRNet, source, size, fitting):
     noise(source).save(tmp_path / "photo.png")
     context, job = make_context(tmp_path, model), Job(storage.new_folder(tmp_path))
     upload = tmp_path / "photo.png", "photo.png"
-    request = UpscaleRequest("it", width=size[0], height=size[1], fitting=CROP)
+    request = UpscaleRequest("it", width=size[0], height=size[1], fitting=fitting)
     task = TrialTask(context, job, upload, [request], (0.5, 0.5))
     for _ in task:
         pass

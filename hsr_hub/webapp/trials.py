@@ -96,10 +96,11 @@ class TrialTask(DeviceTask["list[Trial]"]):
     def _work(self) -> list[Trial]:
         part = self._part
         assert part is not None
-        left, top, right, bottom = (round(side * self.scale) for side in self._inner)
-        inner = left, top, right, bottom
         plain = to_eight_bits(to_image(part))
         size = UpscaleRequest("", scale=self.scale).target(part.size)
+        left, top, right, bottom = (round(side * self.scale) for side in self._inner)
+        left, top = min(left, size[0] - 1), min(top, size[1] - 1)
+        inner = left, top, max(right, left + 1), max(bottom, top + 1)  # at least one pixel
         folder = self.job.folder / "trials"
         each = 4 * size[0] * size[1] + MAX_SCREEN_PROFILE + FILE_OVERHEAD
         self.context.reserve((1 + len(self.requests)) * each, address_of(self.caller))
