@@ -308,6 +308,15 @@ def test_a_loss_has_the_name_of_the_part_that_was_there(tmp_path: Path, small_ph
     assert notes == ("out.bmp: BMP cannot hold its text 'parameters'",)
 
 
+def test_long_prefixes_in_xmp_make_no_long_patterns():
+    """Python keeps the last hundreds of patterns, so that they could fill the memory."""
+    prefix = b".-" * 4000
+    uri = b"http://ns.adobe.com/exif/1.0/"
+    xmp = b"<r xmlns:" + prefix + b'="' + uri + b'" ' + prefix + b':GPSLatitude="1"/>'
+    assert drop_lost_parts(xmp, location=True) == b""
+    assert drop_lost_parts(xmp.replace(uri, b"other"), location=True) != b""
+
+
 def test_places_in_xmp_are_removed_in_linear_time():
     start = (
         b'<r xmlns:p="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '

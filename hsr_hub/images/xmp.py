@@ -9,6 +9,9 @@ from collections import defaultdict
 MAX_EDITED_BYTES = 1 << 16
 """Larger XMP is dropped instead of edited, because it can declare thousands of prefixes, each of
 which is looked for at each place."""
+MAX_NAME_BYTES = 1 << 12
+"""XMP is dropped too if the names to remove are longer together. Python keeps the last hundreds of
+patterns, and a pattern of 64 KB takes a megabyte."""
 
 _GOOGLE = b"http://ns.google.com/photos/1.0/"
 LOST_PARTS = {
@@ -44,16 +47,16 @@ def drop_lost_parts(xmp: bytes, *, location: bool = False) -> bytes:
         location: Remove the properties of `LOCATION` too.
     """
     unwanted = LOST_PARTS | LOCATION if location else LOST_PARTS
-    names = [
-        re.escape(prefix) + b":" + unwanted[uri]
-        for prefix, uri in _DECLARATION.findall(xmp)
-        if uri in unwanted
-    ]
+    names = {
+        re.escape(found[1]) + b":" + unwanted[found[2]]: None
+        for found in _DECLARATION.finditer(xmp)
+        if found[2] in unwanted
+    }
     if not names:
         return xmp
-    if len(xmp) > MAX_EDITED_BYTES:
+    name = b"(?:" + b"|".join(names) + b")"
+    if len(xmp) > MAX_EDITED_BYTES or len(name) > MAX_NAME_BYTES:
         return b""
-    name = b"(?:" + b"|".join(dict.fromkeys(names)) + b")"
     xmp = _drop_elements(xmp, name)
     return re.sub(rb"\s" + name + rb"""\s*=\s*(?:"[^"]*"|'[^']*')""", b"", xmp)
 
