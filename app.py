@@ -179,7 +179,7 @@ def main() -> None:
     print("hsr-hub: loading the weights ...", flush=True)
     # Python then unwinds, and removes the folder at exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    url_guard.guard(lambda size: disk.reserve(size))
+    url_guard.guard(lambda size, address: disk.reserve(size, address))
     server.guard()
     DECODER.start()
     context = AppContext.create(FOLDER, os.environ, ROOT / "space.json")

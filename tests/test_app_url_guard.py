@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from gradio import processing_utils
+from gradio import processing_utils, route_utils
+from gradio.routes import App
+from starlette.testclient import TestClient
 
-from hsr_hub.webapp import storage, url_guard
+from hsr_hub.webapp import gradio_guards, storage, url_guard
 
 LIMIT = url_guard.MAX_UPLOAD_MEGABYTES * 2**20
 
@@ -170,3 +173,23 @@ def test_a_download_needs_room_on_the_disk(server: Server, guarded, tmp_path: Pa
     url_guard.guard(disk.reserve)
     with pytest.raises(gr.Error, match="the disk of this page is full"):
         fetch(server, "good.png", tmp_path)
+
+
+def test_a_download_counts_for_the_visitor_who_sent_the_address(
+    server: Server, guarded, monkeypatch: pytest.MonkeyPatch
+):
+    """Otherwise one visitor could use up the space that all share, besides that of an upload."""
+    written: Counter[str] = Counter()
+    url_guard.guard(lambda size, address: written.update({address: size}))
+    state = gradio_guards._session_state_of_address
+    monkeypatch.setattr(route_utils, "restore_session_state", state)
+    with gr.Blocks() as page:
+        image, made = gr.Image(type="filepath"), gr.Textbox()
+        gr.Button().click(lambda file: "made", image, made, api_name="make", queue=False)
+    address = f"http://images.example:{server.server_port}/good.png"
+    file = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    visitor = TestClient(App.create_app(page), client=("203.0.113.7", 1))
+    with ThreadPoolExecutor(1) as thread:  # Playwright occupies this thread's event loop
+        call = thread.submit(visitor.post, "/gradio_api/run/make", json={"data": [file]})
+    assert call.result().json()["data"] == ["made"]
+    assert written == {"203.0.113.7": len(server.image)}

@@ -21,6 +21,7 @@ from gradio import mcp, queueing, route_utils, routes, state_holder, utils
 from PIL import Image
 from starlette.formparsers import MultiPartException
 
+from hsr_hub.webapp import url_guard
 from hsr_hub.webapp.limits import (
     MAX_FIELD_BYTES,
     MAX_MCP_IMAGE_BYTES,
@@ -203,9 +204,14 @@ async def _fair_push(
 
 
 def _session_state_of_address(app: Any, body: Any) -> Any:
-    """Return the state of a session, and note the address whose session it is."""
+    """Return the state of a session, and note the address whose session and whose files these are.
+
+    Gradio calls it for each step of an event, before it downloads the files of the event.
+    """
     state, iterator = _original_session_state(app, body)
-    setattr(state, "address", _address(body.request))  # noqa: B010
+    address = _address(body.request)
+    setattr(state, "address", address)  # noqa: B010
+    url_guard.caller.set(address)
     return state, iterator
 
 

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import cast
 
 import gradio as gr
@@ -23,14 +24,18 @@ from hsr_hub.webapp.limits import (
     MAX_WAITING_DOWNLOADS,
 )
 
-Reserve = Callable[[int], object]
+Reserve = Callable[[int, str], object]
+
+caller: ContextVar[str] = ContextVar("caller", default="")
+"""Network address of the visitor whose event is processed; `gradio_guards` sets it."""
 
 
-def guard(reserve: Reserve = lambda _: None) -> None:
+def guard(reserve: Reserve = lambda size, address: None) -> None:
     """Make Gradio download within these limits, wherever an address is sent to.
 
     Args:
-        reserve: Called with the bytes that are about to be stored. Raises if there is no room.
+        reserve: Called with the bytes that are about to be stored, and the visitor's network
+            address. Raises if there is no room.
     """
     processing_utils.async_transport = LimitedTransport(reserve)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -38,7 +43,7 @@ def guard(reserve: Reserve = lambda _: None) -> None:
 class LimitedTransport(httpx.AsyncBaseTransport):
     """Downloads files up to the size of an upload, and only from public hosts."""
 
-    def __init__(self, reserve: Reserve = lambda _: None) -> None:
+    def __init__(self, reserve: Reserve = lambda size, address: None) -> None:
         self._slots, self._reserve = asyncio.Semaphore(MAX_DOWNLOADS), reserve
         self._requests = 0
 
@@ -126,7 +131,7 @@ async def _fetch(request: httpx.Request, reserve: Reserve) -> httpx.Response:
         content = bytearray()
         async for part in response.aiter_raw():
             content += part
-            reserve(len(part))
+            reserve(len(part), caller.get())
             if len(content) > MAX_UPLOAD_MEGABYTES * 2**20:
                 raise ValueError(f"it has more than {MAX_UPLOAD_MEGABYTES} MB")
         return httpx.Response(200, headers=response.headers, content=bytes(content))
