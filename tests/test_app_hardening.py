@@ -129,6 +129,16 @@ def test_routes_that_the_page_does_not_use_answer_404(hostile_space: Space, meth
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [("/?page=none", 200), (f"/static/{'a' * 256}", 404), (f"/assets/{'%C3%A4' * 128}", 404)],
+)
+def test_other_pages_and_long_names_are_no_errors_of_the_server(hostile_space: Space, path, status):
+    answer = send(hostile_space, path)
+    assert answer[0] == status
+    assert status == 200 or json.loads(answer[1]) == {"detail": "there is nothing here"}
+
+
+@pytest.mark.parametrize(
     ("event", "status"),
     [
         ({"data": []}, 400),

@@ -192,8 +192,9 @@ def test_calls_to_copy_have_the_host_of_their_own_request(tmp_path: Path):
         for path in ("info", "info/", "info?all_endpoints=true", "info?page=none", "info"):
             answer = client.get(f"/gradio_api/{path}")
             assert answer.status_code == 200
-        assert host in answer.text
-        assert host == "evil.example" or "evil.example" not in answer.text
+            if "all" not in path:  # that one has no calls
+                assert host in answer.text
+            assert host == "evil.example" or "evil.example" not in answer.text
 
 
 def test_an_assistant_cannot_name_a_file_of_the_server(cat: Path):

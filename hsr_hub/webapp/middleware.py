@@ -87,9 +87,12 @@ STREAM = re.compile(rf"{API}/call/(?:v2/)?[^/]+/([^/]+)")
 EVENT = re.compile(rf"{API}/(?:queue/join|(?:run|api|call)/(?P<name>[^/]+)/?)")
 EVENT_V2 = re.compile(rf"{API}/call/v2/[^/]+/?")
 """Its values are the fields of the body itself."""
-INFO = re.compile(rf"{API}/info/?")
-"""The description of the API, with calls to copy. Unless a page is named (ours is the empty name),
-Gradio keeps the first answer, with the host name of its request, for everybody."""
+PAGES = re.compile(rf"/|{API}/info/?")
+"""The page, and the description of the API with calls to copy. Ours is the page with the empty
+name, and Gradio fails at others. Unless a page is named, it keeps the first description, with the
+host name of its request, for everybody."""
+MAX_FILE_NAME = 255
+"""Bytes of a part of a path. Systems fail at longer ones."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})")
 # They are about one connection. Gradio's MCP server sends the caller's headers on to the page.
@@ -205,8 +208,8 @@ class Gate:
             scope["client"] = (network_of(scope["client"][0]), scope["client"][1])
         address = self._find(scope)
         self._check_names(scope)
-        if INFO.fullmatch(address.path):
-            scope["query_string"] = b"page=&" + scope.get("query_string", b"")
+        if PAGES.fullmatch(address.path):  # the last value counts
+            scope["query_string"] = scope.get("query_string", b"") + b"&page="
         to_mcp = address.path.startswith(MCP)
         if not to_mcp:
             self._restore_caller(scope)
@@ -267,7 +270,8 @@ class Gate:
             Refused: There is no such route.
         """
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        for pattern, bodies in ROUTES:
+        too_long = any(len(part.encode()) > MAX_FILE_NAME for part in path.split("/"))
+        for pattern, bodies in () if too_long else ROUTES:
             if pattern.fullmatch(path) and scope["method"] in bodies:
                 if path.startswith(FILE) and not is_below(self.disk.root, path.removeprefix(FILE)):
                     break
