@@ -333,6 +333,30 @@ def test_places_in_xmp_are_removed_in_linear_time():
         assert time.perf_counter() - started < 1, part
 
 
+def test_coordinates_of_drones_are_removed():
+    start = b'<r xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" drone-dji:SelfData="Untitled"'
+    places = b" drone-dji:GpsLatitude=\"+52.5\" drone-dji:GpsLongtitude = '+13.4'"
+    kept = b"><drone:Long-Exposure>1</drone:Long-Exposure>"
+    elements = b"<geo:lat>52.5</geo:lat><geo:long>13.4</geo:long>"
+    xmp = start + places + kept + elements + b"</r>"
+    assert drop_lost_parts(xmp, location=True) == start + kept + b"</r>"
+    assert drop_lost_parts(xmp) == xmp
+    for part in (
+        b" a:gps",
+        b"<a:lat>",
+        b"<a:latitud",
+        b":a",
+        b"a",
+        b" a:gps=",
+        b"a:lat ",
+        b":gpsx",
+    ):
+        hostile = part * (65_000 // len(part))
+        started = time.perf_counter()
+        drop_lost_parts(hostile, location=True)
+        assert time.perf_counter() - started < 1, part
+
+
 def test_comments_of_older_programs_keep_their_letters(tmp_path: Path, small_photo):
     small_photo.save(tmp_path / "in.jpg", comment="Größe".encode("latin-1"))
     write_image(read_image(tmp_path / "in.jpg"), tmp_path / "out.png")

@@ -35,6 +35,12 @@ LOCATION = {
 }
 """Names of properties, by namespace, that tell where a photo was taken."""
 
+_COORDINATE = rb":(?i:gps\w*|\w*latitude|\w*longitude|lat|long?)"
+_COORDINATES = rb"[\w.-]+" + _COORDINATE
+"""Names of coordinates in any namespace. Drones and other devices have some of their own."""
+
+# Without the prefix, because to look for one at each place would take quadratic time.
+_HAS_COORDINATES = re.compile(_COORDINATE + rb"\b")
 _DECLARATION = re.compile(rb"""xmlns:([\w.-]+)\s*=\s*["']([^"']*)["']""")
 _END_TAG = re.compile(rb"</([\w:.-]+)\s*>")
 
@@ -44,7 +50,7 @@ def drop_lost_parts(xmp: bytes, *, location: bool = False) -> bytes:
 
     Args:
         xmp: The XMP.
-        location: Remove the properties of `LOCATION` too.
+        location: Remove the properties of `LOCATION` and all coordinates too.
     """
     unwanted = LOST_PARTS | LOCATION if location else LOST_PARTS
     names = {
@@ -52,6 +58,8 @@ def drop_lost_parts(xmp: bytes, *, location: bool = False) -> bytes:
         for found in _DECLARATION.finditer(xmp)
         if found[2] in unwanted
     }
+    if location and _HAS_COORDINATES.search(xmp):
+        names[_COORDINATES] = None
     if not names:
         return xmp
     name = b"(?:" + b"|".join(names) + b")"
