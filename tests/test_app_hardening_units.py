@@ -837,6 +837,10 @@ def test_one_address_may_have_half_of_the_connections(monkeypatch: pytest.Monkey
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
+    asked: list[str] = []
+    original = server.network_of
+    monkeypatch.setattr(server, "network_of", lambda peer: asked.append(peer) or original(peer))
+
     def answered(source: str) -> bool:
         connection = socket.create_connection(address, 10, (source, 0))
         connections.append(connection)
@@ -851,6 +855,7 @@ def test_one_address_may_have_half_of_the_connections(monkeypatch: pytest.Monkey
         assert answered("127.0.0.2")
         monkeypatch.setattr(server.LimitedProtocol, "trusts_proxy", staticmethod(lambda _: True))
         assert answered("127.0.0.1"), "all visitors have the proxy's address"
+        assert len(asked) == len(connections), "the time of a connection grows with the others"
         for connection in connections:
             connection.close()
 

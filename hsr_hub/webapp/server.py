@@ -283,14 +283,17 @@ class LimitedProtocol(H11Protocol):
 
     trusts_proxy: Callable[[str], bool] = staticmethod(lambda _: False)
     connections: set[Any]
+    network = ""
+    """What stands for the peer's network address. To find it for all connections with each new one
+    would take so long that a visitor who opens many holds up all others."""
     _written = 0
 
     def connection_made(self, transport: Any) -> None:
         """Register a connection, and look at it from time to time."""
         super().connection_made(transport)
         peer = self.client[0] if self.client else ""
-        clients = [other.client[0] for other in self.connections if other.client]
-        own = list(map(network_of, clients)).count(network_of(peer))
+        self.network = network_of(peer)
+        own = sum(other.network == self.network for other in self.connections)
         too_many = own > MAX_CONNECTIONS_PER_ADDRESS and not self.trusts_proxy(peer)
         if too_many or len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
