@@ -230,7 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    models = bundled_models()
+    # The choice is between weights of one size, which the device decides.
+    models = [name for name in bundled_models() if name.startswith(DEFAULT_MODEL)]
     parser.add_argument("folder", type=Path, nargs="?", default=data_root() / "test" / "BSD100")
     parser.add_argument("--images", type=int, default=24, help="at most this many (default: 24)")
     parser.add_argument("--crop", type=int, default=128, help="compared side (default: 128)")

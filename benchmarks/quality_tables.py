@@ -38,8 +38,8 @@ quality 40 our faces are blotchy, and the old scan stays soft. Edges such as the
 look dotted from close by.""",
     """Leaves are coarser than the original's with ours, and more like it with Real-ESRGAN.
 Bricks are clean with Real-ESRGAN, wider and brighter than they were; ours are nearer in
-width and dotted. The halo of a sharpened photo stays with ours. In the night photos we
-leave more noise, and invent fewer lines.""",
+width and dotted. The halo of a sharpened photo stays with ours. In the night photos our
+edges are softer, and we invent fewer lines.""",
     """No method reads small letters: Real-ESRGAN draws clean letters that can be others ("Sovo"
 for "Save"), ours keep their shapes and fray. For clean text, drawings and screenshots use
 the faithful weights, as the automatic choice does. Thin lines of the drawing are cut into

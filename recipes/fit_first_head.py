@@ -27,7 +27,7 @@ from hsr_hub.training.degradations import degrade
 PIXELS = 3000
 """Pixels of a photograph that are used."""
 
-POWER = 0.5
+POWER = 0.8
 """A photograph is weighted by its mean squared error to the power of minus this."""
 
 FLOOR = 2e-5

@@ -97,7 +97,6 @@ def test_every_reason_of_auto_is_translated():
         {"blockiness": 1.0},
         {"luma_noise": 9.0},
         {"sharpness": 0.1},
-        {"sharpness": 0.5},
         {"sharpness": 0.9},
         {"sharpness": 0.9, "repetition": 0.9},
     ]

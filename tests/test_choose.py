@@ -13,9 +13,9 @@ from hsr_hub.hub.choose import (
     LABELS,
     MAX_BLURRED,
     MAX_QUALITY,
-    MAX_SOFT,
     MIN_BLOCKINESS,
     MIN_CHROMA_NOISE,
+    MIN_GREY_NOISE,
     MIN_LUMA_NOISE,
     MIN_REPETITION,
     choose_model,
@@ -65,10 +65,10 @@ def test_a_clean_photo_gets_detail_and_a_drawing_does_not():
         ({"codec": "AVIF"}, "Compressed photo, AVIF"),
         ({"codec": "HEIF"}, "Compressed photo, HEIC"),
         ({"blockiness": MIN_BLOCKINESS}, "Compressed photo, once a JPEG"),
-        ({"luma_noise": MIN_LUMA_NOISE}, "Noisy photo"),
+        ({"luma_noise": MIN_LUMA_NOISE, "chroma_noise": 0.5}, "Noisy photo"),
+        ({"luma_noise": MIN_GREY_NOISE}, "Noisy photo"),
         ({"chroma_noise": MIN_CHROMA_NOISE}, "Noisy photo"),
         ({"sharpness": MAX_BLURRED}, "Blurred photo"),
-        ({"sharpness": MAX_SOFT}, "Soft photo"),
     ],
 )
 def test_a_degraded_image_is_cleaned_and_enlarged(changes, reason):

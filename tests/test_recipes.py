@@ -18,6 +18,7 @@ from hsr_hub import HSRNet
 from hsr_hub.training.arguments import parse_args
 from hsr_hub.training.degradations import degrade
 from recipes.fit_first_head import fit
+from recipes.mean_of_checkpoints import mean_of_checkpoints
 from recipes.transfer import transfer
 from recipes.widen import widen, widen_to_x4
 from tests.util import ROOT, run
@@ -120,3 +121,16 @@ def test_the_scripts_of_the_bundled_models_fit_the_training_script(script: Path,
         args = parse_args(json.loads(line), None)
         assert args.save_last or args.validation_data_dir == []
     assert ".pkl" not in script.read_text() and "torch.load" not in script.read_text()
+
+
+def test_the_mean_of_checkpoints_leaves_out_the_first_steps(tmp_path: Path):
+    shape = {"kernel_sizes": [3], "widths": [4], "fusion_width": 4, "reconstruction_widths": [4, 4]}
+    nets = {step: HSRNet(**shape) for step in (2, 10, 20, 30)}
+    for step, net in nets.items():
+        net.save_pretrained(tmp_path / f"checkpoint-{step}")
+    mean = mean_of_checkpoints(tmp_path, from_step=10).state_dict()
+    for key, value in mean.items():
+        expected = sum(nets[step].state_dict()[key] for step in (10, 20, 30)) / 3
+        torch.testing.assert_close(value, expected, check_dtype=False)
+    with pytest.raises(ValueError, match="no checkpoint of step 31 or later"):
+        mean_of_checkpoints(tmp_path, from_step=31)

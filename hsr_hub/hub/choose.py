@@ -27,21 +27,24 @@ LABELS = {
 
 # `benchmarks/auto_choice.py` measures the thresholds. In doubt they lead to the weights for photos,
 # which cost a clean image little, while those for clean images cost a degraded one much.
-MAX_QUALITY = {"JPEG": 92, "WEBP": 60}
-"""Quality by codec up to which a file is taken for compressed. Above it the pixels decide.
+MAX_QUALITY = {"JPEG": 80, "WEBP": 45}
+"""Quality by codec up to which a file is taken for compressed.
 
-At 90 the weights for photos and the detail model are equally good on JPEGs, at 95 the detail model
-is better.
+Around these qualities the weights for photos and the detail model are equally good.
 """
 
 MIN_BLOCKINESS = 0.5
 """Lowest blockiness at which an image is taken for a JPEG that was saved again.
 
-JPEGs of quality 95 have 0.4 on average, of quality 90 0.6.
+JPEGs of quality 95 have 0.4 on average, of quality 90 0.6. Where the file says its quality, that
+counts instead.
 """
 
-MIN_LUMA_NOISE = 3.5
-"""Lowest noise in luma, of 255, of a noisy photo. Most clean photos are below 3."""
+MIN_LUMA_NOISE = 6.0
+"""Lowest noise in luma, of 255, of a noisy photo. Fine texture everywhere can look like less."""
+
+MIN_GREY_NOISE = 3.5
+"""The same for grey images, which have no chroma that would tell noise from texture."""
 
 MIN_CHROMA_NOISE = 1.5
 """Lowest noise in chroma, of 255, of a noisy photo. Most clean photos are below 1."""
@@ -51,9 +54,6 @@ MAX_BLURRED = 0.42
 
 MIN_REPETITION = 0.4
 """Lowest share of repeated pixels of a drawing or screenshot. Most photos are below 0.2."""
-
-MAX_SOFT = 0.52
-"""Largest sharpness of a soft photo. Most clean photos are above it."""
 
 LOSSY = [name for name, entry in FORMATS.items() if entry.lossy]
 """Lossy codecs. The quality of those without an entry in `MAX_QUALITY` is not known."""
@@ -115,14 +115,13 @@ def _degradation(traits: ImageTraits) -> str | None:
             return f"Compressed photo, {label}"
         if traits.quality <= limit:
             return f"Compressed photo, {label} about {traits.quality}"
-    if traits.blockiness >= MIN_BLOCKINESS:
+    if traits.quality is None and traits.blockiness >= MIN_BLOCKINESS:
         return "Compressed photo, once a JPEG"
-    if traits.luma_noise >= MIN_LUMA_NOISE or traits.chroma_noise >= MIN_CHROMA_NOISE:
+    least = MIN_LUMA_NOISE if traits.chroma_noise else MIN_GREY_NOISE
+    if traits.luma_noise >= least or traits.chroma_noise >= MIN_CHROMA_NOISE:
         return "Noisy photo"
     if traits.sharpness <= MAX_BLURRED:
         return "Blurred photo"
-    if traits.sharpness <= MAX_SOFT:
-        return "Soft photo"
     return None
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The runs behind hsr_hub/weights/hsr-x4-real: the pixel loss alone on degraded images, then all
 # losses on small crops. $1 is the folder for checkpoints and weights, $2 the weights of
-# hsr-lite-x4-real before its last stage ("mixed" of its own train.sh). The result is in $1/bundled:
-# a mean of weights on the way and at the end, with a fitted head of level x1. Started again after a
-# stop, it goes on from the last checkpoint.
+# hsr-lite-x4-real before its last two stages ("mixed" of its own train.sh). The last run is a long one
+# at a constant learning rate, for clean flat areas. The result is in $1/bundled: the mean of points
+# on its way and of its start, with a fitted head of level x1. Started again after a stop, it goes on
+# from the last checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=$(python -c "from hsr_hub.evaluation import data_root; print(data_root())")
@@ -25,7 +26,7 @@ train_adversarial() {
     --perceptual_levels upper --perceptual_weight 3e-4 --lpips_weight 0.4 --flat_weight "$4" \
     --adversarial_weight 0.005 --consistency_weight 1 --checkerboard_weight 3 \
     --discriminator_width 32 --learning_rate 3e-4 --lr_warmup_steps 50 --ema_decay 0.998 \
-    --max_train_steps "$5"
+    --max_train_steps "$5" "${@:6}"
 }
 train_adversarial "$1/first" "$1/pixel" 21 40 "${STEPS:-3150}"
 train_adversarial "$1/second" "$1/first" 22 60 "${STEPS:-3250}"
@@ -40,4 +41,10 @@ PYTHON
 mean "$1/first" "$1/second" 0.5 "$1/mean"
 train_adversarial "$1/third" "$1/mean" 23 40 "${STEPS:-1500}"
 mean "$1/mean" "$1/third" 0.7 "$1/mixed"
-python -m recipes.fit_first_head "$1/mixed" "$1/bundled" "$data"/train/photos-1 "$1/graphics"
+python -m recipes.fit_first_head "$1/mixed" "$1/fitted" "$data"/train/photos-1 "$1/graphics"
+train_adversarial "$1/fourth" "$1/fitted" 201 150 "${STEPS:-6000}" --learning_rate 2e-4 \
+  --lr_scheduler constant_with_warmup --ema_decay 0.9995 --checkpointing_steps 500 \
+  --checkpoints_total_limit 99
+python -m recipes.mean_of_checkpoints "$1/fourth" "$1/on-the-way"
+mean "$1/on-the-way" "$1/fitted" 0.3 "$1/unfitted"
+python -m recipes.fit_first_head "$1/unfitted" "$1/bundled" "$data"/train/photos-1 "$1/graphics" --share 1
