@@ -164,6 +164,7 @@ def test_an_exact_size_keeps_the_proportions_if_one_side_is_empty(
     expect(page.locator("#error-box")).to_be_hidden()
     # The answer to the choice of Exact may still be on its way, and then fills the field again.
     for _ in range(20):
+        width.fill("640")  # without a change, the next line would tell the page nothing
         width.fill("")
         page.wait_for_timeout(500)
         if "a width, a height, or both" in page.locator("#image-info").inner_text():

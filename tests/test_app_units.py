@@ -112,7 +112,7 @@ def test_an_error_in_the_queue_reaches_its_owner_only():
 
 
 def test_cancel_ends_before_another_tile_is_computed(tmp_path: Path, model: HSRNet):
-    noise((900, 700)).save(tmp_path / "photo.png")  # two tiles a side, because it has a preview
+    noise((1700, 1300)).save(tmp_path / "photo.png")  # many tiles, because it has a preview
     context = make_context(tmp_path, model)
     job = Job(storage.new_folder(tmp_path))
     task = make_task(context, tmp_path / "photo.png", job, view="comparison")
@@ -123,7 +123,7 @@ def test_cancel_ends_before_another_tile_is_computed(tmp_path: Path, model: HSRN
                 cancelled_after = task.tiles_done
                 job.cancel()
     assert cancelled_after is not None
-    assert task.tiles_total == 4 and task.tiles_done <= cancelled_after + 1 < 4
+    assert task.tiles_done <= cancelled_after + 1 < task.tiles_total
     assert task.result is None
 
 
