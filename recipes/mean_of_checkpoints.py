@@ -2,9 +2,9 @@
 
     python -m recipes.mean_of_checkpoints RUN OUT [--from-step 1000]
 
-The weights of an adversarial run at a constant learning rate wander about a point that is better
-than each of them: their mean is sharper at the same noise in flat areas. RUN is the `--output_dir`
-of a run that kept its checkpoints (`--checkpoints_total_limit`).
+The weights of an adversarial run at a constant learning rate wander. Their mean leaves less noise
+in flat areas than the points themselves, at about the same LPIPS. RUN is the `--output_dir` of a
+run that kept its checkpoints (`--checkpoints_total_limit`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from hsr_hub.hub.choose import (
     MIN_GREY_NOISE,
     MIN_LUMA_NOISE,
     MIN_REPETITION,
+    MIN_RESAVED_BLOCKINESS,
     choose_model,
     model_for,
 )
@@ -65,6 +66,10 @@ def test_a_clean_photo_gets_detail_and_a_drawing_does_not():
         ({"codec": "AVIF"}, "Compressed photo, AVIF"),
         ({"codec": "HEIF"}, "Compressed photo, HEIC"),
         ({"blockiness": MIN_BLOCKINESS}, "Compressed photo, once a JPEG"),
+        (
+            {"codec": "JPEG", "quality": 95, "blockiness": MIN_RESAVED_BLOCKINESS},
+            "Compressed photo, once a JPEG",
+        ),
         ({"luma_noise": MIN_LUMA_NOISE, "chroma_noise": 0.5}, "Noisy photo"),
         ({"luma_noise": MIN_GREY_NOISE}, "Noisy photo"),
         ({"chroma_noise": MIN_CHROMA_NOISE}, "Noisy photo"),

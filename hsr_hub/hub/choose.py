@@ -36,9 +36,11 @@ Around these qualities the weights for photos and the detail model are equally g
 MIN_BLOCKINESS = 0.5
 """Lowest blockiness at which an image is taken for a JPEG that was saved again.
 
-JPEGs of quality 95 have 0.4 on average, of quality 90 0.6. Where the file says its quality, that
-counts instead.
+JPEGs of quality 95 have 0.4 on average, of quality 90 0.6.
 """
+
+MIN_RESAVED_BLOCKINESS = 0.7
+"""The same for files of a higher quality than `MAX_QUALITY`, whose own blocks are in it too."""
 
 MIN_LUMA_NOISE = 6.0
 """Lowest noise in luma, of 255, of a noisy photo. Fine texture everywhere can look like less."""
@@ -115,7 +117,8 @@ def _degradation(traits: ImageTraits) -> str | None:
             return f"Compressed photo, {label}"
         if traits.quality <= limit:
             return f"Compressed photo, {label} about {traits.quality}"
-    if traits.quality is None and traits.blockiness >= MIN_BLOCKINESS:
+    least = MIN_BLOCKINESS if traits.quality is None else MIN_RESAVED_BLOCKINESS
+    if traits.blockiness >= least:
         return "Compressed photo, once a JPEG"
     least = MIN_LUMA_NOISE if traits.chroma_noise else MIN_GREY_NOISE
     if traits.luma_noise >= least or traits.chroma_noise >= MIN_CHROMA_NOISE:

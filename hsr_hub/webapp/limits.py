@@ -7,8 +7,8 @@ MAX_UPLOAD_MEGABYTES = 40
 MAX_MEGAPIXELS = 24
 """What a good phone takes."""
 MAX_UPLOAD_SIDE = 65_535
-"""Longest side in pixels: that of a JPEG. To shrink one of 24 million pixels to a thumbnail takes a
-gigabyte, and 10 seconds in which the interpreter does nothing else."""
+"""Longest side in pixels: that of a JPEG. To shrink a longer one to a thumbnail takes much memory,
+and seconds in which the interpreter does nothing else."""
 MAX_FILES = 100
 """Files in one batch."""
 MAX_NAME_LENGTH = 255
